@@ -1,0 +1,1 @@
+"""The shared heart of msp-xero."""

@@ -1,0 +1,1 @@
+"""The borders of the program that tests replace: the clock and the HTTP session."""

@@ -1,0 +1,49 @@
+"""The HTTP session that both clients are given: certificates, pooling, no hidden retries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from msp_xero.errors import SettingError
+
+
+def http_session(
+    *, pool_size: int = 8, verify_tls: bool = True, ca_bundle: str | None = None, user_agent: str = "msp-xero"
+) -> requests.Session:
+    """Return a session that does exactly what it is told, once.
+
+    Retries belong to the clients, which know whether a call can be repeated. Redirects are not
+    followed: a redirected API call means a login page or a wrong address, and following it would
+    carry credentials to another host. Credentials in ``~/.netrc`` are ignored for the same reason.
+
+    Args:
+        pool_size: connections kept open per host.
+        verify_tls: False switches certificate checks off; the caller warns about it.
+        ca_bundle: path of a PEM file with private authorities, used instead of the public ones.
+        user_agent: sent with every call.
+
+    Raises:
+        SettingError: ``ca_bundle`` is not a readable file.
+    """
+    session = requests.Session()
+    adapter = HTTPAdapter(pool_connections=pool_size, pool_maxsize=pool_size, max_retries=0, pool_block=True)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.auth = _leave_alone
+    session.max_redirects = 0
+    session.headers["User-Agent"] = user_agent
+    if ca_bundle is not None:
+        if not Path(ca_bundle).is_file():
+            raise SettingError("ca_bundle", f"there is no file {ca_bundle}", "/etc/ssl/private-ca.pem")
+        session.verify = ca_bundle
+    else:
+        session.verify = verify_tls
+    return session
+
+
+def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from looking up ~/.netrc, which would replace our Authorization header."""
+    return request

@@ -1,0 +1,1 @@
+"""Singer tap for Xero: contacts, items, reference data and invoices."""

@@ -1,0 +1,1 @@
+"""Singer target for ServiceDesk Plus MSP: accounts and worklog types."""

@@ -1,0 +1,1 @@
+"""Singer target that turns worklog lines into Xero invoices, each worklog exactly once."""
