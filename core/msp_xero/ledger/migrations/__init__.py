@@ -1,0 +1,22 @@
+"""Schema changes of the ledger, in order, by Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database to the newest revision, in one transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    with engine.connect().execution_options(msp_xero_write=True) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()

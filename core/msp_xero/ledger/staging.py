@@ -1,0 +1,334 @@
+"""Storing delivered lines: every worklog gets a place before the bookmark passes it.
+
+A line whose content is as it was costs no write. A worklog that is planned or invoiced keeps its
+billed terms; if its content differs from what was billed, that is recorded and never sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.models import Worklog
+from msp_xero.ledger.types import encode_exact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date, datetime
+    from decimal import Decimal
+
+    from sqlalchemy.orm import Session
+
+    from msp_xero.ledger.store import Ledger
+
+BILLED_FIELDS = (
+    "minutes",
+    "account_id",
+    "type_name",
+    "technician_id",
+    "description",
+    "start_time",
+    "total_cost",
+    "is_billable",
+)
+"""Members of a worklog record whose later change is worth a person's attention."""
+
+_SETTLED = ("planned", "invoiced")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One worklog with its billable terms, as a target stores it.
+
+    ``quantity`` is in hours with 4 decimals; ``unit_price`` and ``amount`` are in the invoice's
+    currency without tax, None meaning "the item's price". ``source`` is the worklog record.
+    """
+
+    worklog_id: str
+    module: str
+    decision: str
+    source: dict[str, Any]
+    minutes: int = 0
+    reason_code: str | None = None
+    reason: str | None = None
+    parent_id: str | None = None
+    parent_display_id: str | None = None
+    parent_title: str | None = None
+    account_id: str | None = None
+    account_name: str | None = None
+    technician_id: str | None = None
+    technician_name: str | None = None
+    type_id: str | None = None
+    type_name: str | None = None
+    work_date: date | None = None
+    created_time: str | None = None
+    is_billable: bool | None = None
+    description: str | None = None
+    quantity: Decimal | None = None
+    unit_price: Decimal | None = None
+    amount: Decimal | None = None
+
+    def terms(self) -> dict[str, Any]:
+        """Return the stored columns that this line decides."""
+        return {name: getattr(self, name) for name in _TERMS}
+
+    def digest(self) -> str:
+        """Return a digest of everything that was delivered."""
+        return hashlib.sha256(encode_exact(self.terms()).encode()).hexdigest()
+
+
+_TERMS = tuple(Line.__slots__)
+
+
+@dataclass(slots=True)
+class Staged:
+    """What staging one batch of lines did, in worklogs."""
+
+    new: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    changed_after_billing: int = 0
+    shared_ids: int = 0
+
+    def add(self, other: Staged) -> None:
+        """Add the counts of another batch."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the ledger knows of a worklog, as far as staging needs it."""
+
+    id: int
+    worklog_id: str
+    ordinal: int
+    module: str
+    created_time: str | None
+    technician_id: str | None
+    state: str
+    reason_code: str | None
+    line_digest: str
+    billed: dict[str, Any] | None
+    changed: dict[str, Any] | None
+    pending: dict[str, Any] | None = None
+    """The insert of this very batch that the row is still to come from."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """The writes that one batch needs."""
+
+    inserts: list[dict[str, Any]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+def stage_lines(
+    ledger: Ledger, lines: Sequence[Line], *, settle_reasons: frozenset[str], run_id: int | None = None
+) -> Staged:
+    """Store a batch of lines in one transaction.
+
+    Args:
+        ledger: the open ledger.
+        lines: delivered lines in order; of two copies of a worklog the later one wins.
+        settle_reasons: codes of holds that only a settle can lift; staging leaves such a hold as it
+            is while the line stays billable.
+        run_id: the run that delivers, for the audit log.
+
+    Returns:
+        Counts of what happened.
+    """
+    latest = {(line.module, line.worklog_id): line for line in lines}
+    with ledger.write() as session:
+        staged = _stage(session, ledger, list(latest.values()), settle_reasons, run_id)
+    staged.unchanged += len(lines) - len(latest)
+    return staged
+
+
+def _stage(
+    session: Session, ledger: Ledger, lines: list[Line], settle_reasons: frozenset[str], run_id: int | None
+) -> Staged:
+    staged, work = Staged(), _Work()
+    now = ledger.clock.now()
+    known = _load_known(session, ledger, {line.worklog_id for line in lines})
+    for line in lines:
+        same_id = known.setdefault(line.worklog_id, [])
+        row = same_worklog(same_id, line)
+        if row is None:
+            ordinal = 1 + max((other.ordinal for other in same_id), default=-1)
+            staged.shared_ids += ordinal > 0
+            same_id.append(_insert(work, ledger, line, ordinal, now))
+            staged.new += 1
+        elif row.pending is not None:
+            row.pending.update(_columns(ledger, line, row.ordinal, now))
+            row.module = line.module
+            staged.unchanged += 1
+        elif row.state in _SETTLED:
+            _compare_with_billed(work, staged, row, line, now)
+        elif row.line_digest == line.digest():
+            staged.unchanged += 1
+        else:
+            _update(work, row, line, settle_reasons, now)
+            staged.updated += 1
+    _write(session, ledger, work, run_id)
+    return staged
+
+
+def same_worklog(candidates: Iterable[_Known], line: Line) -> _Known | None:
+    """Find the stored worklog that a delivered line is a copy of.
+
+    Equal id, creation time and technician is the same worklog, wherever it was moved to. Equal id
+    within one module is the same worklog, edited. All else are two worklogs that share an id.
+    """
+    in_module = None
+    for row in candidates:
+        if (row.created_time, row.technician_id) == (line.created_time, line.technician_id):
+            return row
+        if row.module == line.module:
+            in_module = row
+    return in_module
+
+
+def _load_known(session: Session, ledger: Ledger, ids: set[str]) -> dict[str, list[_Known]]:
+    known: dict[str, list[_Known]] = {}
+    columns = [getattr(Worklog, name) for name in _Known.__slots__ if name != "pending"]
+    # Ascending id is the order of arrival, so that matching does not depend on the database.
+    for row in session.execute(
+        select(*columns)
+        .where(Worklog.connection_id == ledger.connection_id, Worklog.worklog_id.in_(ids))
+        .order_by(Worklog.id)
+    ):
+        known.setdefault(row.worklog_id, []).append(_Known(*row))
+    return known
+
+
+def _place(line: Line) -> dict[str, Any]:
+    """Say where a line belongs by the mapper's decision alone."""
+    state = {"bill": "open", "hold": "held", "exclude": "excluded"}[line.decision]
+    billable = line.decision == "bill"
+    return {
+        "state": state,
+        "reason_code": None if billable else line.reason_code,
+        "reason": None if billable else line.reason,
+        "excluded_by": "rule" if state == "excluded" else None,
+    }
+
+
+def _columns(ledger: Ledger, line: Line, ordinal: int, now: datetime) -> dict[str, Any]:
+    """Return all columns of a new row."""
+    terms = line.terms()
+    return {
+        **{name: value for name, value in terms.items() if name not in ("reason_code", "reason")},
+        **_place(line),
+        "connection_id": ledger.connection_id,
+        "ordinal": ordinal,
+        "line_digest": line.digest(),
+        "money": line.amount,
+        "revision": 1,
+        "first_seen_at": now,
+        "last_seen_at": now,
+    }
+
+
+def _insert(work: _Work, ledger: Ledger, line: Line, ordinal: int, now: datetime) -> _Known:
+    columns = _columns(ledger, line, ordinal, now)
+    work.inserts.append(columns)
+    return _Known(
+        pending=work.inserts[-1],
+        id=0,
+        worklog_id=line.worklog_id,
+        ordinal=ordinal,
+        module=line.module,
+        created_time=line.created_time,
+        technician_id=line.technician_id,
+        state=columns["state"],
+        reason_code=columns["reason_code"],
+        line_digest=columns["line_digest"],
+        billed=None,
+        changed=None,
+    )
+
+
+def _update(work: _Work, row: _Known, line: Line, settle_reasons: frozenset[str], now: datetime) -> None:
+    place = _place(line)
+    terms = line.terms()
+    values = {name: value for name, value in terms.items() if name not in ("reason_code", "reason")}
+    kept_by_person = row.reason_code == "EXCLUDED_BY_PERSON"
+    kept_by_settle = line.decision == "bill" and row.state == "held" and row.reason_code in settle_reasons
+    move = not (kept_by_person or kept_by_settle)
+    work.updates.append(
+        {
+            **values,
+            **(place if move else {}),
+            "row_id": row.id,
+            "line_digest": line.digest(),
+            "money": line.amount,
+            "last_seen_at": now,
+        }
+    )
+    if move and (place["state"], place["reason_code"]) != (row.state, row.reason_code):
+        work.changes.append(
+            Change(
+                "worklog", row.id, place["state"], {"from": row.state, "reason_code": place["reason_code"]}
+            )
+        )
+
+
+def _compare_with_billed(work: _Work, staged: Staged, row: _Known, line: Line, now: datetime) -> None:
+    """Keep the newest copy of a billed worklog, and say what differs from the billed one."""
+    changed = differences(row.billed or {}, line.source) or None
+    if changed == row.changed:
+        staged.unchanged += 1
+        return
+    work.updates.append(
+        {
+            "row_id": row.id,
+            "source": line.source,
+            "changed": changed,
+            "changed_at": now if changed else None,
+            "last_seen_at": now,
+        }
+    )
+    action = "changed_after_billing" if changed else "as_billed_again"
+    work.changes.append(Change("worklog", row.id, action, {"fields": sorted(changed or {})}))
+    staged.changed_after_billing += 1
+
+
+def billed_copy(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of a worklog record that the *changed after billing* list compares."""
+    return {name: source.get(name) for name in BILLED_FIELDS}
+
+
+def differences(billed: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``{field: [as billed, as it is now]}`` for the billed members that differ."""
+    return {name: [was, source.get(name)] for name, was in billed.items() if was != source.get(name)}
+
+
+def _write(session: Session, ledger: Ledger, work: _Work, run_id: int | None) -> None:
+    if work.inserts:
+        ids = session.scalars(
+            insert(Worklog).returning(Worklog.id, sort_by_parameter_order=True), work.inserts
+        ).all()
+        work.changes += [
+            Change("worklog", row_id, "delivered", {"state": row["state"], "reason_code": row["reason_code"]})
+            for row_id, row in zip(ids, work.inserts, strict=True)
+        ]
+    by_columns: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for values in work.updates:
+        by_columns.setdefault(frozenset(values), []).append(values)
+    for columns, rows in by_columns.items():
+        names = sorted(columns - {"row_id"})
+        statement = (
+            update(Worklog)
+            .where(Worklog.id == bindparam("row_id"))
+            .values({name: bindparam(f"new_{name}", type_=Worklog.__table__.c[name].type) for name in names})
+        )
+        session.connection().execute(
+            statement, [{"row_id": row["row_id"], **{f"new_{n}": row[n] for n in names}} for row in rows]
+        )
+    record(session, ledger, work.changes, run_id=run_id)

@@ -1,0 +1,274 @@
+"""Opening the ledger: engine, migrations, transactions, and the connection that rows belong to."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text, update
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.orm import Session
+
+from msp_xero.edges.clock import Clock, SystemClock
+from msp_xero.errors import LedgerError, SettingError
+from msp_xero.ledger.lock import hold_settle_lock
+from msp_xero.ledger.models import BillingConnection, Worklog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+HEAD_REVISION = "0001"
+_BUSY_SECONDS = 60
+_READ_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Proof of holding the settle lock; every write of a settle checks it."""
+
+    epoch: int
+
+
+class Ledger:
+    """The durable record of one connection. All rows that it reads and writes belong to it."""
+
+    def __init__(self, engine: Engine, connection: str, clock: Clock, actor: str) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.actor = actor
+        self.connection_name = connection
+        with self.read() as session:
+            row = session.scalar(select(BillingConnection).where(BillingConnection.name == connection))
+            self.connection_id = row.id if row else 0
+            self.generation = row.generation if row else 0
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        connection: str = "default",
+        clock: Clock | None = None,
+        actor: str | None = None,
+    ) -> Self:
+        """Open the ledger, creating or upgrading its tables and the connection's row.
+
+        Args:
+            url: SQLAlchemy database URL.
+            connection: name of the SDP-Xero pair.
+            clock: injected time.
+            actor: who acts, for the audit log: a plugin's name; default: the person at the keyboard.
+
+        Raises:
+            SettingError: the URL is not one.
+            LedgerError: the database cannot be used, or is newer than this program.
+        """
+        clock = clock or SystemClock()
+        engine = make_engine(url)
+        with _plain_failures(engine):
+            _upgrade(engine)
+            with Session(engine) as session, session.begin():
+                _begin_write(session)
+                if (
+                    session.scalar(select(BillingConnection.id).where(BillingConnection.name == connection))
+                    is None
+                ):
+                    session.add(BillingConnection(name=connection, created_at=clock.now()))
+            return cls(engine, connection, clock, actor or person())
+
+    @classmethod
+    def open_existing(
+        cls, url: str, *, connection: str = "default", clock: Clock | None = None, actor: str | None = None
+    ) -> Self | None:
+        """Open the ledger for reading if it is there and up to date; None when there is nothing yet."""
+        engine = make_engine(url)
+        if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
+            return None
+        with _plain_failures(engine):
+            if _revision(engine) is None:
+                return None
+            _refuse_newer(engine)
+            if _revision(engine) != HEAD_REVISION:
+                _upgrade(engine)
+            ledger = cls(engine, connection, clock or SystemClock(), actor or person())
+        return ledger if ledger.connection_id else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the database connections back."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads, and sees one moment."""
+        with Session(self.engine) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def write(self, fence: Fence | None = None) -> Iterator[Session]:
+        """A transaction that writes: all of it is stored, or nothing.
+
+        Raises:
+            LedgerError: with ``fence``, another settle has taken over; or the disk is full, the
+                file read-only, the database locked for longer than a minute.
+        """
+        with (
+            _plain_failures(self.engine),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            _begin_write(session)
+            if fence is not None:
+                self._check_fence(session, fence)
+            yield session
+
+    def connection(self, session: Session) -> BillingConnection:
+        """Return the connection's row within a transaction."""
+        return session.get_one(BillingConnection, self.connection_id)
+
+    @contextlib.contextmanager
+    def settling(self, *, wait_seconds: float = 30) -> Iterator[Fence]:
+        """Hold the settle lock of this connection, and get the fence for its writes.
+
+        Raises:
+            LedgerError: another settle is running.
+        """
+        with hold_settle_lock(self.engine, self.connection_id, wait_seconds=wait_seconds, clock=self.clock):
+            with self.write() as session:
+                row = self.connection(session)
+                row.settle_epoch += 1
+                fence = Fence(row.settle_epoch)
+            yield fence
+
+    def unbilled_sources(self) -> Iterator[dict[str, Any]]:
+        """Yield every worklog record that is not on an invoice and not excluded by a person."""
+        last = 0
+        while True:
+            with self.read() as session:
+                rows = session.execute(
+                    select(Worklog.id, Worklog.source)
+                    .where(
+                        Worklog.connection_id == self.connection_id,
+                        Worklog.state.in_(("open", "held", "excluded")),
+                        Worklog.reason_code.is_distinct_from("EXCLUDED_BY_PERSON"),
+                        Worklog.id > last,
+                    )
+                    .order_by(Worklog.id)
+                    .limit(_READ_BATCH)
+                ).all()
+            for _, source in rows:
+                yield source
+            if len(rows) < _READ_BATCH:
+                return
+            last = rows[-1][0]
+
+    def _check_fence(self, session: Session, fence: Fence) -> None:
+        held = session.execute(
+            update(BillingConnection)
+            .where(BillingConnection.id == self.connection_id, BillingConnection.settle_epoch == fence.epoch)
+            .values(settle_epoch=fence.epoch)
+        )
+        if held.rowcount != 1:  # type: ignore[attr-defined]
+            raise LedgerError("another settle of this connection took over; this one stops without writing")
+
+
+def person() -> str:
+    """Name the person at the keyboard for the audit log."""
+    try:
+        return f"person:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "person:unknown"
+
+
+def make_engine(url: str) -> Engine:
+    """Return an engine with the guarantees that the ledger needs on either database.
+
+    Raises:
+        SettingError: the URL is malformed or names another kind of database.
+    """
+    example = "sqlite:///.msp-xero/ledger.db"
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingError("ledger_url", "it is not a database URL", example) from error
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database not in (None, "", ":memory:"):
+            folder = Path(str(parsed.database)).parent
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if parsed.get_backend_name() == "postgresql":
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        # Serializable reads of one moment are not needed: rows are locked by the fence's UPDATE.
+        return create_engine(parsed, pool_pre_ping=True)
+    raise SettingError("ledger_url", "only SQLite and PostgreSQL are supported", example)
+
+
+def _prepare_sqlite(dbapi: Any, _record: ConnectionPoolEntry) -> None:
+    # The driver's own transaction handling begins too late and commits too early; we say BEGIN ourselves.
+    dbapi.isolation_level = None
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "temp_store=MEMORY"):
+        dbapi.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    writes = connection.get_execution_options().get("msp_xero_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_write(session: Session) -> None:
+    """Take the write lock at once: a reader that becomes a writer later could only fail."""
+    session.connection(execution_options={"msp_xero_write": True})
+
+
+@contextlib.contextmanager
+def _plain_failures(engine: Engine) -> Iterator[None]:
+    """Turn the database's own failures into one sentence that says what to do."""
+    try:
+        yield
+    except OperationalError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        raise LedgerError(f"the ledger {where} cannot be used: {str(error.orig).splitlines()[0]}") from error
+
+
+def _revision(engine: Engine) -> str | None:
+    if not inspect(engine).has_table("alembic_version"):
+        return None
+    with engine.connect() as connection:
+        revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return revision
+
+
+def _refuse_newer(engine: Engine) -> None:
+    revision = _revision(engine)
+    if revision is not None and revision > HEAD_REVISION:
+        raise LedgerError(
+            f"the ledger is of version {revision}, newer than this program knows ({HEAD_REVISION}); "
+            "update msp-xero everywhere it is installed"
+        )
+
+
+def _upgrade(engine: Engine) -> None:
+    _refuse_newer(engine)
+    if _revision(engine) == HEAD_REVISION:
+        return
+    # Alembic takes a second to import: only a run that needs it pays.
+    from msp_xero.ledger.migrations import upgrade  # noqa: PLC0415
+
+    upgrade(engine)

@@ -1,0 +1,211 @@
+"""Walking a list that changes while it is read. Cursors are values: they own no session.
+
+Rows move: a ticket that is updated between two pages shifts all that follow, and an offset then
+skips one for ever. :class:`ValueCursor` therefore pages by value; :class:`OffsetCursor`, for lists
+that cannot be asked by value, reads again until a pass agrees with the server's own total.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from msp_xero.errors import Unavailable
+from msp_xero.sdp.dialects import epoch_ms
+from msp_xero.sdp.envelope import SYSTEM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Row = dict[str, Any]
+
+PAGE_ROWS: Final = 100  # the most that SDP gives (sdp-msp-api §2)
+PASSES: Final = 3
+
+
+class CannotWalk(Exception):  # noqa: N818 - a condition that callers handle, no failure
+    """The list cannot be walked by this field: refused, not delivered, not sorted, not filtered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list: its rows, whether more follow, how many there are in all if told."""
+
+    rows: list[Row]
+    more: bool
+    total: int | None
+
+
+def read_page(payload: Mapping[str, Any], key: str, *, address: str) -> Page:
+    """Read rows and list_info from the answer of a list call (sdp-msp-api §2).
+
+    Raises:
+        Unavailable: the rows are not where they should be; an empty list would hide them.
+    """
+    info = payload.get("list_info")
+    info = info if isinstance(info, dict) else {}
+    rows = payload.get(key)
+    if rows is None:
+        lists = [v for k, v in payload.items() if isinstance(v, list) and k != "response_status"]
+        counted = _count(info.get("row_count")) or _count(info.get("total_count"))
+        if len(lists) == 1:
+            rows = lists[0]
+        elif info and not counted:
+            rows = []
+    if not isinstance(rows, list):
+        raise Unavailable(f"the answer has no list named {key}", system=SYSTEM, address=address, status=200)
+    more = info.get("has_more_rows")
+    if more is None:
+        more = len(rows) >= PAGE_ROWS
+    return Page(
+        rows=[row for row in rows if isinstance(row, dict)],
+        more=more if isinstance(more, bool) else str(more).lower() == "true",
+        total=_count(info.get("total_count")),
+    )
+
+
+def list_input(  # noqa: PLR0913 - one argument a member of list_info
+    *,
+    start: int = 1,
+    sort_field: str | None = None,
+    ascending: bool = True,
+    fields: Sequence[str] | None = None,
+    criteria: object = None,
+    total: bool = False,
+    more: Mapping[str, Any] | None = None,
+    fields_twice: bool = False,
+) -> Row:
+    """Build the input_data of a list call.
+
+    Args:
+        start: 1-based offset of the first row.
+        sort_field: a field that the list can be sorted by.
+        ascending: the direction.
+        fields: columns to deliver; without them lists leave out account, site and times.
+        criteria: search_criteria.
+        total: ask for the number of all rows.
+        more: further members beside list_info.
+        fields_twice: name the columns beside list_info too, as some builds expect.
+    """
+    info: Row = {"row_count": PAGE_ROWS, "start_index": start}
+    if sort_field:
+        info |= {"sort_field": sort_field, "sort_order": "asc" if ascending else "desc"}
+    if total:
+        info["get_total_count"] = True
+    if fields:
+        info["fields_required"] = list(fields)
+    if criteria:
+        info["search_criteria"] = criteria
+    sibling = {"fields_required": list(fields)} if fields and fields_twice else {}
+    return {"list_info": info, **sibling, **(more or {})}
+
+
+class ValueCursor:
+    """Pages by ``field >= value``, ascending; offsets only inside one equal value.
+
+    A row that is updated during the walk leaves its place and comes again, later, with its new
+    value; it is then handed out again, because what hangs on it may be new too.
+    """
+
+    def __init__(self, field: str, since: int) -> None:
+        self.field = field
+        self.value = since
+        self.offset = 0
+        self.finished = False
+        self._at_value: set[str] = set()  # ids handed out whose field equals self.value
+        self._new_in_pass = False
+
+    def criteria(self) -> Row:
+        """Return the search criterion of the next page."""
+        return {"field": self.field, "condition": "greater or equal", "value": str(self.value)}
+
+    def accept(self, page: Page) -> list[Row]:
+        """Take a page in and return the rows that were not handed out yet.
+
+        Raises:
+            CannotWalk: the server ignores criterion or order, or does not deliver the field.
+        """
+        fresh: list[Row] = []
+        last, at_last = self.value, self._at_value
+        for row in page.rows:
+            value = epoch_ms(row.get(self.field))
+            if value is None or value < last:
+                raise CannotWalk(f"{self.field} does not come sorted and filtered")
+            if value > last:
+                last, at_last = value, set()
+            identity = str(row.get("id"))
+            if identity not in at_last:
+                at_last.add(identity)
+                fresh.append(row)
+        self._move(page, last, at_last, found_new=bool(fresh))
+        return fresh
+
+    def _move(self, page: Page, last: int, at_last: set[str], *, found_new: bool) -> None:
+        if last > self.value:
+            again = self.offset > 0  # the end of an equal group was passed: it was walked by offset
+            self.value, self._at_value, self.offset, self._new_in_pass = last, at_last, 0, False
+            self.finished = not page.more and not again
+            return
+        self._new_in_pass = self._new_in_pass or found_new
+        if page.more and page.rows:
+            self.offset += len(page.rows)
+            return
+        # Offsets were used inside one equal value, and a row that left it shifts the others: only
+        # a pass that brings nothing new proves that none was skipped.
+        if self.offset and self._new_in_pass:
+            self.offset, self._new_in_pass = 0, False
+            return
+        self.finished = True
+
+
+class OffsetCursor:
+    """Pages by offset and compares with the total; repeats passes until they agree, three at most.
+
+    A total that stays different over two equal passes is the server's own opinion (rows that the
+    key may not see) and is accepted; ``disagrees`` then tells the two numbers.
+    """
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.finished = False
+        self.disagrees: tuple[int, int] | None = None
+        self._seen: set[str] = set()
+        self._pass: set[str] = set()
+        self._totals: set[int] = set()
+        self._passes = 0
+        self._before: tuple[frozenset[str], frozenset[int]] | None = None
+
+    def accept(self, page: Page) -> list[Row]:
+        """Take a page in and return the rows that were not handed out yet."""
+        fresh: list[Row] = []
+        for row in page.rows:
+            identity = str(row.get("id"))
+            self._pass.add(identity)
+            if identity not in self._seen:
+                self._seen.add(identity)
+                fresh.append(row)
+        if page.total is not None:
+            self._totals.add(page.total)
+        if page.more and page.rows:
+            self.offset += len(page.rows)
+        else:
+            self._end_pass()
+        return fresh
+
+    def _end_pass(self) -> None:
+        self._passes += 1
+        agrees = not self._totals or self._totals == {len(self._pass)}
+        found = (frozenset(self._pass), frozenset(self._totals))
+        if agrees or found == self._before or self._passes >= PASSES:
+            self.finished = True
+            self.disagrees = None if agrees else (len(self._pass), max(self._totals))
+            return
+        self._before = found
+        self.offset, self._pass, self._totals = 0, set(), set()
+
+
+def _count(value: object) -> int | None:
+    try:
+        return int(value)  # type: ignore[call-overload, no-any-return]
+    except (TypeError, ValueError):
+        return None

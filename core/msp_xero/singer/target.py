@@ -1,0 +1,179 @@
+"""A target that stages, then settles, and lets STATE pass only when what it covers is stored."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import Target
+from singer_sdk.helpers.capabilities import PluginCapabilities
+from singer_sdk.sinks import BatchSink
+from typing_extensions import override
+
+from msp_xero.errors import InputError
+from msp_xero.singer.reader import LineReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+CHECKPOINT_ROWS = 1000
+CHECKPOINT_SECONDS = 20.0
+
+
+class CheckpointingTarget(Target):
+    """Base of both targets.
+
+    The SDK's target lets STATE out only at the end of input, and loses rows when a signal arrives
+    in the middle of a batch. This one stores at checkpoints, finishes a batch that a signal
+    interrupts, and settles at the end of input.
+    """
+
+    message_reader_class = LineReader
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    def __init__(self, **options: Any) -> None:
+        self._busy = False
+        self._signal: int | None = None
+        self._stored_at = time.monotonic()
+        super().__init__(**options)
+        self.max_parallelism = 1  # the streams of one run depend on each other
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the job is switched on; a disabled job writes nothing and moves no bookmark."""
+        return True
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether a signal asks a running settle to end after the call it is in."""
+        return self._signal is not None
+
+    @property
+    def line_number(self) -> int:
+        """Number of the input line that is being handled, counted from 1."""
+        reader = self.message_reader
+        return reader.line_number if isinstance(reader, LineReader) else 0
+
+    def settle(self) -> None:
+        """Act on everything that is stored; called once, after the last record is stored."""
+        raise NotImplementedError
+
+    @classmethod
+    @override
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Add none of the SDK's settings: they would promise what these targets do not do."""
+
+    @override
+    def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
+        with self._undisturbed():
+            super()._process_schema_message(message_dict)
+
+    @override
+    def _process_state_message(self, message_dict: dict[str, Any]) -> None:
+        if not self.enabled:
+            return
+        with self._undisturbed():
+            super()._process_state_message(message_dict)
+            pending = sum(sink.current_size for sink in self._sinks_active.values())
+            if pending >= CHECKPOINT_ROWS or time.monotonic() - self._stored_at >= CHECKPOINT_SECONDS:
+                self.drain_all()
+                self._stored_at = time.monotonic()
+
+    @override
+    def _process_record_message(self, message_dict: dict[str, Any]) -> None:
+        if not self.sink_exists(message_dict["stream"]):
+            raise InputError(
+                f"input line {self.line_number}: a record of stream {message_dict['stream']} "
+                "came before its SCHEMA"
+            )
+        with self._undisturbed():
+            super()._process_record_message(message_dict)
+
+    @override
+    def process_endofpipe(self) -> None:
+        with self._undisturbed():
+            super().process_endofpipe()
+        self._busy = True
+        self.settle()
+        self._busy = False
+        if self._signal is not None:
+            sys.exit(128 + self._signal)
+
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Let a signal wait until the message within is handled; then store, acknowledge and end.
+
+        A signal that is answered in the middle of a batch would find the batch taken out of the
+        sink but not stored yet, and acknowledge it all the same.
+        """
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        if self._signal is not None:
+            self._leave(self._signal)
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        self._signal = signum
+        if not self._busy:
+            self._leave(signum)
+
+    def _leave(self, signum: int) -> None:
+        """End early: what was read is stored and acknowledged; the next run acts on it."""
+        self._busy = True
+        self.drain_all()
+        sys.exit(128 + signum)
+
+
+class StagingSink(BatchSink):
+    """Base of the sinks: collects records, hands them to ``stage`` as one stored batch."""
+
+    MAX_SIZE_DEFAULT = CHECKPOINT_ROWS
+
+    def __init__(self, target: CheckpointingTarget, *arguments: Any, **options: Any) -> None:
+        self._checkpointing = target
+        super().__init__(target, *arguments, **options)
+
+    @property
+    def checkpointing_target(self) -> CheckpointingTarget:
+        """The target this sink belongs to."""
+        return self._checkpointing
+
+    def stage(self, records: list[dict[str, Any]]) -> None:
+        """Store the records; when it returns they are committed."""
+        raise NotImplementedError
+
+    @override
+    def process_batch(self, context: dict[str, Any]) -> None:
+        records = context.get("records", [])
+        if not records or not self.checkpointing_target.enabled:
+            return
+        self.stage(records)
+
+    @override
+    def get_validator(self) -> None:
+        """None: a bad record must be stored and held, not refused, so the sink judges it itself."""
+
+    @override
+    def _validate_and_parse(self, record: dict[str, Any]) -> dict[str, Any]:
+        return record
+
+    @override
+    def _singer_validate_message(self, record: dict[str, Any]) -> None:
+        missing = [name for name in self.key_properties if record.get(name) in (None, "")]
+        if missing:
+            raise InputError(
+                f"input line {self.checkpointing_target.line_number}: a record of {self.stream_name} has no "
+                f"{' and no '.join(missing)}; without its key it cannot be stored. "
+                "Nothing after this line was read and the bookmark stays before it"
+            )

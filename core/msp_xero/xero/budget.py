@@ -1,0 +1,146 @@
+"""The call budget of one organisation: five at once, sixty a minute, and what the day has left.
+
+The limits are per app and organisation (xero-api §2), so other processes spend from the same budget;
+the headers of every answer tell how much is really left and correct our own count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+from pyrate_limiter import InMemoryBucket, Rate, RateItem
+
+from msp_xero.errors import DayLimitReached, Throttled
+from msp_xero.xero.errors import SYSTEM, remaining
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from msp_xero.edges.clock import Clock
+
+CONCURRENT_CALLS = 5
+MINUTE = 60.0
+
+# A minute's limit is over after a minute; a few seconds are added for clocks that differ.
+LONGEST_WAIT = 70.0
+
+# The day's window starts at a different time for every organisation (xero-api §2), so after a while it is
+# worth one call to find out whether it has begun anew. Matters to a program that stays up, like the console.
+_DAY_NEWS_SECONDS = 900.0
+
+
+class CallBudget:
+    """Hands out the right to make one call, and waits when there is none; safe for threads.
+
+    pyrate-limiter keeps the minute's window. Its bucket takes the time with each item, so it works with our
+    clock; its ``Limiter`` is left out because that sleeps on the machine's clock.
+
+    Args:
+        clock: measures the windows and does the waiting.
+        max_calls_per_minute: calls in any 60 seconds.
+        day_call_reserve: calls of the day that are left to others.
+    """
+
+    def __init__(self, clock: Clock, *, max_calls_per_minute: int = 60, day_call_reserve: int = 100) -> None:
+        self._clock = clock
+        self._reserve = day_call_reserve
+        self._limit = max_calls_per_minute
+        self._minute = InMemoryBucket([Rate(max_calls_per_minute, int(MINUTE * 1000))])
+        self._slots = threading.BoundedSemaphore(CONCURRENT_CALLS)
+        self._lock = threading.Lock()
+        self._paused_until = 0.0
+        self._day_left: int | None = None
+        self._day_told_at = 0.0
+        self._day_over: DayLimitReached | None = None
+
+    @property
+    def day_left(self) -> int | None:
+        """Calls that the day has left for everybody, as last told by Xero; None before the first answer."""
+        return self._day_left
+
+    @contextlib.contextmanager
+    def call(self, address: str) -> Iterator[None]:
+        """Wait for the right to make one call, and hold one of the five places while it runs.
+
+        Args:
+            address: the call, for the error.
+
+        Raises:
+            DayLimitReached: the day's calls are used up, or only the reserve is left.
+            Throttled: Xero asked for a pause that is too long to wait for.
+        """
+        with self._slots:
+            while (wait := self._take_turn(address)) > 0:
+                self._clock.sleep(wait)
+            yield
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Correct the count with what an answer says is left in the minute and in the day."""
+        minute_left = remaining(headers, "X-MinLimit-Remaining")
+        day_left = remaining(headers, "X-DayLimit-Remaining")
+        with self._lock:
+            if day_left is not None:
+                self._day_left = day_left
+                self._day_told_at = self._clock.monotonic()
+            if minute_left is not None:
+                self._spend_down_to(minute_left)
+
+    def pause(self, seconds: float) -> None:
+        """Hold back all calls for ``seconds``: Xero told when its minute ends, and a new one is full again."""
+        with self._lock:
+            self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+            self._minute.flush()
+
+    def stop_for_the_day(self, error: DayLimitReached) -> None:
+        """Refuse further calls: Xero said that the day's limit is reached."""
+        with self._lock:
+            self._day_over = error
+            self._day_left = 0
+            self._day_told_at = self._clock.monotonic()
+
+    def _take_turn(self, address: str) -> float:
+        """Take one call from the budget and return 0, or return the seconds to wait before asking again."""
+        with self._lock:
+            self._check_day(address)
+            now = self._clock.monotonic()
+            if now < self._paused_until:
+                return self._bounded(self._paused_until - now, address)
+            moment = int(now * 1000)
+            self._minute.leak(moment)
+            item = RateItem("call", moment)
+            if self._minute.put(item):
+                return 0.0
+            wait = self._minute.waiting(item)
+            assert isinstance(wait, int)
+            return max(wait, 1) / 1000
+
+    def _check_day(self, address: str) -> None:
+        if self._day_left is None or self._day_left > self._reserve:
+            return
+        if self._clock.monotonic() - self._day_told_at >= _DAY_NEWS_SECONDS and not self._day_is_over():
+            self._day_left, self._day_over = None, None
+            return
+        resume_at = self._day_over.resume_at if self._day_over else None
+        advice = "" if self._day_over else f"day_call_reserve keeps the last {self._reserve} calls for others"
+        raise DayLimitReached(system=SYSTEM, address=address, resume_at=resume_at, advice=advice)
+
+    def _day_is_over(self) -> bool:
+        """Tell whether Xero named a time that has not come yet."""
+        resume_at = self._day_over.resume_at if self._day_over else None
+        return resume_at is not None and self._clock.now() < resume_at
+
+    def _spend_down_to(self, minute_left: int) -> None:
+        """Make our count of the minute agree with a lower one of Xero's: others spend from it too."""
+        moment = int(self._clock.monotonic() * 1000)
+        self._minute.leak(moment)
+        for _ in range(self._limit - self._minute.count() - minute_left):
+            self._minute.put(RateItem("others", moment))
+
+    def _bounded(self, wait: float, address: str) -> float:
+        if wait > LONGEST_WAIT:
+            raise Throttled(
+                f"it asks for a pause of {wait:.0f} seconds", system=SYSTEM, address=address, retry_after=wait
+            )
+        return wait

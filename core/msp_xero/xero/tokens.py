@@ -1,0 +1,178 @@
+"""Access tokens as values, and the file that keeps them between runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from msp_xero.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# A token is renewed this long before its end, or in its last quarter if it lives shorter (xero-api §1.2).
+_LEEWAY = timedelta(seconds=120)
+
+# After a rotation the previous refresh token still works for this long (xero-api §1.3).
+GRACE = timedelta(minutes=30)
+
+_EXAMPLE = ".msp-xero/xero-token.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token and what is needed to get the next one.
+
+    Attributes:
+        access_token: sent as Bearer; never shown.
+        issued_at: aware UTC, by our clock.
+        expires_at: aware UTC, by our clock.
+        refresh_token: None for client_credentials; never shown.
+        previous_refresh_token: the one before, for the time of grace.
+        scope: the granted scopes, separated by spaces.
+    """
+
+    access_token: str = field(repr=False)
+    issued_at: datetime
+    expires_at: datetime
+    refresh_token: str | None = field(default=None, repr=False)
+    previous_refresh_token: str | None = field(default=None, repr=False)
+    scope: str = ""
+
+    def is_stale(self, now: datetime) -> bool:
+        """Tell whether the token should be renewed before another call; ``now`` is aware UTC."""
+        leeway = min(_LEEWAY, (self.expires_at - self.issued_at) / 4)
+        return now >= self.expires_at - leeway
+
+    def refresh_tokens(self, now: datetime) -> list[str]:
+        """Return the refresh tokens worth trying, best first."""
+        candidates = [self.refresh_token]
+        if now - self.issued_at < GRACE:
+            candidates.append(self.previous_refresh_token)
+        return [candidate for candidate in candidates if candidate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contents:
+    """What the file holds: one token per connection."""
+
+    version: int = 1
+    tokens: dict[str, Token] = field(default_factory=dict)
+
+
+class TokenStore:
+    """A small file of tokens, shared by all processes of an installation.
+
+    A rotated refresh token is worth the whole connection: lose it and a person has to log in again. So the
+    file is replaced in one step, is flushed to the disk before a token is used, is readable by its owner
+    only, and is changed by one process at a time.
+
+    Args:
+        path: the file; directory and file are created when needed.
+        lock_seconds: how long to wait for another process that is renewing a token.
+    """
+
+    def __init__(self, path: Path, *, lock_seconds: float = 120.0) -> None:
+        self.path = path
+        self._lock_seconds = lock_seconds
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep all other processes and threads out; not reentrant.
+
+        Raises:
+            SettingError: the directory cannot be written, or another process keeps the lock.
+        """
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = FileLock(f"{self.path}.lock", timeout=self._lock_seconds, mode=0o600)
+            lock.acquire()
+        except Timeout as error:
+            raise SettingError(
+                "token_store", f"another process has held {self.path}.lock for {self._lock_seconds:g} seconds"
+            ) from error
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def load(self, name: str) -> Token | None:
+        """Return the token of a connection, None when there is none.
+
+        Raises:
+            SettingError: the file exists and cannot be read as a token store.
+        """
+        return self._contents().tokens.get(name)
+
+    def save(self, name: str, token: Token) -> None:
+        """Store a token durably; to be called inside :meth:`locked`.
+
+        Raises:
+            SettingError: the file cannot be written.
+        """
+        try:
+            known = self._contents().tokens
+        except SettingError:
+            if token.refresh_token is None:
+                known = {}  # a damaged cache holds nothing that cannot be had again
+            else:
+                raise
+        # Tokens that are over and cannot be renewed are of no use to anyone.
+        kept = {
+            key: old for key, old in known.items() if old.refresh_token or old.expires_at > token.issued_at
+        }
+        self._replace(msgspec.json.encode(_Contents(tokens={**kept, name: token})))
+
+    def _contents(self) -> _Contents:
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=_Contents)
+        except FileNotFoundError:
+            return _Contents()
+        except OSError as error:
+            raise self._unusable(error) from error
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            # Not chained: the parser's text may quote a token.
+            raise SettingError(
+                "token_store", f"{self.path} is not a token file; remove it and connect again", _EXAMPLE
+            ) from None
+
+    def _replace(self, raw: bytes) -> None:
+        try:
+            descriptor, temporary = tempfile.mkstemp(prefix=".xero-token-", dir=self.path.parent)  # mode 0600
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(raw)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, self.path)  # noqa: PTH105 - the name is a str
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)  # noqa: PTH108 - the name is a str
+                raise
+            _flush_directory(self.path.parent)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> SettingError:
+        reason = error.strerror or type(error).__name__
+        return SettingError("token_store", f"{self.path} cannot be used ({reason})", _EXAMPLE)
+
+
+def _flush_directory(directory: Path) -> None:
+    """Make the replacement itself survive a power cut, where the system allows it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

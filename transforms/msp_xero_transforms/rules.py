@@ -1,0 +1,103 @@
+"""The configuration as the steps use it: checked once, compiled once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from msp_xero.errors import SettingError
+
+from msp_xero_transforms.settings import (
+    DEFAULT_ACCOUNT_FIELDS,
+    DEFAULT_DESCRIPTION_TEMPLATE,
+    MODULES,
+    check_shapes,
+)
+from msp_xero_transforms.steps.account_fields import AccountField, compile_fields
+from msp_xero_transforms.steps.describe import DescriptionTemplate, compile_template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the steps do, as the settings say; see ``settings.py`` for each of them."""
+
+    contacts: str
+    account_fields: tuple[AccountField, ...]
+    type_name_from: str
+    modules: frozenset[str]
+    exclude_non_billable: bool
+    default_worklog_type: str | None
+    rate_source: str
+    additional_cost_path: tuple[str, ...] | None
+    time_zone: ZoneInfo
+    description_template: DescriptionTemplate
+    ledger_url: str | None
+    connection: str
+
+
+def read_rules(config: Mapping[str, Any]) -> Rules:
+    """Check a configuration and compile it.
+
+    Raises:
+        SettingError: naming the setting, what is wrong with it, and an example.
+    """
+    check_shapes(config)
+    rate_source = _given(config, "rate_source", "item_price")
+    return Rules(
+        contacts=_given(config, "contacts", "all"),
+        account_fields=compile_fields(_given(config, "account_fields", DEFAULT_ACCOUNT_FIELDS)),
+        type_name_from=_given(config, "type_name_from", "name"),
+        modules=frozenset(MODULES[name] for name in _given(config, "modules", MODULES)),
+        exclude_non_billable=_given(config, "exclude_non_billable", default=False),
+        default_worklog_type=_text(config, "default_worklog_type"),
+        rate_source=rate_source,
+        additional_cost_path=_additional_cost_path(config, rate_source),
+        time_zone=_time_zone(_given(config, "time_zone", "UTC")),
+        description_template=compile_template(
+            _given(config, "description_template", DEFAULT_DESCRIPTION_TEMPLATE)
+        ),
+        ledger_url=_text(config, "ledger_url"),
+        connection=_text(config, "connection") or "default",
+    )
+
+
+def _given(config: Mapping[str, Any], name: str, default: Any) -> Any:
+    value = config.get(name)
+    return default if value is None else value
+
+
+def _text(config: Mapping[str, Any], name: str) -> str | None:
+    return str(config.get(name) or "").strip() or None
+
+
+def _time_zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    # An unknown name is a KeyError, a path outside the database a ValueError, a folder an OSError.
+    except (KeyError, ValueError, OSError):
+        raise SettingError(
+            "time_zone", "is not the name of a time zone in the IANA database", "Pacific/Auckland"
+        ) from None
+
+
+def _additional_cost_path(config: Mapping[str, Any], rate_source: str) -> tuple[str, ...] | None:
+    """Return where the additional cost stands, or None when it is not to be billed."""
+    if not config.get("include_additional_cost"):
+        return None
+    if rate_source != "worklog_charge":
+        raise SettingError(
+            "include_additional_cost",
+            "adds to the worklog's charge, so it needs rate_source: worklog_charge",
+            "false",
+        )
+    setting, example = "additional_cost_field", "extra.additional_costs.amount"
+    path = tuple((_text(config, setting) or "").split("."))
+    if path == ("",):
+        raise SettingError(setting, "is needed when include_additional_cost is true", example)
+    if path[0] not in {"extra", "udf_fields"} or len(path) < 2 or "" in path:
+        raise SettingError(setting, "must be a path that starts with extra or udf_fields", example)
+    return path
