@@ -30,7 +30,9 @@ _SECRET_NAMES = frozenset(
     }
 )
 _SECRET_PATH = re.compile(r"/(token|revocation|revoke|authorize)\b", re.IGNORECASE)
-_ID_SEGMENT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+|[A-Za-z]+-[A-Za-z0-9-]*\d+", re.IGNORECASE)
+_ID_SEGMENT = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+|[A-Za-z]+-[A-Za-z0-9-]*\d+", re.IGNORECASE
+)
 # Long simulations make millions of calls; what is looked at is recent.
 _KEPT = 200_000
 
@@ -112,4 +114,6 @@ class CallLog:
 
     def summary(self) -> dict[str, int]:
         """Return the number of calls by method and route."""
-        return dict(sorted(Counter(f"{record.method} {route(record.path)}" for record in self._records).items()))
+        return dict(
+            sorted(Counter(f"{record.method} {route(record.path)}" for record in self._records).items())
+        )

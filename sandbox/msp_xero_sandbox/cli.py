@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--scale",
         type=_typed(parse_scale),
-        help=f"small, medium, large or a number of accounts (default {defaults.scale})",
+        help=f"small, medium, large or a number of worklogs (default {defaults.scale})",
     )
     add(
         "--latency-ms",

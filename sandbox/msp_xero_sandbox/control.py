@@ -21,7 +21,9 @@ _ON = {"on": True, "off": False}
 
 
 def _json(value: Any, status: int = 200) -> Answer:
-    return Answer(status=status, headers={"content-type": "application/json; charset=utf-8"}, body=encode_json(value))
+    return Answer(
+        status=status, headers={"content-type": "application/json; charset=utf-8"}, body=encode_json(value)
+    )
 
 
 class Control:
@@ -57,7 +59,10 @@ class Control:
             return _json({"error": str(error)}, 400)
 
     def _index(self, _call: Call) -> Any:
-        return {"system": self._faulty.app.name, "calls": [f"{method} {PREFIX}{name}" for method, name in self._routes]}
+        return {
+            "system": self._faulty.app.name,
+            "calls": [f"{method} {PREFIX}{name}" for method, name in self._routes],
+        }
 
     def _reset(self, _call: Call) -> Any:
         self.reset()
@@ -75,10 +80,8 @@ class Control:
             self.set(name, value)
 
     def _dump(self, call: Call) -> Any:
-        rows = self._faulty.app.dump()
-        if kinds := call.query.get("kinds"):
-            return {kind: rows[kind] for kind in kinds.split(",")}
-        return rows
+        kinds = call.query.get("kinds")
+        return self._faulty.app.dump(kinds.split(",") if kinds else None)
 
     def _calls(self, call: Call) -> Any:
         if call.query.get("summary"):

@@ -105,7 +105,9 @@ class Fault:
         kind = entry.get("kind")
         if kind not in KINDS:
             raise ValueError(f"unknown fault kind {kind!r}; known are {', '.join(KINDS)}")
-        params = {name: value for name, value in entry.items() if name not in {"kind", "match", "nth", "times"}}
+        params = {
+            name: value for name, value in entry.items() if name not in {"kind", "match", "nth", "times"}
+        }
         if unknown := params.keys() - KINDS[kind]:
             raise ValueError(f"fault {kind} does not take {', '.join(sorted(unknown))}")
         match = entry.get("match") or {}
@@ -300,7 +302,9 @@ def _worded(app: App, status: int, params: Mapping[str, Any]) -> Answer:
     body = params.get("body")
     if body is None:
         answer = app.error_answer(status) if isinstance(app, KeepsAnswers) else Answer(status=status)
-        return Answer(status=status, headers={**answer.headers, **params.get("headers", {})}, body=answer.body)
+        return Answer(
+            status=status, headers={**answer.headers, **params.get("headers", {})}, body=answer.body
+        )
     is_text = isinstance(body, str)
     headers = {"content-type": "text/plain; charset=utf-8" if is_text else "application/json; charset=utf-8"}
     headers.update({name.lower(): value for name, value in params.get("headers", {}).items()})

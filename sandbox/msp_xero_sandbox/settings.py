@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msp_xero_sandbox.wire import decode_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SYSTEMS = ("xero", "sdp")
 
@@ -27,11 +29,13 @@ class Settings:
     def switches_of(self, system: str) -> list[tuple[str, str]]:
         """Return the switches of one system, without its name in front."""
         prefix = f"{system}."
-        return [(name.removeprefix(prefix), value) for name, value in self.switches if name.startswith(prefix)]
+        return [
+            (name.removeprefix(prefix), value) for name, value in self.switches if name.startswith(prefix)
+        ]
 
 
 def parse_scale(text: str) -> str | int:
-    """Read a scale: a size by name, or a number of accounts."""
+    """Read a scale: a size by name, or a number of worklogs."""
     if text in {"small", "medium", "large"}:
         return text
     if text.isdecimal() and int(text) > 0:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,8 @@ class App(Protocol):
     def reset(self) -> None:
         """Return to the data the sandbox was started with."""
 
-    def dump(self) -> dict[str, Any]:
-        """Return every row by kind, as JSON-ready values."""
+    def dump(self, kinds: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return rows by kind, of all kinds or of some, as JSON-ready values."""
 
     def change_row(self, change: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a person would do in the product: add, edit or delete one row; return the row."""
@@ -103,12 +103,12 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _DECODER = msgspec.json.Decoder(float_hook=decimal.Decimal)
 
 
-def encode_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON-ready value
+def encode_json(value: Any) -> bytes:
     """Encode to JSON, Decimals as exact JSON numbers."""
     return _ENCODER.encode(value)
 
 
-def decode_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def decode_json(raw: bytes) -> Any:
     """Decode JSON, numbers with a fraction as Decimal; ValueError when it is not JSON."""
     try:
         return _DECODER.decode(raw)

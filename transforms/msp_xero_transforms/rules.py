@@ -8,12 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msp_xero.errors import SettingError
 
-from msp_xero_transforms.settings import (
-    DEFAULT_ACCOUNT_FIELDS,
-    DEFAULT_DESCRIPTION_TEMPLATE,
-    MODULES,
-    check_shapes,
-)
+from msp_xero_transforms.settings import CONFIG_JSONSCHEMA, MODULES, check_shapes
 from msp_xero_transforms.steps.account_fields import AccountField, compile_fields
 from msp_xero_transforms.steps.describe import DescriptionTemplate, compile_template
 
@@ -46,32 +41,28 @@ def read_rules(config: Mapping[str, Any]) -> Rules:
         SettingError: naming the setting, what is wrong with it, and an example.
     """
     check_shapes(config)
-    rate_source = _given(config, "rate_source", "item_price")
+    settings = {
+        name: setting.get("default") if config.get(name) is None else config[name]
+        for name, setting in CONFIG_JSONSCHEMA["properties"].items()
+    }
     return Rules(
-        contacts=_given(config, "contacts", "all"),
-        account_fields=compile_fields(_given(config, "account_fields", DEFAULT_ACCOUNT_FIELDS)),
-        type_name_from=_given(config, "type_name_from", "name"),
-        modules=frozenset(MODULES[name] for name in _given(config, "modules", MODULES)),
-        exclude_non_billable=_given(config, "exclude_non_billable", default=False),
-        default_worklog_type=_text(config, "default_worklog_type"),
-        rate_source=rate_source,
-        additional_cost_path=_additional_cost_path(config, rate_source),
-        time_zone=_time_zone(_given(config, "time_zone", "UTC")),
-        description_template=compile_template(
-            _given(config, "description_template", DEFAULT_DESCRIPTION_TEMPLATE)
-        ),
-        ledger_url=_text(config, "ledger_url"),
-        connection=_text(config, "connection") or "default",
+        contacts=settings["contacts"],
+        account_fields=compile_fields(settings["account_fields"]),
+        type_name_from=settings["type_name_from"],
+        modules=frozenset(MODULES[name] for name in settings["modules"]),
+        exclude_non_billable=settings["exclude_non_billable"],
+        default_worklog_type=_text(settings, "default_worklog_type"),
+        rate_source=settings["rate_source"],
+        additional_cost_path=_additional_cost_path(settings),
+        time_zone=_time_zone(settings["time_zone"]),
+        description_template=compile_template(settings["description_template"]),
+        ledger_url=_text(settings, "ledger_url"),
+        connection=_text(settings, "connection") or "default",
     )
 
 
-def _given(config: Mapping[str, Any], name: str, default: Any) -> Any:
-    value = config.get(name)
-    return default if value is None else value
-
-
-def _text(config: Mapping[str, Any], name: str) -> str | None:
-    return str(config.get(name) or "").strip() or None
+def _text(settings: Mapping[str, Any], name: str) -> str | None:
+    return (settings[name] or "").strip() or None
 
 
 def _time_zone(name: str) -> ZoneInfo:
@@ -84,18 +75,18 @@ def _time_zone(name: str) -> ZoneInfo:
         ) from None
 
 
-def _additional_cost_path(config: Mapping[str, Any], rate_source: str) -> tuple[str, ...] | None:
+def _additional_cost_path(settings: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return where the additional cost stands, or None when it is not to be billed."""
-    if not config.get("include_additional_cost"):
+    if not settings["include_additional_cost"]:
         return None
-    if rate_source != "worklog_charge":
+    if settings["rate_source"] != "worklog_charge":
         raise SettingError(
             "include_additional_cost",
             "adds to the worklog's charge, so it needs rate_source: worklog_charge",
             "false",
         )
     setting, example = "additional_cost_field", "extra.additional_costs.amount"
-    path = tuple((_text(config, setting) or "").split("."))
+    path = tuple((_text(settings, setting) or "").split("."))
     if path == ("",):
         raise SettingError(setting, "is needed when include_additional_cost is true", example)
     if path[0] not in {"extra", "udf_fields"} or len(path) < 2 or "" in path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft7Validator
@@ -37,7 +38,7 @@ DEFAULT_DESCRIPTION_TEMPLATE = (
     "{{ parent }}{% if parent_title %}: {{ parent_title }}{% endif %}"
     "{% if task_title %} / {{ task_title }}{% endif %}\n"
     "{% if technician_name %}{{ technician_name }}, {% endif %}{{ work_date }}"
-    "{% if lump_sum %}, {{ duration }}{% endif %}\n"
+    "{% if lump_sum and minutes %}, {{ duration }}{% endif %}\n"
     "{{ text }}"
 )
 
@@ -60,8 +61,8 @@ _ACCOUNT_SETTINGS = (
         default=DEFAULT_ACCOUNT_FIELDS,
         title="Account fields",
         description=(
-            "Map of ServiceDesk Plus account field to Xero contact field; it replaces the default map as a whole. "
-            "A value is a path, or a text with paths in braces. Example: "
+            "Map of ServiceDesk Plus account field to Xero contact field; it replaces the default map as a "
+            "whole. A value is a path, or a text with paths in braces. Example: "
             '`{"emailid": "EmailAddress", "landline": "Phones.DEFAULT", "city": "Addresses.STREET.City", '
             '"udf_fields.udf_sline_101": "TaxNumber"}`.'
         ),
@@ -73,8 +74,8 @@ _ACCOUNT_SETTINGS = (
         allowed_values=["name", "code"],
         title="Type name from",
         description=(
-            "Which text of a Xero item names the worklog type: its `name`, or its `code`. The other one is used "
-            "when the chosen one is empty. Example: `code`."
+            "Which text of a Xero item names the worklog type: its `name`, or its `code`. The other one is "
+            "used when the chosen one is empty. Example: `code`."
         ),
     ),
 )
@@ -105,8 +106,8 @@ _WORKLOG_SETTINGS = (
         th.StringType,
         title="Default worklog type",
         description=(
-            "Name of the worklog type for worklogs that have none; without it they are held as `TYPE_MISSING`. "
-            "Example: `Remote support`."
+            "Name of the worklog type for worklogs that have none; without it they are held as "
+            "`TYPE_MISSING`. Example: `Remote support`."
         ),
     ),
     th.Property(
@@ -116,8 +117,9 @@ _WORKLOG_SETTINGS = (
         allowed_values=["item_price", "worklog_charge"],
         title="Rate source",
         description=(
-            "Where the money comes from. `item_price`: hours at the price of the Xero item. `worklog_charge`: the "
-            "worklog's total cost as ServiceDesk Plus shows it, in the currency of the invoice. "
+            "Where the money comes from. `item_price`: hours at the price of the Xero item. "
+            "`worklog_charge`: the worklog's total cost as ServiceDesk Plus shows it, in the currency of the "
+            "invoice. "
             "Example: `worklog_charge`."
         ),
     ),
@@ -136,8 +138,9 @@ _WORKLOG_SETTINGS = (
         th.StringType,
         title="Additional cost field",
         description=(
-            "Path of the amount within a worklog record, under `extra` or `udf_fields`; a list on the way is added "
-            "up. Its name differs between builds of ServiceDesk Plus. Example: `extra.additional_costs.amount`."
+            "Path of the amount within a worklog record, under `extra` or `udf_fields`; a list on the way is "
+            "added up. Its name differs between builds of ServiceDesk Plus. "
+            "Example: `extra.additional_costs.amount`."
         ),
     ),
     th.Property(
@@ -156,8 +159,8 @@ _WORKLOG_SETTINGS = (
         default=DEFAULT_DESCRIPTION_TEMPLATE,
         title="Description template",
         description=(
-            "Jinja2 template of an invoice line's description; at most 3,920 characters of its result are kept. "
-            "Example: `{{ work_date }} {{ technician_name }}: {{ text }}`."
+            "Jinja2 template of an invoice line's description; at most 3,920 characters of its result are "
+            "kept. Example: `{{ work_date }} {{ technician_name }}: {{ text }}`."
         ),
     ),
 )
@@ -169,8 +172,8 @@ _LEDGER_SETTINGS = (
         secret=True,
         title="Ledger URL",
         description=(
-            "Database of the ledger. When set, every worklog that is stored there and not invoiced yet is turned "
-            "into a line again before the tap's worklogs, so that changed rules apply to it. "
+            "Database of the ledger. When set, every worklog that is stored there and not invoiced yet is "
+            "turned into a line again before the tap's worklogs, so that changed rules apply to it. "
             "Example: `sqlite:///.msp-xero/ledger.db`."
         ),
     ),
@@ -206,3 +209,14 @@ def check_shapes(config: Mapping[str, Any]) -> None:
         kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
         wanted = next((_KINDS[kind] for kind in kinds if kind in _KINDS), None)
         raise SettingError(setting, f"must be {wanted}" if wanted else str(error.message))
+
+
+def unknown_settings(config: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each name that is no setting, such as one with a typing error."""
+    known = list(CONFIG_JSONSCHEMA["properties"])
+    hints = []
+    for name in config:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hints.append(f"Setting {name} is not known{f'; did you mean {close[0]}?' if close else '.'}")
+    return hints

@@ -195,8 +195,9 @@ class Worklog(Base):
     """One worklog, with the billable terms its line had when it was last delivered.
 
     ``ordinal`` tells apart two different worklogs that share an id in two modules; it is 0 for all
-    others. ``source`` is the record as last delivered. ``billed`` holds what was billed, for the
-    *changed after billing* list. ``money`` is the amount at stake, without tax.
+    others. ``source`` is the record as last delivered, or as it was billed; ``newest`` is the record
+    as it is now where that differs from the billed one, and ``changed`` says how. ``money`` is the
+    amount at stake, without tax.
     """
 
     __tablename__ = "worklog"
@@ -237,7 +238,7 @@ class Worklog(Base):
     excluded_by: Mapped[str | None] = mapped_column(Text)
     money: Mapped[Decimal | None]
     revision: Mapped[int] = mapped_column(default=1)
-    billed: Mapped[dict[str, Any] | None]
+    newest: Mapped[dict[str, Any] | None]
     changed: Mapped[dict[str, Any] | None]
     changed_at: Mapped[datetime | None]
     first_seen_at: Mapped[datetime]

@@ -113,7 +113,6 @@ class _Known:
     state: str
     reason_code: str | None
     line_digest: str
-    billed: dict[str, Any] | None
     changed: dict[str, Any] | None
     pending: dict[str, Any] | None = None
     """The insert of this very batch that the row is still to come from."""
@@ -169,7 +168,7 @@ def _stage(
             row.module = line.module
             staged.unchanged += 1
         elif row.state in _SETTLED:
-            _compare_with_billed(work, staged, row, line, now)
+            _compare_with_billed(session, work, staged, row, line, now)
         elif row.line_digest == line.digest():
             staged.unchanged += 1
         else:
@@ -249,7 +248,6 @@ def _insert(work: _Work, ledger: Ledger, line: Line, ordinal: int, now: datetime
         state=columns["state"],
         reason_code=columns["reason_code"],
         line_digest=columns["line_digest"],
-        billed=None,
         changed=None,
     )
 
@@ -279,16 +277,22 @@ def _update(work: _Work, row: _Known, line: Line, settle_reasons: frozenset[str]
         )
 
 
-def _compare_with_billed(work: _Work, staged: Staged, row: _Known, line: Line, now: datetime) -> None:
-    """Keep the newest copy of a billed worklog, and say what differs from the billed one."""
-    changed = differences(row.billed or {}, line.source) or None
+def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
+    session: Session, work: _Work, staged: Staged, row: _Known, line: Line, now: datetime
+) -> None:
+    """Leave a billed worklog as billed, and say what differs from it now."""
+    if row.line_digest == line.digest():
+        changed = None
+    else:
+        billed = session.scalar(select(Worklog.source).where(Worklog.id == row.id)) or {}
+        changed = differences(billed, line.source) or None
     if changed == row.changed:
         staged.unchanged += 1
         return
     work.updates.append(
         {
             "row_id": row.id,
-            "source": line.source,
+            "newest": line.source if changed else None,
             "changed": changed,
             "changed_at": now if changed else None,
             "last_seen_at": now,
@@ -299,14 +303,13 @@ def _compare_with_billed(work: _Work, staged: Staged, row: _Known, line: Line, n
     staged.changed_after_billing += 1
 
 
-def billed_copy(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a worklog record that the *changed after billing* list compares."""
-    return {name: source.get(name) for name in BILLED_FIELDS}
-
-
 def differences(billed: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``{field: [as billed, as it is now]}`` for the billed members that differ."""
-    return {name: [was, source.get(name)] for name, was in billed.items() if was != source.get(name)}
+    """Return ``{field: [as billed, as it is now]}`` for the members whose change matters."""
+    return {
+        name: [billed.get(name), source.get(name)]
+        for name in BILLED_FIELDS
+        if billed.get(name) != source.get(name)
+    }
 
 
 def _write(session: Session, ledger: Ledger, work: _Work, run_id: int | None) -> None:

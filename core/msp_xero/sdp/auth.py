@@ -109,7 +109,10 @@ class ZohoAuth:
             answer = msgspec.json.decode(response.content, type=dict)
         except requests.RequestException as error:
             raise Unavailable(
-                f"no answer from the token endpoint ({type(error).__name__})", system=SYSTEM, address=address, sent=False
+                f"no answer from the token endpoint ({type(error).__name__})",
+                system=SYSTEM,
+                address=address,
+                sent=False,
             ) from None
         except msgspec.DecodeError:
             raise Unavailable(
@@ -124,20 +127,28 @@ class ZohoAuth:
         if isinstance(token, str) and token:
             lifetime = float(answer.get("expires_in") or 3600)
             return Token(
-                headers={"Authorization": f"Zoho-oauthtoken {token}"}, ends_at=self._clock.monotonic() + lifetime
+                headers={"Authorization": f"Zoho-oauthtoken {token}"},
+                ends_at=self._clock.monotonic() + lifetime,
             )
         if "too many" in str(answer.get("error_description", "")).lower() or response.status_code == 429:
             raise Throttled(
-                "too many access tokens were asked for", system=SYSTEM, address=address, retry_after=TOKEN_PAUSE_SECONDS
+                "too many access tokens were asked for",
+                system=SYSTEM,
+                address=address,
+                retry_after=TOKEN_PAUSE_SECONDS,
             )
         if response.status_code >= 500:
             raise Unavailable(
-                "the token endpoint failed", system=SYSTEM, address=address, status=response.status_code, sent=False
+                "the token endpoint failed",
+                system=SYSTEM,
+                address=address,
+                status=response.status_code,
+                sent=False,
             )
         raise AccessRefused(
             f"no access token was granted: {str(answer.get('error', 'no reason given'))[:80]}",
             system=SYSTEM,
             address=address,
             status=response.status_code,
-            advice="Check oauth_client_id, oauth_client_secret, oauth_refresh_token and the data centre in oauth_url",
+            advice="Check the four oauth settings; oauth_url must be that of your data centre",
         )

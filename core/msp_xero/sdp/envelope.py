@@ -24,7 +24,11 @@ SYSTEM: Final = "ServiceDesk Plus MSP"
 INTERNAL_ERROR: Final = 4004
 UNKNOWN_VALUE: Final = 4001
 DUPLICATE: Final = 4008
-_REFUSED: Final = {4002: "the key may not do this", 4022: "the key is not valid", 7001: "the licence does not allow this"}
+_REFUSED: Final = {
+    4002: "the key may not do this",
+    4022: "the key is not valid",
+    7001: "the licence does not allow this",
+}
 _MEANINGS: Final = {
     4001: "an id or name does not exist",
     4005: "it is referenced elsewhere",
@@ -49,14 +53,13 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_answer(answer: Answer, *, address: str, now: datetime, reading: bool = True) -> dict[str, Any]:
+def read_answer(answer: Answer, *, address: str, now: datetime) -> dict[str, Any]:
     """Return the payload of a successful answer.
 
     Args:
         answer: what came.
         address: method and URL without query, for messages.
         now: for a Retry-After that is a date.
-        reading: True for GET: an unknown id is then a missing row, not a refused value.
 
     Raises:
         RemoteError: the class of the ladder that names what to do.
@@ -66,15 +69,17 @@ def read_answer(answer: Answer, *, address: str, now: datetime, reading: bool = 
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise _no_json(answer, address=address, now=now) from None
     if not isinstance(payload, dict):
-        raise Unavailable("the answer is not an API answer", system=SYSTEM, address=address, status=answer.status)
-    error = classify(answer, payload, address=address, now=now, reading=reading)
+        raise Unavailable(
+            "the answer is not an API answer", system=SYSTEM, address=address, status=answer.status
+        )
+    error = classify(answer, payload, address=address, now=now)
     if error is not None:
         raise error
     return payload
 
 
-def classify(
-    answer: Answer, payload: Mapping[str, Any], *, address: str, now: datetime, reading: bool = True
+def classify(  # noqa: PLR0911 - one return a row of the table
+    answer: Answer, payload: Mapping[str, Any], *, address: str, now: datetime
 ) -> RemoteError | None:
     """Return the error that an answer stands for, or None when it is a success (sdp-msp-api §7).
 
@@ -89,14 +94,20 @@ def classify(
     where: dict[str, Any] = {"system": SYSTEM, "address": address, "status": answer.status}
     if answer.status == 429 or 4015 in codes:
         return Throttled(
-            "too many requests", system=SYSTEM, address=address, retry_after=_retry_after(answer, now), limit="api"
+            "too many requests",
+            system=SYSTEM,
+            address=address,
+            retry_after=_retry_after(answer, now),
+            limit="api",
         )
     for code, meaning in _REFUSED.items():
         if code in codes:
             return AccessRefused(meaning, **where, advice=_access_advice(code))
     if answer.status in {401, 403}:
-        return AccessRefused(_REFUSED[4022 if answer.status == 401 else 4002], **where, advice=_access_advice(4022))
-    if answer.status == 404 or 4007 in codes or (reading and UNKNOWN_VALUE in codes):
+        return AccessRefused(
+            _REFUSED[4022 if answer.status == 401 else 4002], **where, advice=_access_advice(4022)
+        )
+    if answer.status == 404 or 4007 in codes:
         return Missing("there is no such row or path", **where)
     if answer.status >= 500 or INTERNAL_ERROR in codes:
         return Unavailable("internal error", **where)
@@ -160,15 +171,23 @@ def _access_advice(code: int) -> str:
     return "Check the key (auth_token) and that its technician may log in"
 
 
-def _no_json(answer: Answer, *, address: str, now: datetime) -> RemoteError:
+def _no_json(  # noqa: PLR0911 - one return a row of the table
+    answer: Answer, *, address: str, now: datetime
+) -> RemoteError:
     """Name what came instead of JSON: a login page, another web page, a cut answer or nothing."""
     where: dict[str, Any] = {"system": SYSTEM, "address": address, "status": answer.status}
     if answer.status == 429:
         return Throttled(
-            "too many requests", system=SYSTEM, address=address, retry_after=_retry_after(answer, now), limit="api"
+            "too many requests",
+            system=SYSTEM,
+            address=address,
+            retry_after=_retry_after(answer, now),
+            limit="api",
         )
     if answer.status in {401, 403}:
-        return AccessRefused(f"access is refused (HTTP {answer.status})", **where, advice=_access_advice(4022))
+        return AccessRefused(
+            f"access is refused (HTTP {answer.status})", **where, advice=_access_advice(4022)
+        )
     if 300 <= answer.status < 400:
         return _redirected(answer, address)
     start = answer.body[:65536].lower()
@@ -178,13 +197,17 @@ def _no_json(answer: Answer, *, address: str, now: datetime) -> RemoteError:
         return Missing("the address does not exist", **where, advice=advice)
     if page and answer.status < 400 and any(mark in start for mark in _LOGIN_MARKS):
         return AccessRefused(
-            "a login page came instead of an API answer", **where, advice="Check base_url and the key (auth_token)"
+            "a login page came instead of an API answer",
+            **where,
+            advice="Check base_url and the key (auth_token)",
         )
     if page:
         return Unavailable("a web page came instead of an API answer", **where, advice=advice)
     if answer.status >= 500:
         return Unavailable(f"HTTP {answer.status}", **where)
-    return Unavailable("the answer is empty" if not answer.body.strip() else "the answer is cut or not JSON", **where)
+    return Unavailable(
+        "the answer is empty" if not answer.body.strip() else "the answer is cut or not JSON", **where
+    )
 
 
 def _redirected(answer: Answer, address: str) -> AccessRefused:

@@ -23,7 +23,7 @@ PAGE_ROWS: Final = 100  # the most that SDP gives (sdp-msp-api §2)
 PASSES: Final = 3
 
 
-class CannotWalk(Exception):  # noqa: N818 - a condition that callers handle, no failure
+class CannotWalk(Exception):
     """The list cannot be walked by this field: refused, not delivered, not sorted, not filtered."""
 
 
@@ -113,6 +113,7 @@ class ValueCursor:
         self.offset = 0
         self.finished = False
         self._at_value: set[str] = set()  # ids handed out whose field equals self.value
+        self._in_group = False  # more rows than a page share self.value: offsets are needed
         self._new_in_pass = False
 
     def criteria(self) -> Row:
@@ -123,39 +124,55 @@ class ValueCursor:
         """Take a page in and return the rows that were not handed out yet.
 
         Raises:
-            CannotWalk: the server ignores criterion or order, or does not deliver the field.
+            CannotWalk: the server ignores criterion, order or offset, or does not deliver the field.
         """
-        fresh: list[Row] = []
-        last, at_last = self.value, self._at_value
-        for row in page.rows:
-            value = epoch_ms(row.get(self.field))
+        values = [epoch_ms(row.get(self.field)) for row in page.rows]
+        last = self.value
+        for value in values:
             if value is None or value < last:
                 raise CannotWalk(f"{self.field} does not come sorted and filtered")
-            if value > last:
-                last, at_last = value, set()
-            identity = str(row.get("id"))
-            if identity not in at_last:
-                at_last.add(identity)
-                fresh.append(row)
-        self._move(page, last, at_last, found_new=bool(fresh))
+            last = value
+        more = page.more and bool(page.rows)
+        if more and last == self.value:
+            self._in_group = True
+        if self._in_group:
+            return self._accept_group(page.rows, values, more=more)
+        fresh = []
+        for row, value in zip(page.rows, values, strict=True):
+            fresh += self._fresh(row, value or 0)
+        self.finished = not more
         return fresh
 
-    def _move(self, page: Page, last: int, at_last: set[str], *, found_new: bool) -> None:
-        if last > self.value:
-            again = self.offset > 0  # the end of an equal group was passed: it was walked by offset
-            self.value, self._at_value, self.offset, self._new_in_pass = last, at_last, 0, False
-            self.finished = not page.more and not again
-            return
-        self._new_in_pass = self._new_in_pass or found_new
-        if page.more and page.rows:
-            self.offset += len(page.rows)
-            return
-        # Offsets were used inside one equal value, and a row that left it shifts the others: only
-        # a pass that brings nothing new proves that none was skipped.
-        if self.offset and self._new_in_pass:
-            self.offset, self._new_in_pass = 0, False
-            return
-        self.finished = True
+    def _fresh(self, row: Row, value: int) -> list[Row]:
+        if value > self.value:
+            self.value, self._at_value = value, set()
+        identity = str(row.get("id"))
+        if identity in self._at_value:
+            return []
+        self._at_value.add(identity)
+        return [row]
+
+    def _accept_group(self, rows: list[Row], values: list[int | None], *, more: bool) -> list[Row]:
+        """Walk the rows of one value by offset, pass after pass.
+
+        A row that leaves the group shifts the others under the offset; only a pass that brings
+        nothing new proves that none was skipped.
+        """
+        group = [row for row, value in zip(rows, values, strict=True) if value == self.value]
+        fresh = [found for row in group for found in self._fresh(row, self.value)]
+        self._new_in_pass = self._new_in_pass or bool(fresh)
+        if more and len(group) == len(rows):
+            self.offset += len(rows)
+            if self.offset > len(self._at_value) + PAGE_ROWS:
+                raise CannotWalk("start_index is ignored")
+            return fresh
+        self.offset = 0
+        if self._new_in_pass:
+            self._new_in_pass = False
+            return fresh
+        self.finished = not more and len(group) == len(rows)
+        self.value, self._at_value, self._in_group = self.value + 1, set(), False
+        return fresh
 
 
 class OffsetCursor:
@@ -176,7 +193,11 @@ class OffsetCursor:
         self._before: tuple[frozenset[str], frozenset[int]] | None = None
 
     def accept(self, page: Page) -> list[Row]:
-        """Take a page in and return the rows that were not handed out yet."""
+        """Take a page in and return the rows that were not handed out yet.
+
+        Raises:
+            CannotWalk: the server gives the same page again and again.
+        """
         fresh: list[Row] = []
         for row in page.rows:
             identity = str(row.get("id"))
@@ -188,6 +209,8 @@ class OffsetCursor:
             self._totals.add(page.total)
         if page.more and page.rows:
             self.offset += len(page.rows)
+            if self.offset > len(self._pass) + PAGE_ROWS:
+                raise CannotWalk("start_index is ignored")
         else:
             self._end_pass()
         return fresh

@@ -22,7 +22,7 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
         th.StringType,
         required=True,
         title="Base URL",
-        description="Address of ServiceDesk Plus MSP, http or https, with port and context path if there are any. "
+        description="Address of ServiceDesk Plus MSP, http or https, with port and context path if any. "
         "Cloud edition: with the portal. Example: https://sdp.example.com:8443 or "
         "https://sdp.example.com/app/itdesk.",
     ),
@@ -32,15 +32,15 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
         default="onprem",
         allowed_values=list(EDITIONS),
         title="Edition",
-        description="onprem for the installed product, cloud for SDP MSP Cloud (accounts are customers there).",
+        description="onprem for the installed product, cloud for SDP MSP Cloud. Example: onprem.",
     ),
     th.Property(
         "auth_token",
         th.StringType,
         secret=True,
         title="API key",
-        description="On-premises key of a technician (Admin > Technicians > API key details). It sees what that "
-        "technician sees. Example: 00000000-AAAA-BBBB-CCCC-000000000000.",
+        description="On-premises key of a technician (Admin > Technicians > API key details). It sees what "
+        "that technician sees. Example: 00000000-AAAA-BBBB-CCCC-000000000000.",
     ),
     th.Property(
         "auth_header",
@@ -80,7 +80,7 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
         "portal_id",
         th.StringType,
         title="Portal ID",
-        description="Sent as the header PORTALID when set; some multi-portal installations ask for it. Example: 1.",
+        description="Sent as the header PORTALID when set; some installations ask for it. Example: 1.",
     ),
     th.Property(
         "verify_tls",
@@ -98,7 +98,7 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
     ),
     th.Property(
         "timeout_seconds",
-        th.NumberType(minimum=0.1),
+        th.NumberType,
         default=60,
         title="Timeout",
         description="Seconds to wait for an answer of one request. Example: 60.",
@@ -114,7 +114,7 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
         "requests_per_minute",
         th.IntegerType(minimum=1),
         title="Requests per minute",
-        description="Most requests to start in one minute, evenly spread; unlimited when not set. Example: 60.",
+        description="Most requests to start in one minute, evenly spread; no limit if not set. Example: 60.",
     ),
     th.Property(
         "accounts_path",
@@ -127,7 +127,8 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
         "worklog_types_path",
         th.StringType,
         title="Worklog types path",
-        description="Path of worklog types below /api/v3, for installations that differ. Default: worklog_types.",
+        description="Path of worklog types below /api/v3, for installations that differ. "
+        "Default: worklog_types.",
     ),
 )
 
@@ -172,7 +173,9 @@ class SdpSettings:
             _credential("auth_token", given.get("auth_token"), "00000000-AAAA-BBBB-CCCC-000000000000")
         else:
             _credential("oauth_client_id", given.get("oauth_client_id"), "1000.ABCDEF")
-            _credential("oauth_client_secret", given.get("oauth_client_secret"), "(from the Zoho API console)")
+            _credential(
+                "oauth_client_secret", given.get("oauth_client_secret"), "(from the Zoho API console)"
+            )
             _credential("oauth_refresh_token", given.get("oauth_refresh_token"), "1000.(token)")
             given["oauth_url"] = _token_address(given.get("oauth_url"))
             given.setdefault("accounts_path", "customers")
@@ -211,7 +214,9 @@ def _credential(name: str, value: object, example: str) -> str:
     if not isinstance(value, str) or not value:
         raise SettingError(name, "is missing", example)
     if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise SettingError(name, "has characters that cannot be sent in a header (spaces or line ends?)", example)
+        raise SettingError(
+            name, "has characters that cannot be sent in a header (spaces or line ends?)", example
+        )
     return value
 
 

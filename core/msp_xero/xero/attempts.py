@@ -10,7 +10,7 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
     wait_random,
 )
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 
-_backoff = wait_exponential_jitter(initial=0.5, max=15.0, jitter=1.0)
+_backoff = wait_exponential(multiplier=0.5, max=15.0) + wait_random(0.0, 1.0)
 _concurrent = wait_random(0.25, 2.0)  # xero-api §2: that breach comes without Retry-After
 
 

@@ -9,12 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
-from authlib.integrations.base_client import OAuthError
-from authlib.integrations.requests_client.oauth2_session import OAuth2ClientAuth
-from authlib.oauth2.client import OAuth2Client
+from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped]
+from authlib.integrations.requests_client.oauth2_session import OAuth2ClientAuth  # type: ignore[import-untyped]
+from authlib.oauth2.client import OAuth2Client  # type: ignore[import-untyped]
 
-from msp_xero.errors import AccessRefused, RemoteError, SettingError, Throttled, Unavailable
+from msp_xero.errors import AccessRefused, SettingError, Throttled, Unavailable
 from msp_xero.xero.attempts import broken, repeating
+from msp_xero.xero.budget import LONGEST_WAIT
 from msp_xero.xero.errors import SYSTEM, Answer, classify
 from msp_xero.xero.tokens import Token, TokenStore
 
@@ -40,7 +41,7 @@ _REFUSALS = {
     ),
     "unauthorized_client": (
         "this app may not use this grant",
-        "Set grant to client_credentials for a Custom Connection and to authorization_code for a web or PKCE app",
+        "Set grant to client_credentials for a Custom Connection, to authorization_code for other apps",
     ),
     "invalid_scope": (
         "a scope in the setting scopes was not granted to this connection",
@@ -180,7 +181,9 @@ class XeroAuth:
         except requests.RequestException as error:
             raise broken(error, address=self._address, timeout=timeout) from None
         except (ValueError, TypeError, KeyError):
-            raise Unavailable("answered with something that is no token", system=SYSTEM, address=self._address) from None
+            raise Unavailable(
+                "answered with something that is no token", system=SYSTEM, address=self._address
+            ) from None
 
     def _checked(self, response: requests.Response) -> requests.Response:
         """Sort out answers that are not OAuth's, before Authlib reads them."""
@@ -192,6 +195,12 @@ class XeroAuth:
             body=response.content,
         )
         error = classify(answer, now=self._clock.now())
+        if (
+            isinstance(error, Throttled)
+            and error.retry_after is not None
+            and error.retry_after <= LONGEST_WAIT
+        ):
+            self._clock.sleep(error.retry_after)  # the budget of an organisation does not cover this service
         # 400 and 401 carry an OAuth error (xero-api §1.3: either is seen); the others are not OAuth's.
         if error is not None and not (answer.status in {400, 401} and b'"error"' in answer.body):
             raise error
@@ -219,7 +228,7 @@ class XeroAuth:
         return AccessRefused(problem, system=SYSTEM, address=self._address, advice=advice)
 
 
-class _GrantRefused(Exception):  # noqa: N818 - it never leaves this module
+class _GrantRefused(Exception):
     """The token service answered invalid_grant."""
 
 

@@ -88,7 +88,7 @@ class CallBudget:
                 self._spend_down_to(minute_left)
 
     def pause(self, seconds: float) -> None:
-        """Hold back all calls for ``seconds``: Xero told when its minute ends, and a new one is full again."""
+        """Hold back all calls for ``seconds``: Xero told when its minute ends, and then a full one begins."""
         with self._lock:
             self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
             self._minute.flush()

@@ -20,7 +20,7 @@ from msp_xero.errors import (
 from msp_xero.xero import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 SYSTEM = "Xero"
 
@@ -70,13 +70,23 @@ class Answer:
         Raises:
             Unavailable: the body is cut, is not JSON, or is not an object.
         """
-        try:
-            value = wire.decode(self.body)
-        except ValueError:
-            value = None
+        value = self._decoded()
         if isinstance(value, dict):
             return value
         raise self.unavailable(f"answered {self.status} with a body that is not complete JSON")
+
+    def json_list(self) -> list[Any]:
+        """Return the body as a JSON array; raises as :meth:`json` does."""
+        value = self._decoded()
+        if isinstance(value, list):
+            return value
+        raise self.unavailable(f"answered {self.status} with a body that is not complete JSON")
+
+    def _decoded(self) -> Any:
+        try:
+            return wire.decode(self.body)
+        except ValueError:
+            return None
 
     def unavailable(self, problem: str, advice: str = "Try again later") -> Unavailable:
         """Return the error for an answer that cannot be used."""
@@ -93,35 +103,15 @@ def classify(answer: Answer, *, now: datetime) -> RemoteError | None:
     status = answer.status
     if 200 <= status < 300 or status == 304:
         return None
-    if status == 400:
-        return _bad_request(answer)
-    if status == 401:
-        return _unauthorised(answer)
-    if status == 403:
-        return AccessRefused(
-            "access to the organisation is refused",
-            system=SYSTEM,
-            address=answer.address,
-            status=status,
-            advice="Check tenant_id, that the organisation is still connected, and the role of the user "
-            "who connected it",
-        )
-    if status == 404:
-        return Missing("there is no such row", system=SYSTEM, address=answer.address, status=status)
     if status == 429:
         return _too_many(answer, now)
+    if named := _BY_STATUS.get(status):
+        return named(answer)
     if status < 400:
         return answer.unavailable(
             "answered with a redirect, which its API never does", "Check api_url and identity_url"
         )
-    if status >= 500:
-        return answer.unavailable(_server_problem(answer))
-    return Rejected(
-        system=SYSTEM,
-        address=answer.address,
-        status=status,
-        messages=[f"the request was refused with {status}"],
-    )
+    return answer.unavailable(_server_problem(answer)) if status >= 500 else _refused(answer)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -140,7 +130,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def remaining(headers: Mapping[str, str], name: str) -> int | None:
-    """Return the number in one of the ``X-…Limit-Remaining`` headers, None when it is absent (xero-api §2)."""
+    """Return the number in a ``X-…Limit-Remaining`` header, None when it is absent (xero-api §2)."""
     text = headers.get(name, "").strip()
     return int(text) if text.isascii() and text.isdigit() else None
 
@@ -217,6 +207,31 @@ def _unauthorised(answer: Answer) -> AccessRefused:
     )
 
 
+def _forbidden(answer: Answer) -> AccessRefused:
+    return AccessRefused(
+        "access to the organisation is refused",
+        system=SYSTEM,
+        address=answer.address,
+        status=answer.status,
+        advice="Check tenant_id, that the organisation is still connected, and the role of the user "
+        "who connected it",
+    )
+
+
+def _missing(answer: Answer) -> Missing:
+    """The body is empty HTML and says nothing (xero-api §8, 404)."""
+    return Missing("there is no such row", system=SYSTEM, address=answer.address, status=answer.status)
+
+
+def _refused(answer: Answer) -> Rejected:
+    return Rejected(
+        system=SYSTEM,
+        address=answer.address,
+        status=answer.status,
+        messages=[f"the request was refused with {answer.status}"],
+    )
+
+
 def _scope_for(answer: Answer) -> str:
     """Return the granular scope that covers this call (xero-api §1.5)."""
     for name, scope in _SCOPES.items():
@@ -255,3 +270,11 @@ def _server_problem(answer: Answer) -> str:
     if b"offline for maintenance" in answer.body[:2000]:
         return "is offline for maintenance"
     return f"answered {answer.status}"
+
+
+_BY_STATUS: dict[int, Callable[[Answer], RemoteError]] = {
+    400: _bad_request,
+    401: _unauthorised,
+    403: _forbidden,
+    404: _missing,
+}

@@ -26,7 +26,8 @@ XERO_CONNECTION: tuple[th.Property[Any], ...] = (
         th.StringType,
         required=True,
         title="Client ID",
-        description="Client id of the app in Xero's developer portal, for example 5A7B0C9D2E3F41568A9B0C1D2E3F4A5B.",
+        description="Client id of the app in Xero's developer portal, for example "
+        "5A7B0C9D2E3F41568A9B0C1D2E3F4A5B.",
     ),
     th.Property(
         "client_secret",
@@ -41,8 +42,8 @@ XERO_CONNECTION: tuple[th.Property[Any], ...] = (
         default="client_credentials",
         allowed_values=list(GRANTS),
         title="Grant",
-        description="How access is obtained: client_credentials for a Custom Connection, authorization_code for a "
-        "web or PKCE app that was connected with `msp-xero login`.",
+        description="How access is obtained: client_credentials for a Custom Connection, authorization_code "
+        "for a web or PKCE app that was connected with `msp-xero login`.",
     ),
     th.Property(
         "tenant_id",
@@ -55,16 +56,16 @@ XERO_CONNECTION: tuple[th.Property[Any], ...] = (
         "scopes",
         th.StringType,
         title="Scopes",
-        description="OAuth scopes separated by spaces, for example accounting.invoices accounting.contacts.read "
-        "accounting.settings.read. Left out, all scopes that were granted are used.",
+        description="OAuth scopes separated by spaces, for example accounting.invoices "
+        "accounting.contacts.read accounting.settings.read. Left out, all scopes that were granted are used.",
     ),
     th.Property(
         "token_store",
         th.StringType,
         default=TOKEN_STORE,
         title="Token store",
-        description=f"File that keeps the current tokens, readable by its owner only, for example {TOKEN_STORE}. "
-        "Tap, target and console that share a connection share the file.",
+        description=f"File that keeps the current tokens, readable by its owner only, for example "
+        f"{TOKEN_STORE}. Tap, target and console that share a connection share the file.",
     ),
     th.Property(
         "api_url",
@@ -82,7 +83,7 @@ XERO_CONNECTION: tuple[th.Property[Any], ...] = (
     ),
     th.Property(
         "timeout_seconds",
-        th.NumberType(exclusiveMinimum=0),
+        th.NumberType(exclusive_minimum=0),
         default=100,
         title="Timeout",
         description="Seconds to wait for an answer to one call, for example 100.",
@@ -95,7 +96,7 @@ XERO_BUDGET: tuple[th.Property[Any], ...] = (
         th.IntegerType(minimum=1, maximum=60),
         default=60,
         title="Calls per minute",
-        description="Most calls to one organisation in any 60 seconds, for example 60, which is Xero's limit.",
+        description="Most calls to one organisation in any 60 seconds, for example 60, Xero's own limit.",
     ),
     th.Property(
         "day_call_reserve",

@@ -46,13 +46,17 @@ _LOGIN_PAGE = (
     '<body><form action="/j_security_check" method="post"><input name="j_username"><input name="j_password" '
     'type="password"><button>Log in</button></form></body></html>'
 )
-_NOT_FOUND_PAGE = "<!DOCTYPE html><html><head><title>HTTP Status 404</title></head><body>Not Found</body></html>"
+_NOT_FOUND_PAGE = (
+    "<!DOCTYPE html><html><head><title>HTTP Status 404</title></head><body>Not Found</body></html>"
+)
 
 
 class Refusal(Exception):
     """A call that the API refuses with one of its codes."""
 
-    def __init__(self, code: int, *, field: str | None = None, fields: list[str] | None = None, text: str = "") -> None:
+    def __init__(
+        self, code: int, *, field: str | None = None, fields: list[str] | None = None, text: str = ""
+    ) -> None:
         super().__init__(code, field, fields, text)
         self.code = code
         self.field = field

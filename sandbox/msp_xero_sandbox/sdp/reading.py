@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from msp_xero_sandbox.sdp.store import Row, Store
     from msp_xero_sandbox.sdp.switches import Switches
 

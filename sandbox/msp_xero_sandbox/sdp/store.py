@@ -4,19 +4,21 @@ A row is a dict of the sandbox's own shape, JSON-ready but for Decimal money: id
 epoch milliseconds; ``*_id`` members name other rows. **Rows are never changed in place**: an edit puts
 a new dict in their place, so that the rows the sandbox was started with stay as they were for a reset.
 
-========================================== =========================================================
-kind                                       members beside ``id``
-========================================== =========================================================
-accounts                                   name, address members, login_url, default_site_id, is_msp, inactive, udf_fields
-sites, requesters, technicians, contracts  name, account_id, email_id, cost_per_hour …
-worklog_types                              name, description, inactive
-requests, problems, changes, projects      display_id or code, title, account_id, site_id, requester_id, status,
-                                           created_time, last_updated_time … ; requests: is_trashed, is_archived
-milestones, tasks                          parent_kind (request … milestone, general), parent_id, title, status
-worklogs                                   parent_kind (request, problem, change, task), parent_id, owner_id, type_id,
-                                           minutes, start_time, end_time, created_time, costs, is_billable …
-awkward                                    label, kind, id: rows that are awkward on purpose, by name
-========================================== =========================================================
+================================== ==========================================================================
+kind                               members beside ``id``
+================================== ==========================================================================
+accounts                           name, address members, login_url, default_site_id, is_msp, inactive,
+                                   udf_fields
+sites, requesters, technicians,    name, account_id, email_id, cost_per_hour …
+contracts
+worklog_types                      name, description, inactive
+requests, problems, changes,       display_id or code, title, account_id, site_id, requester_id, status,
+projects                           created_time, last_updated_time … ; requests: is_trashed, is_archived
+milestones, tasks                  parent_kind (request … milestone, general), parent_id, title, status
+worklogs                           parent_kind (request, problem, change, task), parent_id, owner_id,
+                                   type_id, minutes, start_time, end_time, created_time, costs, is_billable …
+awkward                            label, kind, id: rows that are awkward on purpose, by name
+================================== ==========================================================================
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ Row = dict[str, Any]
 SortKey = tuple[int, Any, int, str]
 
 TABLES = (
-    "accounts", "sites", "requesters", "technicians", "contracts", "worklog_types", "requests", "problems",
-    "changes", "projects", "milestones", "tasks", "worklogs", "awkward",
+    "accounts", "sites", "requesters", "technicians", "contracts", "worklog_types", "requests",
+    "problems", "changes", "projects", "milestones", "tasks", "worklogs", "awkward",
 )  # fmt: skip
 PLURAL = {
     "account": "accounts",
@@ -130,7 +132,9 @@ class Store:
         worklogs = list(rows.get("worklogs", ()))
         if ids_per_module:
             worklogs = self._renumbered(worklogs)
-        self.tables["worklogs"] = Table((self.worklog_key(self.module_of(row), row["id"]), row) for row in worklogs)
+        self.tables["worklogs"] = Table(
+            (self.worklog_key(self.module_of(row), row["id"]), row) for row in worklogs
+        )
         self._children: dict[tuple[str, str, str | None], list[str]] = {}
         for kind in ("milestones", "tasks", "worklogs"):
             for key, row in self.tables[kind].rows.items():
@@ -234,7 +238,13 @@ class Store:
                 yield kind, self.awkward
             elif kind == "worklogs":
                 rows = self.tables[kind].rows.values()
-                yield kind, [row | {"module": self.module_of(row), "account_id": self.account_of(row)} for row in rows]
+                yield (
+                    kind,
+                    [
+                        row | {"module": self.module_of(row), "account_id": self.account_of(row)}
+                        for row in rows
+                    ],
+                )
             else:
                 yield kind, list(self.tables[kind].rows.values())
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _HTML = (
-    "<div style=\"font-family:Arial\"><p>Replaced fuser &amp; <b>tested</b>.</p><ul><li>Page count 12&nbsp;400</li>"
-    "<li>Toner &lt; 10%</li></ul><table><tr><td>Before</td><td>After</td></tr></table>"
+    '<div style="font-family:Arial"><p>Replaced fuser &amp; <b>tested</b>.</p>'
+    "<ul><li>Page count 12&nbsp;400</li><li>Toner &lt; 10%</li></ul>"
+    "<table><tr><td>Before</td><td>After</td></tr></table>"
     "<script>alert('x')</script><style>p{color:red}</style><!-- internal --><br/>Ngā mihi</div>"
 )
 _EMOJI = "Server back up 🎉🧯 — user happy 👩🏽‍💻👍"
@@ -61,7 +62,7 @@ class AwkwardWriter:
             ("type_nearly_an_item", "After hours support"),
             ("type_inactive", "Fax repair"),
             ("type_item_without_price", "Price on request"),
-            ("type_item_price_zero", "Pātai – advice line"),
+            ("type_item_price_zero", "Pātai advice line"),
             ("type_item_without_account", "Legacy labour"),
             ("type_item_account_archived", "Hosting 2019"),
             ("type_item_not_sold", "Cat6 cabling"),
@@ -79,9 +80,13 @@ class AwkwardWriter:
         self._on_request("account_by_requester", parent=by_requester, account=None)
         self._on_request("account_unresolved", parent=nothing, account=None)
         for module in ("problem", "change"):
-            parent = self._desk.add_parent(f"{module}s", f"{module.title()} by site", None, self._moment(), **by_site)
+            parent = self._desk.add_parent(
+                f"{module}s", f"{module.title()} by site", None, self._moment(), **by_site
+            )
             self._log(f"{module}_account_by_site", module, parent)
-        project = self._desk.add_parent("projects", "Project by requester", None, self._moment(), **by_requester)
+        project = self._desk.add_parent(
+            "projects", "Project by requester", None, self._moment(), **by_requester
+        )
         task = self._desk.add_task("project", project, "Survey", project["created_time"])
         self._log("project_account_by_requester", "task", task)
         general = self._desk.add_task("general", None, "Clean the van", self._moment())
@@ -97,7 +102,9 @@ class AwkwardWriter:
             self._on_request(label, account=self._by_name[name])
 
     def _costs_and_billing(self) -> None:
-        contract = self._desk.add("contracts", name="Gold 20 hours", account_id=self._main["id"], contract_type="Hour Based")
+        contract = self._desk.add(
+            "contracts", name="Gold 20 hours", account_id=self._main["id"], contract_type="Hour Based"
+        )
         self._on_request("costs_absent", costs="absent")
         self._on_request("costs_null", costs="null")
         self._on_request("other_cost", other_cost=Decimal("15.00"))
@@ -117,19 +124,25 @@ class AwkwardWriter:
         self._on_request("over_midnight_month_end", start=late, minutes=90)
         # 08:30 on the first in New Zealand is still the last day of the month before in UTC.
         early = calendar.local(first, 8, 30)
-        self._on_request("first_of_month_local", start=early if early < calendar.now_ms - HOUR else late - DAY)
+        self._on_request(
+            "first_of_month_local", start=early if early < calendar.now_ms - HOUR else late - DAY
+        )
         self._on_request("no_start_no_end", start=None)
         self._on_request("zero_minutes", minutes=0)
         self._on_request("one_minute", minutes=1)
         self._on_request("thirds_of_an_hour", minutes=20)
-        self._on_request("longer_than_a_day", minutes=1830, start=calendar.local(month_end - timedelta(days=3), 8))
+        self._on_request(
+            "longer_than_a_day", minutes=1830, start=calendar.local(month_end - timedelta(days=3), 8)
+        )
         start = calendar.local(month_end - timedelta(days=5), 16)
         members = {"end_time": start + 3 * HOUR, "include_nonoperational_hours": False}
         self._on_request("shorter_than_its_span", start=start, minutes=60, **members)
         moment = self._moment()
         request = self._desk.add_parent("requests", "Two people at once", self._main, moment)
         for owner in (self._owner, self._second_owner):
-            self._log("created_in_the_same_instant", "request", request, created=moment + HOUR, owner_id=owner)
+            self._log(
+                "created_in_the_same_instant", "request", request, created=moment + HOUR, owner_id=owner
+            )
         request = self._desk.add_parent("requests", "Same work twice, rightly", self._main, moment)
         for late_by in (0, 1):
             self._log("twins", "request", request, start=moment, created=moment + (late_by + 1) * HOUR)
@@ -145,7 +158,9 @@ class AwkwardWriter:
             ("text_null", None),
         ):
             self._on_request(label, description=text)
-        self._on_request("subject_long", subject=("Mail merge fails for the annual letter to all whānau; " * 6)[:250])
+        self._on_request(
+            "subject_long", subject=("Mail merge fails for the annual letter to all whānau; " * 6)[:250]
+        )
 
     def _parents(self) -> None:
         self._on_request("display_id_differs", parent={"imported": True})
@@ -160,21 +175,31 @@ class AwkwardWriter:
 
     def _tasks(self) -> None:
         for module in ("problem", "change"):
-            parent = self._desk.add_parent(f"{module}s", f"{module.title()} with time", self._other, self._moment())
+            parent = self._desk.add_parent(
+                f"{module}s", f"{module.title()} with time", self._other, self._moment()
+            )
             self._log(f"on_{module}", module, parent)
             task = self._desk.add_task(module, parent, "Configure and test", parent["created_time"])
             self._log(f"on_{module}_task", "task", task)
         request = self._desk.add_parent("requests", "Request with a task", self._other, self._moment())
-        self._log("on_request_task", "task", self._desk.add_task("request", request, "Order it", request["created_time"]))
+        self._log(
+            "on_request_task",
+            "task",
+            self._desk.add_task("request", request, "Order it", request["created_time"]),
+        )
         project = self._desk.add_parent("projects", "Office move", self._other, self._moment())
         created = project["created_time"]
-        self._log("on_project_task", "task", self._desk.add_task("project", project, "Survey the site", created))
+        self._log(
+            "on_project_task", "task", self._desk.add_task("project", project, "Survey the site", created)
+        )
         milestone = self._desk.add("milestones", parent=project, title="Pilot", created_time=created)
         task = self._desk.add_task("milestone", milestone, "Cut over", created)
         self._log("on_milestone_task", "task", task)
         # On project tasks the owner may be a requester (sdp-msp-api §3.2).
         self._log("owner_is_requester", "task", task, owner_id=self._other["people"][0])
-        general = self._desk.add_task("general", None, "Quarterly review", self._moment(), account_id=self._other["id"])
+        general = self._desk.add_task(
+            "general", None, "Quarterly review", self._moment(), account_id=self._other["id"]
+        )
         self._log("on_general_task", "task", general)
 
     # -- how they are written

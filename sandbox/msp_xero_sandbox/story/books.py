@@ -14,9 +14,18 @@ if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
+Row = dict[str, Any]
+
 # Code, name, type, class, default tax, what is special.
-_ACCOUNTS = (
-    ("090", "Business Bank Account", "BANK", "ASSET", "NONE", {"CurrencyCode": "NZD", "BankAccountType": "BANK"}),
+_ACCOUNTS: tuple[tuple[str, str, str, str, str, Row], ...] = (
+    (
+        "090",
+        "Business Bank Account",
+        "BANK",
+        "ASSET",
+        "NONE",
+        {"CurrencyCode": "NZD", "BankAccountType": "BANK"},
+    ),
     ("200", "Sales", "REVENUE", "REVENUE", "OUTPUT2", {}),
     ("260", "Other Revenue", "REVENUE", "REVENUE", "OUTPUT2", {}),
     ("270", "Interest Income", "OTHERINCOME", "REVENUE", "NONE", {}),
@@ -50,7 +59,7 @@ _TAX_RATES = (
 )
 
 # Code, name, sales price (None = without), sales account (None = without), tax type, what is special.
-_ITEMS = (
+_ITEMS: tuple[tuple[str, str, str | None, str | None, str | None, Row], ...] = (
     ("REM-1", "Remote support", "128.1950", "200", "OUTPUT2", {}),
     ("ONS-1", "On-site support", "145.0000", "200", "OUTPUT2", {}),
     ("AFT-1", "After-hours support", "217.5000", "200", "OUTPUT2", {}),
@@ -64,7 +73,7 @@ _ITEMS = (
     ("TRN-1", "Training", "110.0000", "200", "ZERORATEDOUTPUT", {}),
     ("DEV-1", "Device setup", "95.0000", "200", "OUTPUT2", {}),
     ("TEL-1", "Telephony", "118.5000", "200", "OUTPUT2", {}),
-    ("GOV-1", "Pātai – advice line", "0.0000", "200", "OUTPUT2", {}),
+    ("GOV-1", "Pātai advice line", "0.0000", "200", "OUTPUT2", {}),
     ("ASK-1", "Price on request", None, "200", "OUTPUT2", {}),
     ("LEG-1", "Legacy labour", "99.0000", None, None, {}),
     ("OLD-1", "Hosting 2019", "45.0000", "290", "TAX001", {}),
@@ -79,14 +88,14 @@ def uuid4(rng: Random) -> str:
     return str(UUID(int=rng.getrandbits(128), version=4))
 
 
-def write_books(rng: Random, now: datetime) -> dict[str, list[dict[str, Any]]]:
+def write_books(rng: Random, now: datetime) -> dict[str, list[Row]]:
     """Return everything of the Xero organisation but contacts and invoices."""
     set_up = now - timedelta(days=400)
     return {
         "organisation": [_organisation(rng, set_up)],
-        "accounts": [_account(rng, set_up, *row) for row in _ACCOUNTS],
-        "tax_rates": [_tax_rate(*row) for row in _TAX_RATES],
-        "items": [_item(rng, set_up, *row) for row in _ITEMS],
+        "accounts": [_account(rng, set_up, row) for row in _ACCOUNTS],
+        "tax_rates": [_tax_rate(row) for row in _TAX_RATES],
+        "items": [_item(rng, set_up, row) for row in _ITEMS],
         "branding_themes": [
             {
                 "BrandingThemeID": uuid4(rng),
@@ -109,7 +118,7 @@ def write_books(rng: Random, now: datetime) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _organisation(rng: Random, set_up: datetime) -> dict[str, Any]:
+def _organisation(rng: Random, set_up: datetime) -> Row:
     return {
         "OrganisationID": uuid4(rng),
         "APIKey": None,
@@ -137,9 +146,8 @@ def _organisation(rng: Random, set_up: datetime) -> dict[str, Any]:
     }
 
 
-def _account(  # noqa: PLR0913 - one argument a column of the table above
-    rng: Random, updated: datetime, code: str, name: str, kind: str, group: str, tax: str, special: dict[str, Any]
-) -> dict[str, Any]:
+def _account(rng: Random, updated: datetime, row: tuple[str, str, str, str, str, Row]) -> Row:
+    code, name, kind, group, tax, special = row
     return {
         "AccountID": uuid4(rng),
         "Code": code,
@@ -155,9 +163,8 @@ def _account(  # noqa: PLR0913 - one argument a column of the table above
     }
 
 
-def _tax_rate(  # noqa: PLR0913 - one argument a column of the table above
-    tax_type: str, name: str, rate: str, status: str, applies: str, report: str
-) -> dict[str, Any]:
+def _tax_rate(row: tuple[str, str, str, str, str, str]) -> Row:
+    tax_type, name, rate, status, applies, report = row
     percent = Decimal(rate)
     return {
         "Name": name,
@@ -175,16 +182,10 @@ def _tax_rate(  # noqa: PLR0913 - one argument a column of the table above
     }
 
 
-def _item(  # noqa: PLR0913 - one argument a column of the table above
-    rng: Random,
-    updated: datetime,
-    code: str,
-    name: str,
-    price: str | None,
-    account: str | None,
-    tax: str | None,
-    special: dict[str, Any],
-) -> dict[str, Any]:
+def _item(
+    rng: Random, updated: datetime, columns: tuple[str, str, str | None, str | None, str | None, Row]
+) -> Row:
+    code, name, price, account, tax, special = columns
     sales: dict[str, Any] = {}
     if price is not None:
         sales["UnitPrice"] = Decimal(price)
@@ -209,16 +210,26 @@ def _item(  # noqa: PLR0913 - one argument a column of the table above
         row |= {"IsPurchased": True, "SalesDetails": {}, "PurchaseDescription": f"{name}, per metre"}
         row["PurchaseDetails"] = {"UnitPrice": Decimal("1.9500"), "AccountCode": "300", "TaxType": "INPUT2"}
     if row["IsTrackedAsInventory"]:
-        row |= {"InventoryAssetAccountCode": "630", "QuantityOnHand": Decimal(12), "TotalCostPool": Decimal("2340.00")}
+        row |= {
+            "InventoryAssetAccountCode": "630",
+            "QuantityOnHand": Decimal(12),
+            "TotalCostPool": Decimal("2340.00"),
+        }
         row |= {"IsPurchased": True, "Description": f"{name}, each"}
-        row["PurchaseDetails"] = {"UnitPrice": Decimal("195.0000"), "COGSAccountCode": "310", "TaxType": "INPUT2"}
+        row["PurchaseDetails"] = {
+            "UnitPrice": Decimal("195.0000"),
+            "COGSAccountCode": "310",
+            "TaxType": "INPUT2",
+        }
     return row
 
 
-def _tracking(rng: Random, name: str, options: tuple[str, ...]) -> dict[str, Any]:
+def _tracking(rng: Random, name: str, options: tuple[str, ...]) -> Row:
     return {
         "TrackingCategoryID": uuid4(rng),
         "Name": name,
         "Status": "ACTIVE",
-        "Options": [{"TrackingOptionID": uuid4(rng), "Name": option, "Status": "ACTIVE"} for option in options],
+        "Options": [
+            {"TrackingOptionID": uuid4(rng), "Name": option, "Status": "ACTIVE"} for option in options
+        ],
     }

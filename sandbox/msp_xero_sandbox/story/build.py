@@ -26,15 +26,31 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _SCALES = {
-    "small": Mix(worklogs=16, fewest_per_parent=1, most_per_parent=3, not_billable=0.0, unknown_type=0.0, even=False),
-    "medium": Mix(worklogs=1431, fewest_per_parent=0, most_per_parent=4, not_billable=0.08, unknown_type=0.03, even=False),
-    "large": Mix(worklogs=19931, fewest_per_parent=0, most_per_parent=6, not_billable=0.08, unknown_type=0.03, even=False),
+    "small": Mix(
+        worklogs=16, fewest_per_parent=1, most_per_parent=3, not_billable=0.0, unknown_type=0.0, even=False
+    ),
+    "medium": Mix(
+        worklogs=1431,
+        fewest_per_parent=0,
+        most_per_parent=4,
+        not_billable=0.08,
+        unknown_type=0.03,
+        even=False,
+    ),
+    "large": Mix(
+        worklogs=19931,
+        fewest_per_parent=0,
+        most_per_parent=6,
+        not_billable=0.08,
+        unknown_type=0.03,
+        even=False,
+    ),
 }
 # What the service desk calls kinds of work that the books do not know, or know differently.
 _ONLY_IN_XERO = ("Security review", "Telephony")
 _ONLY_IN_SDP = ("Internal meeting", "Warranty work")
 _AWKWARD_TYPES = (
-    "After hours support", "Price on request", "Pātai – advice line", "Legacy labour", "Hosting 2019",
+    "After hours support", "Price on request", "Pātai advice line", "Legacy labour", "Hosting 2019",
     "Cat6 cabling", "USB-C dock",
 )  # fmt: skip
 _MOST_ACCOUNTS = 500
@@ -70,7 +86,9 @@ def build(seed: int, scale: str | int, now: datetime) -> Story:
         raise ValueError(f"scale is small, medium, large or a number of worklogs above 0, not {scale!r}")
     rng = Random(f"{seed}/{scale}")  # noqa: S311 - a story, not a secret
     desk = Desk(rng, Calendar(now))
-    for name, rate in names.TECHNICIANS[: 4 if scale == "small" else None] + names.TECHNICIANS[-1:] * (scale == "small"):
+    for name, rate in names.TECHNICIANS[: 4 if scale == "small" else None] + names.TECHNICIANS[-1:] * (
+        scale == "small"
+    ):
         desk.add_technician(name, rate)
     xero = write_books(rng, now)
     types = _add_worklog_types(desk, told=told)
@@ -94,16 +112,25 @@ def build(seed: int, scale: str | int, now: datetime) -> Story:
 
 def _exactly(worklogs: int) -> Mix:
     return Mix(
-        worklogs=worklogs, fewest_per_parent=8, most_per_parent=12, not_billable=0.02, unknown_type=0.0, even=True
+        worklogs=worklogs,
+        fewest_per_parent=8,
+        most_per_parent=12,
+        not_billable=0.02,
+        unknown_type=0.0,
+        even=True,
     )
 
 
 def _add_worklog_types(desk: Desk, *, told: bool) -> dict[str, str]:
     known = [name for name in SOLD_BY_THE_HOUR if not (told and name in _ONLY_IN_XERO)]
     extra = (*_ONLY_IN_SDP, *_AWKWARD_TYPES) if told else ()
-    rows = [desk.add("worklog_types", name=name, description=None, inactive=False) for name in (*known, *extra)]
+    rows = [
+        desk.add("worklog_types", name=name, description=None, inactive=False) for name in (*known, *extra)
+    ]
     if told:
-        rows.append(desk.add("worklog_types", name="Fax repair", description="No longer offered", inactive=True))
+        rows.append(
+            desk.add("worklog_types", name="Fax repair", description="No longer offered", inactive=True)
+        )
     return {row["name"]: row["id"] for row in rows}
 
 

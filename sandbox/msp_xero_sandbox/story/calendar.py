@@ -42,8 +42,8 @@ class Calendar:
         return morning + 8 * HOUR + int(rng.random() * 40) * 15 * MINUTE
 
     def next_office_moment(self, after: int, rng: Random) -> int:
-        """Return a moment up to three days after another, but before now."""
-        later = after + int(rng.random() * 288) * 15 * MINUTE
+        """Return about the same time of day, up to three days after another moment, but before now."""
+        later = after + int(rng.random() * 4) * DAY + int(rng.random() * 8) * 15 * MINUTE
         return min(later, self.now_ms - 2 * HOUR)
 
     @property

@@ -68,7 +68,9 @@ class Desk:
     def add_technician(self, name: str, rate: str) -> Row:
         """Add a technician; their rate fixes the cost of worklogs."""
         first = name.split(maxsplit=1)[0].casefold()
-        row = self.add("technicians", name=name, email_id=f"{first}@kowhai.example", cost_per_hour=Decimal(rate))
+        row = self.add(
+            "technicians", name=name, email_id=f"{first}@kowhai.example", cost_per_hour=Decimal(rate)
+        )
         self._rates[row["id"]] = row["cost_per_hour"]
         return row
 
@@ -126,7 +128,9 @@ class Desk:
         """Book time on a request, problem, change or task, and move its parents' change time."""
         end = None if start is None else start + minutes * MINUTE
         if created is None:
-            created = min((end or parent["created_time"] + HOUR) + 2 * MINUTE, self.calendar.now_ms - MINUTE)
+            # Nobody saves on the full minute.
+            odd = self._counts["worklogs"] * 7919 % MINUTE
+            created = min((end or parent["created_time"] + HOUR) + MINUTE, self.calendar.now_ms - HOUR) + odd
         owner_cost = self._owner_cost(owner_id, minutes)
         other_cost = members.pop("other_cost", _NO_COST)
         row = self.add(
@@ -168,7 +172,9 @@ class Desk:
             for row in self.rows[kind]:
                 parent = row.pop("parent")
                 row["parent_id"] = parent["id"] if parent else None
-        self.rows["awkward"] = [{"label": label, "kind": kind, "id": row["id"]} for label, kind, row in self._labels]
+        self.rows["awkward"] = [
+            {"label": label, "kind": kind, "id": row["id"]} for label, kind, row in self._labels
+        ]
         return self.rows
 
     def _owner_cost(self, owner_id: str, minutes: int) -> Decimal:

@@ -63,12 +63,14 @@ SUPPLIERS = (
 )
 
 FIRST_NAMES = (
-    "Aroha", "Hēmi", "Mere", "Wiremu", "Ngaire", "Tāne", "Moana", "Rangi", "Howard", "Sophie", "Liam", "Priya",
-    "Jack", "Emily", "Matiu", "Siobhán", "Chen", "Fatima", "Oliver", "Hana", "Kiri", "Tom", "Grace", "Daniel",
+    "Aroha", "Hēmi", "Mere", "Wiremu", "Ngaire", "Tāne", "Moana", "Rangi", "Howard", "Sophie", "Liam",
+    "Priya", "Jack", "Emily", "Matiu", "Siobhán", "Chen", "Fatima", "Oliver", "Hana", "Kiri", "Tom",
+    "Grace", "Daniel",
 )  # fmt: skip
 LAST_NAMES = (
-    "Parata", "Ngata", "Walker", "Stern", "Tūhoe", "Singh", "O'Brien", "Li", "Fraser", "Te Kanawa", "McKenzie",
-    "Patel", "Williams", "Pōtae", "Andersen", "Nguyen", "Harris", "Brown", "Tamihana", "Clark",
+    "Parata", "Ngata", "Walker", "Stern", "Tūhoe", "Singh", "O'Brien", "Li", "Fraser", "Te Kanawa",
+    "McKenzie", "Patel", "Williams", "Pōtae", "Andersen", "Nguyen", "Harris", "Brown", "Tamihana",
+    "Clark",
 )  # fmt: skip
 TECHNICIANS = (
     ("Howard Stern", "80.00"),
@@ -84,22 +86,65 @@ TECHNICIANS = (
     ("Matiu Tamihana", "55.00"),
     ("Grace Walker", "0.00"),
 )
-STREETS = ("Lambton Quay", "Queen Street", "Tuam Street", "Devon Street", "Cuba Street", "Victoria Avenue", "Marine Parade")
-INDUSTRIES = ("Education", "Health", "Legal", "Transport", "Retail", "Construction", "Hospitality", "Agriculture", None)
+STREETS = (
+    "Lambton Quay",
+    "Queen Street",
+    "Tuam Street",
+    "Devon Street",
+    "Cuba Street",
+    "Victoria Avenue",
+    "Marine Parade",
+)
+INDUSTRIES = (
+    "Education",
+    "Health",
+    "Legal",
+    "Transport",
+    "Retail",
+    "Construction",
+    "Hospitality",
+    "Agriculture",
+    None,
+)
 
 REQUEST_SUBJECTS = (
-    "Printer on level 2 offline", "Cannot sign in to e-mail", "New starter: laptop and accounts", "VPN drops every hour",
-    "Shared drive is read-only", "Slow wifi in the meeting room", "Teams calls have no sound", "Restore a deleted folder",
-    "Phishing mail reported", "Password reset", "Point-of-sale terminal freezes", "Scanner will not send to e-mail",
-    "Leaver: close accounts", "Add a phone extension", "Monitor flickers", "Backup job failed overnight",
-    "Licence renewal for CAD", "MFA prompt keeps coming back", "Website certificate expired", "Install accounting package",
-    "Server room temperature alarm", "Move two desks", "Tablet for the warehouse", "Kaimahi iPad won’t update",
+    "Printer on level 2 offline", "Cannot sign in to e-mail", "New starter: laptop and accounts",
+    "VPN drops every hour", "Shared drive is read-only", "Slow wifi in the meeting room",
+    "Teams calls have no sound", "Restore a deleted folder", "Phishing mail reported", "Password reset",
+    "Point-of-sale terminal freezes", "Scanner will not send to e-mail", "Leaver: close accounts",
+    "Add a phone extension", "Monitor flickers", "Backup job failed overnight",
+    "Licence renewal for CAD", "MFA prompt keeps coming back", "Website certificate expired",
+    "Install accounting package", "Server room temperature alarm", "Move two desks",
+    "Tablet for the warehouse", "Kaimahi iPad won\u2019t update",
 )  # fmt: skip
-PROBLEM_TITLES = ("Recurring VPN drops", "Mail queue grows every Monday", "Storage controller resets", "Wifi roaming between floors")
-CHANGE_TITLES = ("Replace the core switch", "Move mail to the cloud", "Firewall firmware 7.4", "Enable MFA for everyone")
-PROJECT_TITLES = ("Office move", "Windows 11 rollout", "Telephony replacement", "Disaster recovery site", "Intranet for staff")
+PROBLEM_TITLES = (
+    "Recurring VPN drops",
+    "Mail queue grows every Monday",
+    "Storage controller resets",
+    "Wifi roaming between floors",
+)
+CHANGE_TITLES = (
+    "Replace the core switch",
+    "Move mail to the cloud",
+    "Firewall firmware 7.4",
+    "Enable MFA for everyone",
+)
+PROJECT_TITLES = (
+    "Office move",
+    "Windows 11 rollout",
+    "Telephony replacement",
+    "Disaster recovery site",
+    "Intranet for staff",
+)
 MILESTONE_TITLES = ("Plan", "Pilot", "Rollout")
-TASK_TITLES = ("Survey the site", "Order hardware", "Configure and test", "Cut over", "Document and hand over", "Train the users")
+TASK_TITLES = (
+    "Survey the site",
+    "Order hardware",
+    "Configure and test",
+    "Cut over",
+    "Document and hand over",
+    "Train the users",
+)
 GENERAL_TASK_TITLES = ("Quarterly review meeting", "Stocktake of spare parts", "Update the asset register")
 NOTES = (
     "Restarted the print spooler and cleared the queue.",
@@ -114,12 +159,12 @@ NOTES = (
     "<div>Escalated to the vendor, case <b>#48213</b>.</div>",
 )
 COMPANY_FIRST = (
-    "Kauri", "Tūī", "Harbour", "Southern", "Rimu", "Pacific", "Summit", "Mānuka", "Coastal", "Aotea", "Granite",
-    "Weka", "Lakeside", "Northern", "Fern", "Tōtara", "Cook", "Kea", "Volcanic", "Riverside", "Nīkau", "Alpine",
-    "Kōura", "Highland", "Ocean",
+    "Kauri", "Tūī", "Harbour", "Southern", "Rimu", "Pacific", "Summit", "Mānuka", "Coastal", "Aotea",
+    "Granite", "Weka", "Lakeside", "Northern", "Fern", "Tōtara", "Cook", "Kea", "Volcanic", "Riverside",
+    "Nīkau", "Alpine", "Kōura", "Highland", "Ocean",
 )  # fmt: skip
 COMPANY_SECOND = (
-    "Legal", "Dental", "Builders", "Logistics", "Foods", "Motors", "Engineering", "Clinic", "Orchards", "Print",
-    "Property", "Software", "Plumbing", "Electrical", "Travel", "Textiles", "Pharmacy", "Roofing", "Media", "Wines",
-    "Security", "Furniture",
+    "Legal", "Dental", "Builders", "Logistics", "Foods", "Motors", "Engineering", "Clinic", "Orchards",
+    "Print", "Property", "Software", "Plumbing", "Electrical", "Travel", "Textiles", "Pharmacy",
+    "Roofing", "Media", "Wines", "Security", "Furniture",
 )  # fmt: skip

@@ -33,12 +33,25 @@ class Company:
     label: str = ""
 
 
-_ARCHIVED = Company("Harbour Print", "Harbour Print", "Auckland", "harbourprint.example", "ARCHIVED", label="contact_archived")
-_MERGED = Company("Tahi Plumbing", "Tahi Plumbing", "Hamilton", "tahi.example", "ARCHIVED", label="contact_merged")
+_ARCHIVED = Company(
+    "Harbour Print", "Harbour Print", "Auckland", "harbourprint.example", "ARCHIVED", label="contact_archived"
+)
+_MERGED = Company(
+    "Tahi Plumbing", "Tahi Plumbing", "Hamilton", "tahi.example", "ARCHIVED", label="contact_merged"
+)
 _WINNER = Company("Tahi Plumbing & Gas Limited", "", "Hamilton", "tahi.example", label="contact_merged_into")
 _BRAND_NEW = (
-    Company("Hīnau Web Studio", "Hīnau Web Studio", "Wellington", "hinau.example", is_customer=False, label="contact_new"),
-    Company("Pāua Jewellery", "", "Kaikōura", "paua.example", is_customer=False, label="contact_new_unmatched"),
+    Company(
+        "Hīnau Web Studio",
+        "Hīnau Web Studio",
+        "Wellington",
+        "hinau.example",
+        is_customer=False,
+        label="contact_new",
+    ),
+    Company(
+        "Pāua Jewellery", "", "Kaikōura", "paua.example", is_customer=False, label="contact_new_unmatched"
+    ),
 )
 
 
@@ -49,9 +62,18 @@ def companies(*, small: bool) -> list[Company]:
     return [
         *(Company(name, name, city, domain) for name, city, domain in names.EXACT[:exact]),
         *(Company(*row, label=f"account_name_nearly_{n}") for n, row in enumerate(names.NEAR[:near], 1)),
-        *(Company("", *row, label="account_without_contact") for row in names.ACCOUNT_ONLY[:missing]),
-        *(Company(name, "", *rest, label="contact_without_account") for name, *rest in names.CONTACT_ONLY[:contact_only]),
-        *(Company(name, "", *rest, is_customer=False, is_supplier=True) for name, *rest in names.SUPPLIERS[:suppliers]),
+        *(
+            Company("", name, city, domain, label="account_without_contact")
+            for name, city, domain in names.ACCOUNT_ONLY[:missing]
+        ),
+        *(
+            Company(name, "", city, domain, label="contact_without_account")
+            for name, city, domain in names.CONTACT_ONLY[:contact_only]
+        ),
+        *(
+            Company(name, "", city, domain, is_customer=False, is_supplier=True)
+            for name, city, domain in names.SUPPLIERS[:suppliers]
+        ),
         _ARCHIVED,
         _WINNER,
         _MERGED,
@@ -61,7 +83,10 @@ def companies(*, small: bool) -> list[Company]:
 
 def many_companies(count: int) -> list[Company]:
     """Return ``count`` customers that match by exact name."""
-    return [Company(name, name, "Auckland", f"c{n}.example") for n, name in zip(range(count), _company_names(), strict=False)]
+    return [
+        Company(name, name, "Auckland", f"c{n}.example")
+        for n, name in zip(range(count), _company_names(), strict=False)
+    ]
 
 
 def _company_names() -> Iterator[str]:
@@ -82,9 +107,16 @@ def write_contacts(rng: Random, now: datetime, customers: list[Company]) -> list
 def _contact(rng: Random, now: datetime, company: Company, number: int) -> Row:
     sparse = number % 7 == 3
     phones = [
-        {"PhoneType": "DEFAULT", "PhoneNumber": f"{rng.randrange(2000000, 9999999)}", "PhoneAreaCode": "04", "PhoneCountryCode": "64"},
+        {
+            "PhoneType": "DEFAULT",
+            "PhoneNumber": f"{rng.randrange(2000000, 9999999)}",
+            "PhoneAreaCode": "04",
+            "PhoneCountryCode": "64",
+        },
         {"PhoneType": "DDI"},
-        {"PhoneType": "FAX"} if number % 3 else {"PhoneType": "FAX", "PhoneNumber": "5550199", "PhoneAreaCode": "09"},
+        {"PhoneType": "FAX"}
+        if number % 3
+        else {"PhoneType": "FAX", "PhoneNumber": "5550199", "PhoneAreaCode": "09"},
         {"PhoneType": "MOBILE"},
     ]
     street = {"AddressType": "STREET"}

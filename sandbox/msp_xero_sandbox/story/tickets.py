@@ -53,7 +53,9 @@ class Mix:
 class Worker:
     """Writes ordinary work for the accounts until the mix is used up."""
 
-    def __init__(self, desk: Desk, accounts: Sequence[Row], mix: Mix, types: Sequence[str], unknown: Sequence[str]) -> None:
+    def __init__(
+        self, desk: Desk, accounts: Sequence[Row], mix: Mix, types: Sequence[str], unknown: Sequence[str]
+    ) -> None:
         self._desk = desk
         self._rng = desk.rng
         self._accounts = accounts
@@ -103,7 +105,9 @@ class Worker:
         project = self._parent("projects", account, moment)
         tasks = [self._desk.add_task("project", project, names.TASK_TITLES[0], moment)]
         for number in range(2):
-            milestone = self._desk.add("milestones", parent=project, title=names.MILESTONE_TITLES[number], created_time=moment)
+            milestone = self._desk.add(
+                "milestones", parent=project, title=names.MILESTONE_TITLES[number], created_time=moment
+            )
             title = names.TASK_TITLES[number + 2]
             tasks.append(self._desk.add_task("milestone", milestone, title, moment + number * DAY))
         return [("task", tasks[n % len(tasks)]) for n in range(count)]

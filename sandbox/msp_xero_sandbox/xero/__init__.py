@@ -1,1 +1,1 @@
-"""The local Xero: the slice of the Accounting API 2.0 and its token endpoint that an invoicing client uses."""
+"""The local Xero: the slice of the Accounting API and its token endpoint that invoicing uses."""

@@ -1,4 +1,7 @@
-"""Answers as Xero words them: envelopes, refusals and the XML of clients that forget Accept (xero-api §4.5-4.6, §8)."""
+"""Answers as Xero words them: envelopes, refusals, and XML for clients that forget Accept.
+
+Source: xero-api §4.5-4.6, §8.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ def query_parse(message: str) -> ApiError:
     return ApiError(400, {"ErrorNumber": 16, "Type": "QueryParseException", "Message": message})
 
 
-def validation(elements: list[Any] | None = None, message: str = "A validation exception occurred") -> ApiError:
+def validation(
+    elements: list[Any] | None = None, message: str = "A validation exception occurred"
+) -> ApiError:
     """Return the refusal of a call because of what it says; nothing of it was saved."""
     body: dict[str, Any] = {"ErrorNumber": 10, "Type": "ValidationException", "Message": message}
     if elements is not None:
@@ -67,19 +72,30 @@ def refused(error: ApiError, *, as_json: bool) -> Answer:
     return payload(error.body, as_json=as_json, status=error.status, root="ApiException")
 
 
-def problem(status: int, title: str, detail: str, instance: str, headers: Mapping[str, str] | None = None) -> Answer:
+def problem(
+    status: int, title: str, detail: str, instance: str, headers: Mapping[str, str] | None = None
+) -> Answer:
     """Return a refusal from in front of the API: authentication and scopes."""
-    body = {"Type": None, "Title": title, "Status": status, "Detail": detail, "Instance": instance, "Extensions": {}}
+    body: dict[str, Any] = {
+        "Type": None,
+        "Title": title,
+        "Status": status,
+        "Detail": detail,
+        "Instance": instance,
+        "Extensions": {},
+    }
     return Answer(status=status, headers={**_JSON, **(headers or {})}, body=encode_json(body))
 
 
 def server_error(status: int, instance: str) -> Answer:
     """Return the body that comes with an unexpected status."""
     if status == 503:
-        return Answer(status=503, headers={"content-type": "text/plain; charset=utf-8"}, body=_ERRORS_503.encode())
+        return Answer(
+            status=503, headers={"content-type": "text/plain; charset=utf-8"}, body=_ERRORS_503.encode()
+        )
     if status != 500:
-        body = f"<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>".encode()
-        return Answer(status=status, headers=_HTML, body=body)
+        page = f"<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>".encode()
+        return Answer(status=status, headers=_HTML, body=page)
     detail = (
         "An error occurred in Xero. Check the API Status page http://status.developer.xero.com "
         "for current service status."

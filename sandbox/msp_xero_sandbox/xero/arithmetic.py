@@ -26,6 +26,9 @@ class Totals(NamedTuple):
     total: Decimal
 
 
+NO_TOTALS = Totals(ZERO, ZERO, ZERO)
+
+
 def round2(value: Decimal) -> Decimal:
     """Round money half up: 2.165 becomes 2.17."""
     return value.quantize(_CENT, ROUND_HALF_UP)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, timedelta
 
-    from msp_xero_sandbox.xero.requests import Request
+    from msp_xero_sandbox.xero.request import Request
 
 T = TypeVar("T")
 _DEFAULT_SIZE, _LARGEST = 100, 1000
@@ -48,7 +48,7 @@ class Lag:
         return written is not None and now - written < self.behind
 
 
-def listed(
+def listed(  # noqa: PLR0913 - what a list depends on
     rows: Iterable[T], spec: Spec[T], request: Request, lag: Lag, *, null_guard: bool, paged: bool
 ) -> Page[T]:
     """Apply the list parameters of a request, in the order filter, sort, page.

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from msp_xero_sandbox.xero.arithmetic import ZERO, Totals
+from msp_xero_sandbox.xero.arithmetic import NO_TOTALS, ZERO, Totals
 from msp_xero_sandbox.xero.dates import read_time
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ZERO_ID = "00000000-0000-0000-0000-000000000000"
 ACCREC, ACCPAY = "ACCREC", "ACCPAY"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Invoice:
     """One sales invoice or bill. ``lines`` are wire-shaped, with unit prices to four places."""
 
@@ -33,7 +33,7 @@ class Invoice:
     type: str
     number: str
     contact_id: str
-    date: date
+    day: date
     due_date: date | None
     status: str
     line_amount_types: str
@@ -47,7 +47,7 @@ class Invoice:
     sent_to_contact: bool = False
     expected_payment_date: date | None = None
     lines: list[Row] = field(default_factory=list)
-    totals: Totals = Totals(ZERO, ZERO, ZERO)
+    totals: Totals = NO_TOTALS
     payments: list[Row] = field(default_factory=list)
     client_id: str = ""
     history: list[Row] = field(default_factory=list)
@@ -169,7 +169,9 @@ class Rows:
 
     def contacts_named(self, name: str) -> list[Row]:
         """Return the contacts of that name, active ones first."""
-        rows = [self.contacts[contact_id] for contact_id in self._contact_ids_by_name.get(name.casefold(), ())]
+        rows = [
+            self.contacts[contact_id] for contact_id in self._contact_ids_by_name.get(name.casefold(), ())
+        ]
         return sorted(rows, key=lambda row: row["ContactStatus"] != "ACTIVE")
 
     def put_contact(self, row: Row) -> None:
@@ -201,7 +203,7 @@ class Rows:
         return self._invoices_by_number.get(number.lower(), [])
 
     def number_holder(self, number: str, *, case_sensitive: bool) -> Invoice | None:
-        """Return the sales invoice that keeps others from the number; a deleted one frees it (xero-api §4.2)."""
+        """Return the sales invoice that holds the number; a deleted one frees it (xero-api §4.2)."""
         for invoice in self.invoices_numbered(number):
             if invoice.status != "DELETED" and (not case_sensitive or invoice.number == number):
                 return invoice

@@ -82,7 +82,9 @@ class _Term(Generic[T]):
         return self.compare(value, self.value)
 
 
-def compile_where(text: str, fields: Mapping[str, Field[T]], *, null_guard: bool = False) -> Callable[[T], bool]:
+def compile_where(
+    text: str, fields: Mapping[str, Field[T]], *, null_guard: bool = False
+) -> Callable[[T], bool]:
     """Read a filter into a test of one row.
 
     Args:
@@ -125,9 +127,8 @@ def _term(match: re.Match[str], fields: Mapping[str, Field[T]], *, null_guard: b
     if value is None and symbol not in {"==", "=", "!="}:
         raise query_parse(f"Operator '{symbol}' cannot be applied to null")
     if value is not None and (kind != wanted.type or (kind == "bool" and symbol not in {"==", "=", "!="})):
-        raise query_parse(
-            f"Operator '{symbol}' incompatible with operand types '{_TYPES[wanted.type]}' and '{_TYPES[kind]}'"
-        )
+        types = f"'{_TYPES[wanted.type]}' and '{_TYPES[kind]}'"
+        raise query_parse(f"Operator '{symbol}' incompatible with operand types {types}")
     return _Term(name, wanted, _OPERATORS[symbol], value, null_guard)
 
 

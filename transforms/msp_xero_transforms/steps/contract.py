@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from msp_xero_transforms.plain_text import tidy
+from msp_xero_transforms.settings import MODULES
 from msp_xero_transforms.steps.line import Line, Origin
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ def read_worklog(record: dict[str, Any], *, key: tuple[str, str], origin: Origin
         origin: where it came from.
     """
     worklog, violations = _check(record)
-    if worklog["minutes"] is None and not any(text.startswith("minutes ") for text in violations):
+    if record.get("minutes") is None:
         violations.append("minutes is missing")
+    if key[0] not in MODULES.values():
+        violations.append(f"module must be one of {', '.join(MODULES.values())}")
     line = Line(
         worklog=worklog,
         source=record,
@@ -49,7 +52,7 @@ def read_worklog(record: dict[str, Any], *, key: tuple[str, str], origin: Origin
     )
     if violations:
         reason = f"The worklog record is malformed: {'; '.join(violations)}."
-        return line.hold("INVALID_RECORD", reason[:_MAX_REASON_LENGTH])
+        return line.hold("INVALID_RECORD", reason[:_MAX_REASON_LENGTH]).having(violated=True)
     return line
 
 

@@ -14,5 +14,5 @@ def default_type(line: Line, rules: Rules) -> Line:
     if line.worklog_type_id or line.worklog_type_name:
         return line
     if rules.default_worklog_type:
-        return line.with_(worklog_type_id=None, worklog_type_name=rules.default_worklog_type)
+        return line.having(worklog_type_id=None, worklog_type_name=rules.default_worklog_type)
     return line.hold("TYPE_MISSING", "The worklog has no worklog type, and no default worklog type is set.")

@@ -20,7 +20,7 @@ def hours(minutes: int) -> Decimal:
 
 def duration(line: Line, rules: Rules) -> Line:
     """Set the quantity in hours; without time there is nothing that a price per hour could bill."""
-    line = line.with_(quantity=hours(line.minutes))
+    line = line.having(quantity=hours(line.minutes))
     if line.minutes == 0 and rules.rate_source == "item_price":
         return line.exclude("The worklog has no time, so there is nothing to bill at an hourly price.")
     return line

@@ -18,7 +18,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One worklog with what the steps have decided so far.
 
     ``worklog`` is the checked copy of the record: times are aware datetimes, money is Decimal, and
-    a member that broke the contract is None. ``lump_sum`` says that the quantity is 1 and not hours.
+    a member that broke the contract is None, which ``violated`` tells. ``lump_sum`` says that the
+    quantity is 1 and not hours.
     """
 
     worklog: dict[str, Any]
@@ -41,8 +42,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     unit_price: Decimal | None = None
     amount: Decimal | None = None
     lump_sum: bool = False
+    violated: bool = False
 
-    def with_(self, **changes: Any) -> Self:
+    def having(self, **changes: Any) -> Self:
         """Return a copy with some members changed."""
         return msgspec.structs.replace(self, **changes)
 
@@ -50,13 +52,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         """Return the line held, unless an earlier step held or excluded it: the first reason stays."""
         if self.decision != "bill":
             return self
-        return self.with_(decision="hold", reason_code=reason_code, reason=reason)
+        return self.having(decision="hold", reason_code=reason_code, reason=reason)
 
     def exclude(self, reason: str) -> Self:
         """Return the line excluded by rule; what must not be billed needs no other repair."""
         if self.decision == "exclude":
             return self
-        return self.with_(decision="exclude", reason_code="EXCLUDED_BY_RULE", reason=reason)
+        return self.having(decision="exclude", reason_code="EXCLUDED_BY_RULE", reason=reason)
 
     def to_record(self) -> dict[str, Any]:
         """Return the record of the ``invoice_lines`` stream."""

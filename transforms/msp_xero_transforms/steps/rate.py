@@ -23,7 +23,8 @@ def rate(line: Line, rules: Rules) -> Line:
     charge = line.worklog["total_cost"]
     if charge is None:
         return line.hold(
-            "CHARGE_NOT_VISIBLE", "The worklog's total cost is not visible to the ServiceDesk Plus user of the tap."
+            "CHARGE_NOT_VISIBLE",
+            "The worklog's total cost is not visible to the ServiceDesk Plus user of the tap.",
         )
     if rules.additional_cost_path:
         try:
@@ -53,8 +54,8 @@ def _priced(line: Line, amount: Decimal) -> Line:
     if line.quantity:
         unit_price = (amount / line.quantity).quantize(_FOUR_PLACES, ROUND_HALF_UP)
         if unit_price * line.quantity == amount:
-            return line.with_(unit_price=unit_price, amount=amount)
-    return line.with_(quantity=_ONE, unit_price=amount, amount=amount, lump_sum=True)
+            return line.having(unit_price=unit_price, amount=amount)
+    return line.having(quantity=_ONE, unit_price=amount, amount=amount, lump_sum=True)
 
 
 def additional_cost(worklog: dict[str, Any], path: tuple[str, ...]) -> Decimal:

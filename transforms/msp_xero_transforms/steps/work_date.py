@@ -17,4 +17,4 @@ def work_date(line: Line, rules: Rules) -> Line:
         return line.hold(
             "INVALID_RECORD", "The worklog has no start, creation or end time, so its date is not known."
         )
-    return line.with_(work_date=instant.astimezone(rules.time_zone).date())
+    return line.having(work_date=instant.astimezone(rules.time_zone).date())

@@ -160,7 +160,7 @@ def upgrade() -> None:
     sa.Column('excluded_by', sa.Text(), nullable=True),
     sa.Column('money', ledger_types.Amount(), nullable=True),
     sa.Column('revision', sa.Integer(), nullable=False),
-    sa.Column('billed', ledger_types.ExactJson(), nullable=True),
+    sa.Column('newest', ledger_types.ExactJson(), nullable=True),
     sa.Column('changed', ledger_types.ExactJson(), nullable=True),
     sa.Column('changed_at', ledger_types.UtcDateTime(timezone=True), nullable=True),
     sa.Column('first_seen_at', ledger_types.UtcDateTime(timezone=True), nullable=False),

@@ -85,7 +85,7 @@ class Request:
 
 
 def canonical_names(*names: str) -> Callable[[Any], Any]:
-    """Return a function that spells an object's keys as Xero does; input casing is lenient (xero-api §4.1)."""
+    """Return a function that spells keys as Xero does; input casing is lenient (xero-api §4.1)."""
     known = frozenset(names)
     by_fold = {name.lower(): name for name in names}
 

@@ -1,0 +1,219 @@
+"""The settings of a Meltano project, read without Meltano.
+
+Meltano lives in an environment of its own and takes seconds to start. What the commands need of it
+is the value that a setting would have in ``meltano run``, so its order of precedence is followed
+here: shell, ``.env``, the environment's configuration, the plugin's, the parent's (``inherit_from``),
+the default. Settings stored in Meltano's own database are the one layer that is not read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from msp_xero.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_VARIABLE = re.compile(r"(?P<escape>\\)?\$(?:\{(?P<curly>\w+)\}|(?P<plain>[A-Z][A-Z0-9_]*))")
+_TRUE = {"y", "yes", "t", "true", "on", "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed ``meltano.yml`` and the variables around it.
+
+    Attributes:
+        content: the file, with the files of ``include_paths`` merged in.
+        environment: name of the environment in use, None for none.
+        shell: the variables of the process.
+        dotenv: the variables of the project's ``.env``.
+        builtin: variables that Meltano itself provides, ``MELTANO_PROJECT_ROOT`` above all.
+    """
+
+    content: Mapping[str, Any]
+    environment: str | None = None
+    shell: Mapping[str, str] = field(default_factory=dict, repr=False)
+    dotenv: Mapping[str, str] = field(default_factory=dict, repr=False)
+    builtin: Mapping[str, str] = field(default_factory=dict)
+
+    def has_plugin(self, name: str) -> bool:
+        """Tell whether the project has a plugin of this name."""
+        return _plugin(self.content, name) is not None
+
+    def plugin_config(self, name: str) -> dict[str, Any]:
+        """Return the settings that a plugin would be given; empty when there is no such plugin.
+
+        Raises:
+            SettingError: a value cannot be read as what the setting is declared to be.
+        """
+        plugin = _plugin(self.content, name)
+        if plugin is None:
+            return {}
+        chain = _Chain(self, plugin)
+        values = {setting: chain.value(setting) for setting in sorted(chain.names())}
+        return {setting: value for setting, value in values.items() if value is not None}
+
+    def mapping_config(self, mapping: str) -> dict[str, Any]:
+        """Return the settings of one mapping of a mapper: the plugin's, and the mapping's own above them."""
+        for plugin in (self.content.get("plugins") or {}).get("mappers") or []:
+            for candidate in plugin.get("mappings") or []:
+                if candidate.get("name") == mapping:
+                    own = expand(candidate.get("config") or {}, _Chain(self, plugin).variables)
+                    return {**self.plugin_config(plugin["name"]), **own}
+        return {}
+
+
+def environment_names(content: Mapping[str, Any]) -> list[str]:
+    """Return the names of the environments that a project has."""
+    return [str(environment.get("name")) for environment in content.get("environments") or []]
+
+
+def variable_name(plugin: str, setting: str) -> str:
+    """Return the environment variable of a plugin's setting, e.g. ``TAP_MSP_SDP_BASE_URL``."""
+    return re.sub(r"\W", "_", f"{plugin}_{setting}").upper()
+
+
+def expand(value: Any, variables: Mapping[str, str]) -> Any:
+    """Replace ``${NAME}`` and ``$NAME`` in texts, however deep; an unknown variable is the empty text."""
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: _replacement(match, variables), value)
+    if isinstance(value, dict):
+        return {key: expand(member, variables) for key, member in value.items()}
+    if isinstance(value, list):
+        return [expand(member, variables) for member in value]
+    return value
+
+
+def _replacement(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    return match[0][1:] if match["escape"] else variables.get(match["curly"] or match["plain"], "")
+
+
+class _Chain:
+    """A plugin and the plugins it inherits from, the child first."""
+
+    def __init__(self, document: Document, plugin: Mapping[str, Any]) -> None:
+        self._document = document
+        self._plugins = list(_ancestry(document.content, plugin))
+        environment = _environment(document)
+        self._overrides = [_environment_plugin(environment, layer["name"]) for layer in self._plugins]
+        self._definitions: dict[str, Mapping[str, Any]] = {}
+        for layer in self._plugins:
+            for definition in layer.get("settings") or []:
+                self._definitions.setdefault(definition["name"], definition)
+        self._around = {**document.dotenv, **document.shell, **document.builtin}
+        self._blocks = self._env_blocks(environment)
+        self.variables = {**self._around, **self._blocks}
+
+    def names(self) -> set[str]:
+        """Return the settings that are declared or configured anywhere in the chain."""
+        configured = {name for layer in (*self._plugins, *self._overrides) for name in layer.get("config") or {}}
+        return configured | set(self._definitions)
+
+    def value(self, setting: str) -> Any:
+        """Return the value of a setting by the order of precedence, None when it has none."""
+        definition = self._definitions.get(setting, {})
+        given = None
+        for plugin, override in zip(self._plugins, self._overrides, strict=True):
+            given = self._from_variables(plugin, setting, definition)
+            if given is None:
+                given = _merged(override, plugin, setting)
+            if given is not None:
+                break
+        if given is None:
+            given = definition.get("value")
+        expanded = expand(given, self.variables)
+        return None if expanded == "" else _cast(setting, expanded, definition.get("kind"))
+
+    def _from_variables(
+        self, plugin: Mapping[str, Any], setting: str, definition: Mapping[str, Any]
+    ) -> str | None:
+        """Return what the shell or an ``env:`` block says; else what ``.env`` says."""
+        names = [
+            variable_name(prefix, name)
+            for prefix in (plugin["name"], self._namespace())
+            for name in (setting, *(definition.get("aliases") or []))
+        ]
+        for source in (self._blocks, self._document.shell, self._document.dotenv):
+            for name in names:
+                if name in source:
+                    return source[name]
+        return None
+
+    def _namespace(self) -> str:
+        return next((layer["namespace"] for layer in self._plugins if layer.get("namespace")), "")
+
+    def _env_blocks(self, environment: Mapping[str, Any]) -> dict[str, str]:
+        """Return the variables that ``env:`` blocks set, each block seeing those before it."""
+        blocks = [self._document.content, *reversed(self._plugins), environment, *reversed(self._overrides)]
+        found: dict[str, str] = {}
+        for block in blocks:
+            given = expand(block.get("env") or {}, {**self._around, **found})
+            found |= {name: str(value) for name, value in given.items() if value is not None}
+        return found
+
+
+def _plugin(content: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    for plugins in (content.get("plugins") or {}).values():
+        for plugin in plugins or []:
+            if plugin.get("name") == name:
+                found: Mapping[str, Any] = plugin
+                return found
+    return None
+
+
+def _ancestry(content: Mapping[str, Any], plugin: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    seen = set()
+    layer: Mapping[str, Any] | None = plugin
+    while layer is not None and layer["name"] not in seen:
+        yield layer
+        seen.add(layer["name"])
+        parent = layer.get("inherit_from")
+        layer = _plugin(content, parent) if parent else None
+
+
+def _environment(document: Document) -> Mapping[str, Any]:
+    for environment in document.content.get("environments") or []:
+        if environment.get("name") == document.environment:
+            found: Mapping[str, Any] = environment
+            return found
+    return {}
+
+
+def _environment_plugin(environment: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    plugins = (environment.get("config") or {}).get("plugins") or {}
+    return _plugin({"plugins": plugins}, name) or {}
+
+
+def _merged(override: Mapping[str, Any], plugin: Mapping[str, Any], setting: str) -> Any:
+    """Return the environment's value above the plugin's; of two objects, member by member."""
+    above, below = ((layer.get("config") or {}).get(setting) for layer in (override, plugin))
+    if isinstance(above, dict) and isinstance(below, dict):
+        return {**below, **above}
+    return below if above is None else above
+
+
+def _cast(setting: str, value: Any, kind: str | None) -> Any:
+    """Read a text as what the setting is declared to be."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if not isinstance(value, str):
+        return value
+    try:
+        match kind:
+            case "boolean":
+                return value.lower() in _TRUE
+            case "integer":
+                return int(value)
+            case "decimal":
+                return float(value)
+            case "array" | "object":
+                return json.loads(value)
+            case _:
+                return value
+    except ValueError as error:
+        raise SettingError(setting, f"its value is not of kind {kind}") from error

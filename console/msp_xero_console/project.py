@@ -1,0 +1,242 @@
+"""Where the settings come from: the Meltano project around the current folder, or a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import yaml
+from dotenv import dotenv_values
+
+from msp_xero.errors import MspXeroError, SettingError
+from msp_xero.ledger import Ledger
+from msp_xero.ledger.settings import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL
+from msp_xero_console.meltano import Document, environment_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from msp_xero.sdp import SdpClient
+    from msp_xero.xero import XeroClient
+
+SDP_PLUGINS = ("tap-msp-sdp", "target-msp-sdp")
+XERO_PLUGINS = ("tap-xero-lite", "target-xero-invoices")
+PLUGINS = (*SDP_PLUGINS, *XERO_PLUGINS)
+WORKLOG_MAPPING = "worklogs-to-lines"
+
+LEDGER_VARIABLE = "MSP_XERO_LEDGER_URL"
+_FILE = "meltano.yml"
+# A path in one of these is meant from the project's folder, where Meltano starts the plugins.
+_PATHS = ("token_store", "ca_bundle")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The settings of every plugin, and what is opened with them.
+
+    Attributes:
+        folder: what relative paths start from.
+        source: where the settings were read, in words.
+        environment: Meltano's environment, None without one.
+        configs: the settings by plugin; a plugin that the project lacks is not in it.
+        mapping: the settings of ``worklogs-to-lines``.
+        ledger_override: a ledger URL that beats the settings'.
+        problems: settings that could not be read, by plugin.
+    """
+
+    folder: Path
+    source: str
+    environment: str | None = None
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    mapping: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    ledger_override: str | None = field(default=None, repr=False)
+    problems: Mapping[str, SettingError] = field(default_factory=dict)
+
+    @classmethod
+    def find(
+        cls, *, environment: str | None, config: Path | None, shell: Mapping[str, str] | None = None
+    ) -> Self:
+        """Read the settings.
+
+        Args:
+            environment: Meltano environment; None takes ``MELTANO_ENVIRONMENT`` or the project's default.
+            config: a JSON file with settings instead of a Meltano project.
+            shell: the variables of the process.
+
+        Raises:
+            MspXeroError: there is no project, or a file cannot be read.
+            SettingError: the project has no such environment.
+        """
+        shell = os.environ if shell is None else shell
+        override = shell.get(LEDGER_VARIABLE)
+        if config is not None:
+            return cls._from_file(config, override)
+        folder = _project_folder(shell)
+        if folder is not None:
+            return cls._from_meltano(folder, environment, shell, override)
+        if override:
+            return cls(Path.cwd(), f"the variable {LEDGER_VARIABLE}", ledger_override=override)
+        raise MspXeroError(
+            f"there is no {_FILE} in this folder or above it; change to the folder of the Meltano project, "
+            "or name a file of settings with --config"
+        )
+
+    @classmethod
+    def _from_meltano(
+        cls, folder: Path, environment: str | None, shell: Mapping[str, str], override: str | None
+    ) -> Self:
+        content = _read_meltano(folder)
+        name = environment or shell.get("MELTANO_ENVIRONMENT") or content.get("default_environment")
+        known = environment_names(content)
+        if name and name not in known:
+            raise SettingError("environment", f"{_FILE} has no environment {name}", ", ".join(known) or None)
+        values = dotenv_values(folder / ".env")
+        document = Document(
+            content,
+            name,
+            shell=shell,
+            dotenv={key: value for key, value in values.items() if value is not None},
+            builtin={"MELTANO_PROJECT_ROOT": str(folder), "MELTANO_ENVIRONMENT": name or ""},
+        )
+        configs: dict[str, Mapping[str, Any]] = {}
+        problems: dict[str, SettingError] = {}
+        for plugin in PLUGINS:
+            if document.has_plugin(plugin):
+                try:
+                    configs[plugin] = document.plugin_config(plugin)
+                except SettingError as error:
+                    configs[plugin], problems[plugin] = {}, error
+        where = f"{_FILE}, environment {name}" if name else _FILE
+        return cls(
+            folder, where, name, configs, document.mapping_config(WORKLOG_MAPPING), override, problems
+        )
+
+    @classmethod
+    def _from_file(cls, path: Path, override: str | None) -> Self:
+        """Read a file of settings: by plugin, or one flat object that all plugins take theirs from."""
+        try:
+            content = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise MspXeroError(f"{path} cannot be read as a JSON file of settings: {error}") from error
+        if not isinstance(content, dict):
+            raise MspXeroError(f"{path} has to hold a JSON object of settings")
+        shared = {name: value for name, value in content.items() if name not in (*PLUGINS, WORKLOG_MAPPING)}
+        configs = {plugin: {**shared, **content.get(plugin, {})} for plugin in PLUGINS}
+        mapping = {**shared, **content.get(WORKLOG_MAPPING, {})}
+        return cls(Path.cwd(), str(path), None, configs, mapping, override)
+
+    def config(self, plugin: str) -> dict[str, Any]:
+        """Return the settings of a plugin, its paths made absolute.
+
+        Raises:
+            SettingError: one of them cannot be read.
+        """
+        if plugin in self.problems:
+            raise self.problems[plugin]
+        config = dict(self.configs.get(plugin, {}))
+        for name in _PATHS:
+            value = config.get(name)
+            if isinstance(value, str) and value:
+                config[name] = str(self.folder / Path(value).expanduser())
+        if plugin in XERO_PLUGINS and "token_store" not in config:
+            config["token_store"] = str(self.folder / ".msp-xero" / "xero-token.json")
+        return config
+
+    def ledger_urls(self) -> dict[str, str]:
+        """Return the ledger that each part is set to use, by the part's name."""
+        parts = {name: self.configs[name] for name in reversed(PLUGINS) if name in self.configs}
+        used = {name: config for name, config in parts.items() if name.startswith("target-")}
+        if self.mapping.get("ledger_url"):
+            used[WORKLOG_MAPPING] = self.mapping
+        return {name: self._anchored(config.get("ledger_url")) for name, config in used.items()}
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's URL, relative SQLite paths made absolute."""
+        if self.ledger_override:
+            return self._anchored(self.ledger_override)
+        return next(iter(self.ledger_urls().values()), self._anchored(None))
+
+    @property
+    def connection(self) -> str:
+        """Name of the SDP-Xero pair in the ledger."""
+        names = [config.get("connection") for name, config in self.configs.items() if name.startswith("target-")]
+        return next((str(name) for name in reversed(names) if name), DEFAULT_CONNECTION)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Ledger]:
+        """Open the ledger to look at it; where there is none yet, an empty one stands in."""
+        found = Ledger.open_existing(self.ledger_url, connection=self.connection)
+        with found or Ledger.open("sqlite://", connection=self.connection) as ledger:
+            yield ledger
+
+    @contextlib.contextmanager
+    def deciding(self) -> Iterator[Ledger]:
+        """Open the ledger to record what a person decides.
+
+        Raises:
+            MspXeroError: there is none yet, so there is nothing to decide about.
+        """
+        found = Ledger.open_existing(self.ledger_url, connection=self.connection)
+        if found is None:
+            raise MspXeroError("there is no ledger yet, because no job has run; run `meltano run accounts` first")
+        with found as ledger:
+            yield ledger
+
+    def sdp(self, plugin: str = "target-msp-sdp") -> SdpClient:
+        """Return a client of ServiceDesk Plus MSP with a plugin's settings."""
+        # The clients and what they pull in are slow to import, and few commands need them.
+        from msp_xero.sdp import SdpClient, SdpSettings  # noqa: PLC0415
+
+        return SdpClient(SdpSettings.from_config(self.config(plugin)))
+
+    def xero(self, plugin: str = "target-xero-invoices") -> XeroClient:
+        """Return a client of Xero with a plugin's settings."""
+        from msp_xero.xero import XeroClient, XeroSettings  # noqa: PLC0415 - as above
+
+        return XeroClient(XeroSettings.from_config(self.config(plugin)))
+
+    def _anchored(self, url: object) -> str:
+        text = str(url or DEFAULT_LEDGER_URL)
+        scheme, relative = "sqlite:///", text.removeprefix("sqlite:///")
+        if text == relative or relative.startswith(("/", ":memory:")):
+            return text
+        return f"{scheme}{self.folder / relative}"
+
+
+def _project_folder(shell: Mapping[str, str]) -> Path | None:
+    given = shell.get("MELTANO_PROJECT_ROOT")
+    start = Path(given) if given else Path.cwd()
+    for folder in (start, *start.resolve().parents):
+        if (folder / _FILE).is_file():
+            return folder.resolve()
+    return None
+
+
+def _read_meltano(folder: Path) -> dict[str, Any]:
+    """Return the project file, with the plugins and environments of its ``include_paths`` added."""
+    content = _read_yaml(folder / _FILE)
+    included = {path for pattern in content.get("include_paths") or [] for path in folder.glob(str(pattern))}
+    for path in sorted(included - {folder / _FILE}):
+        more = _read_yaml(path)
+        content["environments"] = [*(content.get("environments") or []), *(more.get("environments") or [])]
+        plugins = content.setdefault("plugins", {})
+        for kind, members in (more.get("plugins") or {}).items():
+            plugins[kind] = [*(plugins.get(kind) or []), *(members or [])]
+    return content
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where is not None else ""
+        raise MspXeroError(f"{path.name} cannot be read as YAML{line}") from error
+    if not isinstance(content, dict):
+        raise MspXeroError(f"{path.name} is not a Meltano project file")
+    return content

@@ -1,0 +1,216 @@
+"""``msp-xero status``: where everything is, on one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from msp_xero.ledger import views
+from msp_xero.ledger.runs import last_runs
+from msp_xero.ledger.views import Total
+from msp_xero.reasons import INVOICE_NEXT, explain
+from msp_xero_console import show
+from msp_xero_console.command import AsJson, command, command_group, needs_person
+from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
+from msp_xero_console.show import Column
+from msp_xero_console.words import NOTHING, counted, hours, moment, money, number, plural, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from msp_xero.ledger import Ledger
+    from msp_xero.ledger.models import SyncRun
+    from msp_xero.ledger.views import ConnectionView, InvoiceRow, InvoiceTotal, WorklogTotal
+
+app = command_group("Show the last runs, where every worklog is, and what needs a person.")
+
+JOBS = ("accounts", "worklog-types", "worklogs")
+_PLACES = {
+    "invoiced": "Invoiced",
+    "planned": "Planned or being sent",
+    "open": "Waiting for the next run",
+    "held": "Held",
+    "excluded": "Excluded",
+}
+_SHOWN = 10
+_BY_A_PERSON = ("conflict", "rejected")
+
+
+@command(app)
+def status(
+    project: Project,
+    *,
+    as_json: AsJson = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="End with exit code 3 when something needs a person.")
+    ] = False,
+) -> None:
+    """Show the last runs, where every worklog is, and what needs a person.
+
+    Every worklog that was delivered is in exactly one place; the places add up to the total.
+    """
+    with project.reading() as ledger:
+        picture = _Picture(project, ledger)
+    if as_json:
+        show.data(picture.as_data())
+    else:
+        picture.draw()
+    if check and picture.needs_person:
+        needs_person()
+
+
+class _Picture:
+    """Everything that status shows, read at one go."""
+
+    def __init__(self, project: Project, ledger: Ledger) -> None:
+        self.source = project.source
+        self.sdp_url = project.configs.get("target-msp-sdp", {}).get("base_url") or project.configs.get(
+            "tap-msp-sdp", {}
+        ).get("base_url")
+        self.connection: ConnectionView = views.connection_view(ledger)
+        self.runs: Mapping[str, SyncRun] = last_runs(ledger)
+        self.worklogs: list[WorklogTotal] = views.worklog_totals(ledger)
+        self.changed = views.count_changed_after_billing(ledger)
+        self.invoices: list[InvoiceTotal] = views.invoice_totals(ledger)
+        self.unsettled: list[InvoiceRow] = views.unsettled_invoices(ledger)
+
+    @property
+    def needs_person(self) -> bool:
+        failed = any(run.outcome == "failed" for run in self.runs.values())
+        stuck = any(total.state in _BY_A_PERSON for total in self.invoices)
+        return failed or stuck or self.changed > 0 or self.place("held").count > 0
+
+    def place(self, state: str) -> Total:
+        return sum((row.total for row in self.worklogs if row.state == state), Total())
+
+    @property
+    def delivered(self) -> Total:
+        return sum((row.total for row in self.worklogs), Total())
+
+    # ------------------------------------------------------------------ JSON
+
+    def as_data(self) -> dict[str, Any]:
+        sdp = self.connection.sdp_base_url or self.sdp_url
+        return {
+            "connection": {**show.plain(self.connection), "sdp_base_url": sdp},
+            "runs": [
+                {
+                    "job": job,
+                    "outcome": run.outcome,
+                    "started_at": run.started_at,
+                    "finished_at": run.finished_at,
+                    "actor": run.actor,
+                    "counts": run.counts,
+                    "calls": run.calls,
+                    "error": run.error,
+                }
+                for job, run in sorted(self.runs.items())
+            ],
+            "worklogs": {
+                "delivered": self.delivered,
+                **{state: self.place(state) for state in _PLACES},
+                "reasons": [
+                    {"state": row.state, **show.plain(explain(row.reason_code)), **show.plain(row.total)}
+                    for row in self.worklogs
+                    if row.state in ("held", "excluded")
+                ],
+                "changed_after_billing": self.changed,
+            },
+            "invoices": self.invoices,
+            "unsettled": [{**show.plain(row), "next": INVOICE_NEXT[row.state]} for row in self.unsettled],
+            "needs_person": self.needs_person,
+        }
+
+    # ---------------------------------------------------------------- people
+
+    def draw(self) -> None:
+        self._draw_connection()
+        self._draw_runs()
+        self._draw_worklogs()
+        self._draw_reasons("held", "Held: what keeps them, and what to do")
+        self._draw_reasons("excluded", "Excluded")
+        self._draw_invoices()
+
+    def _draw_connection(self) -> None:
+        seen = self.connection
+        organisation = seen.organisation_name or "not seen yet"
+        pairs = [
+            ("Xero", f"{organisation} ({seen.base_currency})" if seen.base_currency else organisation),
+            ("ServiceDesk Plus", seen.sdp_base_url or self.sdp_url or "base_url is not set"),
+            ("Connection", f"{seen.name}, from {self.source}"),
+        ]
+        if seen.day_calls_remaining is not None:
+            left = f"{seen.day_calls_remaining:,} left, as seen {moment(seen.day_calls_seen_at)}"
+            pairs.append(("Xero calls today", left))
+        show.facts(pairs)
+
+    def _draw_runs(self) -> None:
+        show.heading("Last runs")
+        rows = []
+        for job in dict.fromkeys((*JOBS, *self.runs)):
+            run = self.runs.get(job)
+            if run is None:
+                rows.append((job, "never", NOTHING, NOTHING, f"meltano run {job}"))
+                continue
+            calls = sum(value for value in (run.calls or {}).values() if isinstance(value, int))
+            what = text(run.error) if run.error else counted(run.counts) or "nothing to do"
+            rows.append((job, moment(run.started_at), run.outcome.replace("_", " "), number(calls), what))
+        columns = [Column("Job"), Column("When"), Column("Outcome"), Column("Calls", right=True)]
+        show.table([*columns, Column("What", wraps=True)], rows)
+
+    def _draw_worklogs(self) -> None:
+        show.heading("Worklogs")
+        delivered = self.delivered
+        if not delivered.count:
+            show.say("No worklogs yet. Run `meltano run worklogs`.")
+            return
+        columns = [Column("Where"), *(Column(title, right=True) for title in ("Worklogs", "Time", "Money"))]
+        rows = [(words, *self._sums(self.place(state))) for state, words in _PLACES.items()]
+        show.table(columns, rows, footer=("Delivered", *self._sums(delivered)))
+        if delivered.unpriced:
+            show.say(
+                f"{plural(delivered.unpriced, 'worklog')} without a price of their own: "
+                "the item's price is looked up when the invoice is planned."
+            )
+        if self.changed:
+            show.say(
+                f"{plural(self.changed, 'worklog')} changed after billing. They are not sent again: "
+                "see `msp-xero worklogs list --changed`."
+            )
+
+    def _draw_reasons(self, state: str, title: str) -> None:
+        rows = [row for row in self.worklogs if row.state == state]
+        if not rows:
+            return
+        show.heading(title)
+        columns = [Column("Reason"), *(Column(name, right=True) for name in ("Worklogs", "Time", "Money"))]
+        lines = []
+        for row in rows:
+            reason = explain(row.reason_code)
+            what = reason.sentence if state == "excluded" else f"{reason.sentence} {reason.who}: {reason.how}"
+            lines.append((reason.code, *self._sums(row.total), what))
+        show.table([*columns, Column("What it means", wraps=True)], lines)
+
+    def _draw_invoices(self) -> None:
+        show.heading("Invoices")
+        if not self.invoices:
+            show.say("No invoices yet. `msp-xero invoices preview` shows what the next run would create.")
+            return
+        amounts = [Column(title, right=True) for title in ("Invoices", "Subtotal", "Tax", "Total")]
+        rows = [
+            (
+                total.state,
+                number(total.count),
+                *(money(amount, total.currency) for amount in (total.subtotal, total.total_tax, total.total)),
+            )
+            for total in self.invoices
+        ]
+        show.table([Column("State"), *amounts], rows)
+        for invoice in self.unsettled[:_SHOWN]:
+            show.say(f"{invoice.number} ({invoice.state}): {INVOICE_NEXT[invoice.state]}")
+        if len(self.unsettled) > _SHOWN:
+            show.say(f"… and {len(self.unsettled) - _SHOWN} more: `msp-xero invoices list --state unknown`.")
+
+    def _sums(self, total: Total) -> tuple[str, str, str]:
+        return number(total.count), hours(total.minutes), money(total.money, self.connection.base_currency)

@@ -1,0 +1,84 @@
+"""How values are written for people: hours, money, times, and texts that others wrote."""
+
+from __future__ import annotations
+
+import unicodedata
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
+
+NOTHING = "–"
+_CENT = Decimal("0.01")
+# Besides controls: marks that turn the direction of text around, which can disguise what a line says.
+_DISGUISES = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
+
+
+def hours(minutes: int) -> str:
+    """Write minutes as ``h:mm``."""
+    sign = "-" if minutes < 0 else ""
+    return f"{sign}{abs(minutes) // 60}:{abs(minutes) % 60:02}"
+
+
+def money(amount: Decimal | None, currency: str | None = None) -> str:
+    """Write an amount with its currency, to the cent unless it has more decimals."""
+    if amount is None:
+        return NOTHING
+    return f"{currency} {plain_amount(amount):,}" if currency else f"{plain_amount(amount):,}"
+
+
+def plain_amount(amount: Decimal) -> Decimal:
+    """Drop the zeros behind the cents."""
+    cents = amount.quantize(_CENT)
+    return cents if cents == amount else amount.normalize()
+
+
+def number(value: int) -> str:
+    """Write a count."""
+    return f"{value:,}"
+
+
+def moment(at: datetime | None) -> str:
+    """Write an instant in the local zone of the reader."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M %Z}" if at else NOTHING
+
+
+def day(value: date | None) -> str:
+    """Write a calendar date."""
+    return value.isoformat() if value else NOTHING
+
+
+def text(value: object) -> str:
+    """Write a text that somebody else wrote on one line, without what would steer a terminal."""
+    if value is None or value == "":
+        return NOTHING
+    return " ".join(printable(str(value)).split())
+
+
+def printable(value: str) -> str:
+    """Replace control characters, except ends of lines, by a visible mark."""
+    if value.isprintable():
+        return value
+    return "".join(
+        letter
+        if letter in "\n\t" or not (unicodedata.category(letter) == "Cc" or letter in _DISGUISES)
+        else "\N{REPLACEMENT CHARACTER}"
+        for letter in value.replace("\r\n", "\n")
+    )
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def counted(counts: Mapping[str, Any] | None) -> str:
+    """Write a run's counts as ``3 created, 12 unchanged``; nothing for zeros."""
+    named = [
+        f"{value:,} {name.replace('_', ' ')}"
+        for name, value in (counts or {}).items()
+        if isinstance(value, int) and not isinstance(value, bool) and value
+    ]
+    return ", ".join(named)

@@ -1,0 +1,138 @@
+"""An invoice as Xero reads it, with the markers by which it can be recognised again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from msp_xero.billing.arithmetic import totals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import date
+
+    from msp_xero.billing.arithmetic import Totals
+    from msp_xero.billing.preflight import LineTerms
+    from msp_xero.billing.reference import Contact, Reference
+
+LONGEST_REFERENCE = 255
+_WORKLOG_MARKER = re.compile(r"\(SDP (\w+) worklog ([^\s()]+)\)\s*\Z")
+_REFERENCE_MARKER = re.compile(r"\[([0-9a-f]{8})\]\s*\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftLine:
+    """One worklog on an invoice that is being planned. ``worklog_row`` is the ledger's row."""
+
+    worklog_row: int
+    revision: int
+    module: str
+    worklog_id: str
+    work_date: date | None
+    minutes: int
+    description: str
+    terms: LineTerms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """One invoice that is being planned, not yet sent."""
+
+    number: str
+    account_id: str
+    account_name: str
+    contact: Contact
+    invoice_date: date
+    due_date: date
+    reference: str
+    marker: str
+    totals: Totals
+    minutes: int
+    lines: list[DraftLine] = field(default_factory=list)
+
+
+def worklog_marker(module: str, worklog_id: str) -> str:
+    """Return the end of a line's description that names its worklog, for people and for rebuilding."""
+    return f"(SDP {module} worklog {worklog_id})"
+
+
+def described(description: str | None, module: str, worklog_id: str) -> str:
+    """Return a line's text with its worklog's marker behind it."""
+    marker = worklog_marker(module, worklog_id)
+    return f"{description}\n{marker}" if description else marker
+
+
+def worklog_of(description: str | None) -> tuple[str, str] | None:
+    """Read ``(module, worklog id)`` back from a line's description, None when it is not ours."""
+    match = _WORKLOG_MARKER.search(description or "")
+    return (match[1], match[2]) if match else None
+
+
+def invoice_marker(number: str, lines: Iterable[DraftLine]) -> str:
+    """Return the eight characters behind the reference that only this very invoice has."""
+    parts = [number, *(f"{line.module}/{line.worklog_id}/{line.revision}" for line in lines)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+def marker_of(reference: str | None) -> str | None:
+    """Read the marker back from an invoice's reference, None when it has none."""
+    match = _REFERENCE_MARKER.search(reference or "")
+    return match[1] if match else None
+
+
+def marked_reference(text: str, marker: str) -> str:
+    """Return the reference with its marker, cut to what Xero takes."""
+    suffix = f" [{marker}]"
+    flat = " ".join(text.split())
+    return f"{flat[: LONGEST_REFERENCE - len(suffix)]}{suffix}"
+
+
+def draft_totals(lines: Iterable[DraftLine], line_amount_types: str) -> Totals:
+    """Add up the lines of a draft."""
+    return totals(((line.terms.amount, line.terms.tax) for line in lines), line_amount_types)
+
+
+def payload(draft: Draft, reference: Reference, *, status: str, line_amount_types: str) -> dict[str, Any]:
+    """Return the invoice as an element of ``PUT /Invoices`` (xero-api §4.2).
+
+    Only what we decide is sent: the contact by id alone (more would edit the contact), no line
+    amounts and no totals (Xero computes them, and we compare).
+    """
+    document: dict[str, Any] = {
+        "Type": "ACCREC",
+        "Contact": {"ContactID": draft.contact.contact_id},
+        "InvoiceNumber": draft.number,
+        "Reference": draft.reference,
+        "Date": draft.invoice_date.isoformat(),
+        "DueDate": draft.due_date.isoformat(),
+        "Status": status,
+        "CurrencyCode": reference.currency,
+        "LineAmountTypes": line_amount_types,
+        "LineItems": [_line(line, reference.tracking) for line in draft.lines],
+    }
+    if reference.branding_theme_id:
+        document["BrandingThemeID"] = reference.branding_theme_id
+    return document
+
+
+def _line(line: DraftLine, tracking: tuple[Mapping[str, str], ...]) -> dict[str, Any]:
+    element: dict[str, Any] = {
+        "Description": line.description,
+        "Quantity": _shortest(line.terms.quantity),
+        "UnitAmount": _shortest(line.terms.unit_price),
+        "ItemCode": line.terms.item_code,
+        "AccountCode": line.terms.account_code,
+        "TaxType": line.terms.tax_type,
+    }
+    if tracking:
+        element["Tracking"] = [dict(option) for option in tracking]
+    return element
+
+
+def _shortest(value: Decimal) -> Decimal:
+    """Drop trailing zeros without falling into exponents."""
+    normal = value.normalize()
+    return normal.quantize(Decimal(1)) if normal == normal.to_integral_value() else normal

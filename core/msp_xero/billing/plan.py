@@ -1,0 +1,383 @@
+"""Planning: choose what can be billed, group it into invoices, store the batches. Nothing is sent here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from msp_xero.billing import preflight
+from msp_xero.billing.arithmetic import ZERO, line_amount
+from msp_xero.billing.document import (
+    Draft,
+    DraftLine,
+    described,
+    draft_totals,
+    invoice_marker,
+    marked_reference,
+    payload,
+)
+from msp_xero.billing.preflight import Hold, ItemTerms, LinkedContact, LinkedItem
+from msp_xero.billing.reference import today
+from msp_xero.ledger import planning
+from msp_xero.xero import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy.orm import Session
+
+    from msp_xero.billing.reference import Contact, Reference
+    from msp_xero.billing.settings import BillingSettings
+    from msp_xero.ledger import Ledger
+    from msp_xero.ledger.planning import BillableLine, HeldLine
+
+MAX_BATCH_BYTES = 3_000_000
+"""Xero refuses requests over 3.5 MB (xero-api §2)."""
+
+MAX_BATCH_LINES = 5_000
+_NUMBER_DIGITS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedInvoice:
+    """One invoice of a plan, for people: minutes, and money in the invoice's currency."""
+
+    number: str
+    account_name: str
+    contact_name: str
+    currency: str
+    lines: int
+    minutes: int
+    subtotal: Decimal
+    tax: Decimal
+    total: Decimal
+
+
+@dataclass(slots=True)
+class HeldSum:
+    """Lines on hold for one reason: how many, minutes, and the money at stake where it is known."""
+
+    lines: int = 0
+    minutes: int = 0
+    money: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one planning decided."""
+
+    invoices: list[PlannedInvoice] = field(default_factory=list)
+    held: dict[str, HeldSum] = field(default_factory=dict)
+    batches: int = 0
+
+
+def invoice_number(prefix: str, sequence: int) -> str:
+    """Return an invoice number, for example SDP-00042."""
+    return f"{prefix}{sequence:0{_NUMBER_DIGITS}d}"
+
+
+def is_own_number(prefix: str, number: str) -> bool:
+    """Tell whether a number looks like one of ours; Xero compares numbers without regard to case."""
+    return re.fullmatch(re.escape(prefix) + r"\d{5,}", number, re.IGNORECASE) is not None
+
+
+def plan(  # noqa: PLR0913 - a planning needs all of these
+    session: Session,
+    ledger: Ledger,
+    reference: Reference,
+    settings: BillingSettings,
+    *,
+    store: bool = True,
+    run_id: int | None = None,
+) -> Plan:
+    """Plan all billable lines within the caller's transaction.
+
+    Lines of a linked account whose pre-flight passes become invoices in stored batches; the others
+    are held, each with its reason. With ``store=False`` only the holds are stored, and the invoices
+    are what would be made.
+    """
+    planner = _Planner(session, ledger, reference, settings, run_id)
+    planner.store = store
+    return planner.run()
+
+
+class _Planner:
+    """One planning: walks the accounts, fills batches, keeps one account's lines in memory at a time."""
+
+    def __init__(
+        self,
+        session: Session,
+        ledger: Ledger,
+        reference: Reference,
+        settings: BillingSettings,
+        run_id: int | None,
+    ) -> None:
+        self.session = session
+        self.ledger = ledger
+        self.reference = reference
+        self.settings = settings
+        self.run_id = run_id
+        self.date = today(reference.organisation, ledger.clock.now())
+        self.contacts = {
+            account_id: LinkedContact(link.contact_id, link.contact_name, link.state)
+            for account_id, link in planning.account_links(session, ledger).items()
+        }
+        self.items_by_type: dict[str, LinkedItem] = {}
+        self.items_by_name: dict[str, LinkedItem] = {}
+        for link in planning.type_links(session, ledger):
+            item = LinkedItem(link.item_id, link.name, link.unit_price)
+            if link.type_id is not None:
+                self.items_by_type[link.type_id] = item
+            for name in (link.type_name, link.name, link.item_code):
+                if name:
+                    self.items_by_name.setdefault(name, item)
+        self.item_cache: dict[tuple[str | None, str | None], ItemTerms | Hold] = {}
+        self.render_reference = settings.reference().render
+        self.store = True
+        self.plan = Plan()
+        self.batch = _Batch()
+
+    def run(self) -> Plan:
+        hold_all = preflight.invoice_hold(self.reference, self.date)
+        for account_id, account_name in planning.billable_accounts(self.session, self.ledger):
+            lines = planning.billable_lines(self.session, self.ledger, account_id)
+            contact = hold_all or preflight.billed_contact(self.contacts.get(account_id), self.reference)
+            if isinstance(contact, Hold):
+                self._hold([(line, contact) for line in lines])
+            else:
+                self._bill(account_id, account_name, contact, lines)
+        self._flush()
+        return self.plan
+
+    def _bill(self, account_id: str, account_name: str, contact: Contact, lines: list[BillableLine]) -> None:
+        ready: list[DraftLine] = []
+        held: list[tuple[BillableLine, Hold]] = []
+        for line in lines:
+            drafted = self._draft_line(line)
+            if isinstance(drafted, Hold):
+                held.append((line, drafted))
+            else:
+                ready.append(drafted)
+        self._hold(held)
+        size = self.settings.max_lines_per_invoice
+        for start in range(0, len(ready), size):
+            self._add(self._draft(account_id, account_name, contact, ready[start : start + size]))
+
+    def _item(self, line: BillableLine) -> ItemTerms | Hold:
+        key = (line.type_id, line.type_name)
+        if key not in self.item_cache:
+            linked = preflight.find_item(*key, self.items_by_type, self.items_by_name)
+            self.item_cache[key] = preflight.item_terms(linked, line.type_name, self.reference, self.settings)
+        return self.item_cache[key]
+
+    def _draft_line(self, line: BillableLine) -> DraftLine | Hold:
+        item = self._item(line)
+        if isinstance(item, Hold):
+            return item
+        description = described(line.description, line.module, line.worklog_id)
+        terms = preflight.line_terms(
+            quantity=Decimal(1) if line.quantity is None else line.quantity,
+            unit_price=line.unit_price,
+            amount=line.amount,
+            description=description,
+            item=item,
+            line_amount_types=self.settings.line_amount_types,
+        )
+        if isinstance(terms, Hold):
+            return terms
+        return DraftLine(
+            worklog_row=line.id,
+            revision=line.revision,
+            module=line.module,
+            worklog_id=line.worklog_id,
+            work_date=line.work_date,
+            minutes=line.minutes,
+            description=description,
+            terms=terms,
+        )
+
+    def _draft(self, account_id: str, account_name: str, contact: Contact, lines: list[DraftLine]) -> Draft:
+        sequence = self._next_number()
+        number = invoice_number(self.settings.number_prefix, sequence)
+        marker = invoice_marker(number, lines)
+        minutes = sum(line.minutes for line in lines)
+        dates = [line.work_date for line in lines if line.work_date] or [self.date]
+        text = self.render_reference(
+            account_name=account_name,
+            contact_name=contact.name,
+            first_date=min(dates),
+            last_date=max(dates),
+            hours=f"{Decimal(minutes) / 60:.2f}",
+            lines=len(lines),
+            number=number,
+        )
+        return Draft(
+            number=number,
+            account_id=account_id,
+            account_name=account_name,
+            contact=contact,
+            invoice_date=self.date,
+            due_date=self.date + timedelta(days=self.settings.due_days),
+            reference=marked_reference(text, marker),
+            marker=marker,
+            totals=draft_totals(lines, self.settings.line_amount_types),
+            minutes=minutes,
+            lines=lines,
+        )
+
+    def _next_number(self) -> int:
+        if self.store:
+            return planning.take_number(self.session, self.ledger)
+        return self.ledger.connection(self.session).next_number + len(self.plan.invoices)
+
+    def _hold(self, held: Sequence[tuple[BillableLine, Hold]]) -> None:
+        changed: list[HeldLine] = []
+        for line, hold in held:
+            money = self._at_stake(line)
+            total = self.plan.held.setdefault(hold.code, HeldSum())
+            total.lines += 1
+            total.minutes += line.minutes
+            total.money += money or ZERO
+            known = (line.state, line.reason_code, line.reason, line.money)
+            rejected_before = line.state == "held" and line.reason_code == "REJECTED_BY_XERO"
+            if known != ("held", hold.code, hold.reason, money) and not (
+                rejected_before and hold.code == "REJECTED_BY_XERO"
+            ):
+                changed.append(planning.HeldLine(line.id, hold.code, hold.reason, money))
+        planning.hold_lines(self.session, self.ledger, changed, run_id=self.run_id)
+
+    def _at_stake(self, line: BillableLine) -> Decimal | None:
+        """Estimate what a held line would bring, by the item's last known price."""
+        if line.amount is not None:
+            return line.amount
+        linked = preflight.find_item(line.type_id, line.type_name, self.items_by_type, self.items_by_name)
+        price = line.unit_price if line.unit_price is not None else linked.unit_price if linked else None
+        return None if price is None or line.quantity is None else line_amount(line.quantity, price)
+
+    def _add(self, draft: Draft) -> None:
+        if self.store:
+            self._add_to_batch(draft)
+        self.plan.invoices.append(
+            PlannedInvoice(
+                number=draft.number,
+                account_name=draft.account_name,
+                contact_name=draft.contact.name,
+                currency=self.reference.currency,
+                lines=len(draft.lines),
+                minutes=draft.minutes,
+                subtotal=draft.totals.subtotal,
+                tax=draft.totals.tax,
+                total=draft.totals.total,
+            )
+        )
+
+    def _add_to_batch(self, draft: Draft) -> None:
+        element = wire.canonical(
+            payload(
+                draft,
+                self.reference,
+                status=self.settings.invoice_status,
+                line_amount_types=self.settings.line_amount_types,
+            )
+        )
+        if self.batch.is_full_with(draft, element, self.settings.batch_size):
+            self._flush()
+        self.batch.add(draft, element)
+
+    def _flush(self) -> None:
+        if not self.batch.drafts:
+            return
+        body = batch_body(self.batch.elements)
+        planning.save_batch(
+            self.session,
+            self.ledger,
+            body=body,
+            idempotency_key=batch_key(self.reference.organisation.organisation_id, body),
+            invoices=[self._invoice_columns(draft) for draft in self.batch.drafts],
+            lines=[list(_line_columns(draft)) for draft in self.batch.drafts],
+            run_id=self.run_id,
+        )
+        self.plan.batches += 1
+        self.batch = _Batch()
+
+    def _invoice_columns(self, draft: Draft) -> dict[str, Any]:
+        return {
+            "number": draft.number,
+            "account_id": draft.account_id,
+            "account_name": draft.account_name,
+            "contact_id": draft.contact.contact_id,
+            "contact_name": draft.contact.name,
+            "currency": self.reference.currency,
+            "invoice_date": draft.invoice_date,
+            "due_date": draft.due_date,
+            "reference": draft.reference,
+            "marker": draft.marker,
+            "wanted_status": self.settings.invoice_status,
+            "line_amount_types": self.settings.line_amount_types,
+            "subtotal": draft.totals.subtotal,
+            "total_tax": draft.totals.tax,
+            "total": draft.totals.total,
+            "line_count": len(draft.lines),
+            "minutes": draft.minutes,
+            "state": "planned",
+        }
+
+
+def _line_columns(draft: Draft) -> Iterator[dict[str, Any]]:
+    for line in draft.lines:
+        yield {
+            "worklog_row": line.worklog_row,
+            "revision": line.revision,
+            "live": True,
+            "description": line.description,
+            "quantity": line.terms.quantity,
+            "unit_price": line.terms.unit_price,
+            "amount": line.terms.amount,
+            "tax": line.terms.tax,
+            "item_code": line.terms.item_code,
+            "account_code": line.terms.account_code,
+            "tax_type": line.terms.tax_type,
+        }
+
+
+def batch_key(organisation_id: str, body: bytes, attempt: int = 1) -> str:
+    """Return the Idempotency-Key of a batch, the same for the same bytes, organisation and attempt.
+
+    It names the organisation because it is unclear what else a key is bound to (xero-api §3).
+    """
+    digest = hashlib.sha256(body).hexdigest()
+    return f"msp-xero-{organisation_id}-{digest[:40]}-{attempt}"
+
+
+def batch_body(elements: Sequence[bytes]) -> bytes:
+    """Return the exact bytes of one ``PUT /Invoices``."""
+    return b'{"Invoices":[' + b",".join(elements) + b"]}"
+
+
+class _Batch:
+    """The invoices of one call while they are collected."""
+
+    def __init__(self) -> None:
+        self.drafts: list[Draft] = []
+        self.elements: list[bytes] = []
+        self.bytes = 0
+        self.lines = 0
+
+    def is_full_with(self, draft: Draft, element: bytes, batch_size: int) -> bool:
+        """Tell whether the draft belongs into the next batch."""
+        return bool(self.drafts) and (
+            len(self.drafts) >= batch_size
+            or self.bytes + len(element) > MAX_BATCH_BYTES
+            or self.lines + len(draft.lines) > MAX_BATCH_LINES
+        )
+
+    def add(self, draft: Draft, element: bytes) -> None:
+        """Take one more invoice."""
+        self.drafts.append(draft)
+        self.elements.append(element)
+        self.bytes += len(element) + 1
+        self.lines += len(draft.lines)

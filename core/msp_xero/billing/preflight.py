@@ -1,0 +1,231 @@
+"""What can be billed, decided before anything is sent: pure functions of plain values.
+
+Each answers with the terms to bill by, or with a :class:`Hold` that says why not yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msp_xero.billing.arithmetic import ZERO, line_amount, line_tax
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+    from decimal import Decimal
+
+    from msp_xero.billing.reference import Contact, Item, Reference
+    from msp_xero.billing.settings import BillingSettings
+
+LONGEST_DESCRIPTION = 4000
+"""UTF-16 units of a line's description (xero-api §4.2, counted as in §10.20)."""
+
+SETTLE_REASONS = frozenset(
+    {
+        "ACCOUNT_UNMAPPED",
+        "ACCOUNT_IGNORED",
+        "CONTACT_ARCHIVED",
+        "TYPE_NOT_SYNCED",
+        "ITEM_GONE",
+        "ITEM_NOT_SOLD",
+        "ITEM_WITHOUT_PRICE",
+        "ACCOUNT_CODE_INVALID",
+        "TAX_TYPE_INVALID",
+        "PERIOD_LOCKED",
+        "CURRENCY_NOT_ENABLED",
+        "TOO_LONG",
+        "NEGATIVE_AMOUNT",
+        "REJECTED_BY_XERO",
+        "NUMBER_CONFLICT",
+    }
+)
+"""Codes of the holds that planning and pushing decide, and lift again when the cause is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a line cannot be billed yet: a stable code and one plain sentence."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedContact:
+    """The contact that an account is linked to, as the ledger knows it."""
+
+    contact_id: str
+    contact_name: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedItem:
+    """The item that a worklog type is linked to, as the ledger knows it."""
+
+    item_id: str
+    name: str
+    unit_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTerms:
+    """What a worklog type is billed as. ``rate`` is in percent."""
+
+    item_code: str
+    account_code: str
+    tax_type: str
+    rate: Decimal
+    unit_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class LineTerms:
+    """One billable line: hours, price, amount and tax in the invoice's currency."""
+
+    item_code: str
+    account_code: str
+    tax_type: str
+    quantity: Decimal
+    unit_price: Decimal
+    amount: Decimal
+    tax: Decimal
+
+
+def invoice_hold(reference: Reference, invoice_date: date) -> Hold | None:
+    """Say why no invoice at all can be made now, if so."""
+    locked = reference.organisation.locked_until
+    if locked is not None and invoice_date <= locked:
+        return Hold(
+            "PERIOD_LOCKED",
+            f"Xero's books are locked until {locked}, and the invoice would be dated {invoice_date}.",
+        )
+    if not reference.currency_enabled:
+        return Hold("CURRENCY_NOT_ENABLED", f"The currency {reference.currency} is not enabled in Xero.")
+    return None
+
+
+def billed_contact(link: LinkedContact | None, reference: Reference) -> Contact | Hold:
+    """Return the contact that an account's invoice goes to; a merged contact leads to the surviving one."""
+    if link is None:
+        return Hold("ACCOUNT_UNMAPPED", "The account is not linked to a Xero contact.")
+    if link.state == "ignored":
+        return Hold("ACCOUNT_IGNORED", f"The linked Xero contact {link.contact_name} is set to be ignored.")
+    contact = reference.contacts.get(link.contact_id)
+    seen = {link.contact_id}
+    while contact is not None and contact.merged_to and contact.merged_to not in seen:
+        seen.add(contact.merged_to)
+        contact = reference.contacts.get(contact.merged_to)
+    if contact is None:
+        return Hold("CONTACT_ARCHIVED", f"Xero no longer has the linked contact {link.contact_name}.")
+    if contact.status != "ACTIVE":
+        return Hold("CONTACT_ARCHIVED", f"The Xero contact {contact.name} is archived.")
+    return contact
+
+
+def item_terms(
+    link: LinkedItem | None, type_name: str | None, reference: Reference, settings: BillingSettings
+) -> ItemTerms | Hold:
+    """Return what a worklog type is billed as: the item's own account and tax type come first."""
+    if link is None:
+        return Hold(
+            "TYPE_NOT_SYNCED", f"The worklog type {type_name or '(none)'} is not linked to a Xero item."
+        )
+    item = reference.items.get(link.item_id)
+    if item is None:
+        return Hold("ITEM_GONE", f"The Xero item of worklog type {type_name or link.name} was deleted.")
+    if not item.is_sold:
+        return Hold("ITEM_NOT_SOLD", f"The Xero item {item.code} is not set to be sold.")
+    account = _account_code(item, reference, settings)
+    if isinstance(account, Hold):
+        return account
+    return _tax(item, account, reference, settings)
+
+
+def _account_code(item: Item, reference: Reference, settings: BillingSettings) -> str | Hold:
+    code = item.account_code or settings.account_code
+    if not code:
+        return Hold(
+            "ACCOUNT_CODE_INVALID",
+            f"The Xero item {item.code} has no sales account, and none is set as default.",
+        )
+    account = reference.accounts.get(code)
+    if account is None or account.status != "ACTIVE" or account.kind == "BANK" or account.is_system:
+        return Hold("ACCOUNT_CODE_INVALID", f"Account {code} of item {item.code} cannot be used for sales.")
+    return code
+
+
+def _tax(item: Item, account_code: str, reference: Reference, settings: BillingSettings) -> ItemTerms | Hold:
+    tax_type = item.tax_type or settings.tax_type or reference.accounts[account_code].tax_type
+    if not tax_type:
+        return Hold(
+            "TAX_TYPE_INVALID", f"Neither item {item.code} nor account {account_code} has a tax type."
+        )
+    rate = reference.tax_rates.get(tax_type)
+    if rate is None or not rate.active or not rate.for_revenue:
+        return Hold("TAX_TYPE_INVALID", f"Tax type {tax_type} of item {item.code} cannot be used for sales.")
+    return ItemTerms(item.code, account_code, tax_type, rate.rate, item.unit_price)
+
+
+def line_terms(  # noqa: PLR0913 - a line has these parts
+    *,
+    quantity: Decimal,
+    unit_price: Decimal | None,
+    amount: Decimal | None,
+    description: str,
+    item: ItemTerms,
+    line_amount_types: str,
+) -> LineTerms | Hold:
+    """Return one billable line.
+
+    Args:
+        quantity: hours, four decimals.
+        unit_price: price of an hour; None is the item's.
+        amount: the line's amount where the worklog's charge decides, else None.
+        description: the final text.
+        item: what the worklog type is billed as.
+        line_amount_types: ``Exclusive``, ``Inclusive`` or ``NoTax``.
+    """
+    if utf16_length(description) > LONGEST_DESCRIPTION:
+        return Hold("TOO_LONG", f"The description is longer than {LONGEST_DESCRIPTION} characters.")
+    price = unit_price if unit_price is not None else amount if amount is not None else item.unit_price
+    if unit_price is None and amount is not None:
+        quantity = quantity.__class__(1)
+    if price is None:
+        return Hold("ITEM_WITHOUT_PRICE", f"The Xero item {item.item_code} has no sales price.")
+    computed = line_amount(quantity, price)
+    if amount is not None and computed != amount:
+        # Hours times a rounded rate miss the charge by cents: the charge counts (xero-api §4.3).
+        quantity, price, computed = quantity.__class__(1), amount, amount
+    if computed < ZERO:
+        return Hold("NEGATIVE_AMOUNT", "The amount is negative.")
+    return LineTerms(
+        item_code=item.item_code,
+        account_code=item.account_code,
+        tax_type=item.tax_type,
+        quantity=quantity,
+        unit_price=price,
+        amount=computed,
+        tax=line_tax(computed, item.rate, line_amount_types),
+    )
+
+
+def utf16_length(text: str) -> int:
+    """Return the length in UTF-16 units, the cautious way to count characters."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+
+
+def find_item(
+    type_id: str | None,
+    type_name: str | None,
+    by_type_id: Mapping[str, LinkedItem],
+    by_name: Mapping[str, LinkedItem],
+) -> LinkedItem | None:
+    """Find the item of a worklog's type: by the type's id; by name only where the line has no id.
+
+    The default worklog type has a name only.
+    """
+    if type_id is not None:
+        return by_type_id.get(type_id)
+    return by_name.get(type_name) if type_name is not None else None

@@ -1,0 +1,255 @@
+"""Deciding about contacts: which are linked, moved, created or left to a person. Pure: no I/O.
+
+In doubt nothing is done: the contact waits on the unmapped list with what it could mean.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msp_xero.directory.match import EXACT, Named, group, match_names, normalised_key
+from msp_xero.ledger.link_staging import INVALID
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from msp_xero.directory.settings import AccountPolicy
+    from msp_xero.ledger.models import AccountLink
+
+ACTIVE: Final = "ACTIVE"
+CREATED: Final = "created"
+MERGED: Final = "merged"
+NAMED: Final = frozenset({EXACT, CREATED})
+"""Ways of linking that made both names equal: from then on the account is called like its contact."""
+
+_LATE: Final = timedelta(hours=1)
+"""Room for clocks that differ, and for contacts made while the first sync was reading."""
+
+_MOST_MERGES: Final = 20
+_AMBIGUOUS: Final = "its name fits more than one account, or more than one contact is called so: link it by hand"
+_TAKEN: Final = "an account of its name is linked to another contact: unlink that one, or link this one by hand"
+_ALIKE: Final = "an account is called nearly the same: link it, or choose to create another"
+_TWINS: Final = "another contact is called nearly the same: choose for each of them"
+
+
+class NewLink(NamedTuple):
+    """A contact and the account that it is linked to from now on."""
+
+    row: AccountLink
+    account: Named
+    how: str
+
+
+class Move(NamedTuple):
+    """A link that follows a merge in Xero from the contact that lost to the one that survived."""
+
+    loser: AccountLink
+    survivor: AccountLink
+    account: Named
+
+
+class Listed(NamedTuple):
+    """A contact that waits for a person."""
+
+    row: AccountLink
+    candidates: tuple[str, ...] = ()
+    problem: str | None = None
+    ambiguous: bool = False
+
+
+@dataclass(slots=True)
+class AccountPlan:
+    """What a settle is to do about links; field updates are compared afterwards."""
+
+    links: list[NewLink] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    creates: list[AccountLink] = field(default_factory=list)
+    listed: list[Listed] = field(default_factory=list)
+    stranded: list[tuple[AccountLink, str]] = field(default_factory=list)
+    """Merged contacts whose link cannot follow, with the reason."""
+
+
+def is_invalid(row: AccountLink) -> bool:
+    """Whether the last delivery of a contact must not be acted on."""
+    return (row.problem or "").startswith(INVALID)
+
+
+def is_active(row: AccountLink) -> bool:
+    """Whether a contact is in use: archived and deleted ones are never written."""
+    return row.contact_status == ACTIVE
+
+
+def plan_accounts(
+    rows: Sequence[AccountLink],
+    accounts: Sequence[Named],
+    policy: AccountPolicy,
+    *,
+    first_synced_at: datetime | None,
+    reserved: Collection[str] = (),
+) -> AccountPlan:
+    """Decide about every contact that is not linked, and about merged ones that are.
+
+    Args:
+        rows: all contacts of the connection's generation, in order of arrival.
+        accounts: all accounts as SDP lists them now.
+        policy: the settings.
+        first_synced_at: when the first sync was, None while it is still to come.
+        reserved: accounts that are never linked by name: the MSP's own.
+    """
+    plan = AccountPlan()
+    by_id = {account.id: account for account in accounts}
+    taken = {row.account_id for row in rows if row.account_id is not None}
+    waiting = [row for row in rows if _waits(row)]
+    active = [row for row in waiting if is_active(row)]
+    free = [one for one in accounts if one.id not in taken and one.id not in reserved]
+
+    found = match_names(_named(active), free, policy.match_names)
+    doubtful = {one for candidates in found.ambiguous.values() for one in candidates}
+    left = [one for one in free if one.id not in doubtful and one.id not in set(found.links.values())]
+    # An archived contact is linked too, so that its account's worklogs say why they wait.
+    archived = match_names(_named([row for row in waiting if not is_active(row)]), left, EXACT)
+    proposed = {
+        **{one: (by_id[other], found.how[one]) for one, other in found.links.items()},
+        **{one: (by_id[other], EXACT) for one, other in archived.links.items()},
+    }
+
+    _follow_merges(plan, rows, by_id, proposed)
+    moved = {move.survivor.contact_id for move in plan.moves}
+    plan.links += [
+        NewLink(row, *proposed[row.contact_id]) for row in waiting if row.contact_id in proposed
+    ]
+    unmatched = [row for row in active if row.contact_id not in proposed and row.contact_id not in moved]
+    names = _Names(accounts, taken, [row for row in rows if is_active(row)])
+    for row in unmatched:
+        if row.contact_id in found.ambiguous:
+            listed = Listed(row, found.ambiguous[row.contact_id], _AMBIGUOUS, ambiguous=True)
+            plan.listed.append(listed)
+        elif row.choice == "create":
+            plan.creates.append(row)
+        elif reason := names.doubt(row):
+            plan.listed.append(reason)
+        elif _may_create(row, policy, first_synced_at):
+            plan.creates.append(row)
+        else:
+            plan.listed.append(Listed(row))
+    plan.listed += [Listed(row) for row in rows if _left_to_a_person(row) and row.contact_id not in moved]
+    return plan
+
+
+def _named(rows: Sequence[AccountLink]) -> list[Named]:
+    return [Named(row.contact_id, row.contact_name) for row in rows]
+
+
+def _waits(row: AccountLink) -> bool:
+    """Whether a contact may be linked by its name."""
+    return (
+        row.account_id is None
+        and row.state != "ignored"
+        and row.choice in (None, "create")
+        and not is_invalid(row)
+    )
+
+
+def _left_to_a_person(row: AccountLink) -> bool:
+    return row.account_id is None and row.choice == "list" and is_active(row) and not is_invalid(row)
+
+
+def _may_create(row: AccountLink, policy: AccountPolicy, first_synced_at: datetime | None) -> bool:
+    """Say whether a contact without any likeness among the accounts becomes one by itself.
+
+    Only a contact that is new since the first sync does. One that comes late but was last changed
+    before it was there all along (a first run that broke half-way, a wider selection later): it
+    waits on the list like the others of its time.
+    """
+    if policy.unmatched_contacts != "create_after_first_sync":
+        return policy.unmatched_contacts == "create"
+    if first_synced_at is None or row.first_seen_at <= first_synced_at:
+        return False
+    return row.updated_time is None or row.updated_time >= first_synced_at - _LATE
+
+
+class _Names:
+    """Names that are nearly the same, so that no near-duplicate is created."""
+
+    def __init__(
+        self, accounts: Sequence[Named], taken: Collection[str | None], active: Sequence[AccountLink]
+    ) -> None:
+        self._accounts = group({one.id: one.name for one in accounts}, normalised_key)
+        self._taken = taken
+        self._contacts = Counter(
+            normalised_key(row.contact_name) for row in active if row.state != "ignored" and row.contact_name
+        )
+
+    def doubt(self, row: AccountLink) -> Listed | None:
+        """Return why a contact is not created, None when nothing speaks against it."""
+        key = normalised_key(row.contact_name)
+        alike = self._accounts.get(key, ())
+        free = tuple(one for one in alike if one not in self._taken)
+        if free:
+            return Listed(row, free, _ALIKE)
+        if alike:
+            return Listed(row, (), _TAKEN)
+        if self._contacts[key] > 1:
+            return Listed(row, (), _TWINS)
+        return None
+
+
+def _follow_merges(
+    plan: AccountPlan,
+    rows: Sequence[AccountLink],
+    accounts: Mapping[str, Named],
+    proposed: dict[str, tuple[Named, str]],
+) -> None:
+    """Let links follow to the surviving contacts; takes moved ones out of ``proposed``."""
+    by_contact = {row.contact_id: row for row in rows}
+    given = {move.survivor.contact_id for move in plan.moves}
+    for row in rows:
+        account = _account_of(row, accounts, proposed)
+        if row.merged_to_contact_id is None or account is None:
+            continue
+        survivor = _survivor(row, by_contact)
+        reason = _obstacle(survivor)
+        if reason is None and survivor is not None:
+            if survivor.contact_id in proposed or survivor.contact_id in given:
+                reason = "it was merged in Xero into a contact that has another account: decide which one stays"
+            else:
+                given.add(survivor.contact_id)
+                proposed.pop(row.contact_id, None)
+                plan.moves.append(Move(row, survivor, account))
+                continue
+        plan.stranded.append((row, str(reason)))
+
+
+def _account_of(
+    row: AccountLink, accounts: Mapping[str, Named], proposed: Mapping[str, tuple[Named, str]]
+) -> Named | None:
+    if row.account_id is not None:
+        return accounts.get(row.account_id) or Named(row.account_id, row.account_name or "")
+    return proposed[row.contact_id][0] if row.contact_id in proposed else None
+
+
+def _survivor(row: AccountLink, by_contact: Mapping[str, AccountLink]) -> AccountLink | None:
+    """Follow a chain of merges to its end; a chain without an end has no survivor."""
+    current: AccountLink | None = row
+    for _ in range(_MOST_MERGES):
+        if current is None or current.merged_to_contact_id is None:
+            return current
+        current = by_contact.get(current.merged_to_contact_id)
+    return None
+
+
+def _obstacle(survivor: AccountLink | None) -> str | None:
+    """Say why a link cannot follow to a surviving contact."""
+    if survivor is None:
+        return "it was merged in Xero into a contact that has not been delivered yet"
+    if survivor.account_id is not None:
+        return "it was merged in Xero into a contact that has another account: decide which one stays"
+    if is_invalid(survivor) or not is_active(survivor):
+        return "it was merged in Xero into a contact that cannot be used"
+    if survivor.state == "ignored" or survivor.choice is not None:
+        return "it was merged in Xero into a contact about which a person decided otherwise"
+    return None

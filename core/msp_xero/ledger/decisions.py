@@ -1,0 +1,137 @@
+"""What a person decides about a worklog: that it is not billed, or that it is after all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select, update
+
+from msp_xero.errors import MspXeroError
+from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.models import Event, Worklog
+from msp_xero.reasons import explain
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from msp_xero.ledger.store import Ledger
+
+BY_PERSON = "EXCLUDED_BY_PERSON"
+_UNDECIDED = ("open", "held", "excluded")
+
+
+class Refusal(MspXeroError):
+    """A decision that cannot be carried out where the worklog is now."""
+
+
+def exclude_worklog(ledger: Ledger, row: int, reason: str) -> None:
+    """Take a worklog out of billing until a person includes it again.
+
+    Args:
+        ledger: the open ledger.
+        row: the worklog's row in the ledger.
+        reason: the person's own words, for whoever asks later.
+
+    Raises:
+        Refusal: it is on an invoice already, or no reason is given.
+    """
+    if not reason.strip():
+        raise Refusal("say why the worklog is not to be billed; the reason is kept for whoever asks later")
+    with ledger.write() as session:
+        worklog = _undecided(session, ledger, row, "excluded")
+        # The code of a hold is kept in the log, so that including the worklog can bring it back.
+        before = {"from": worklog.state, "was": worklog.reason_code}
+        if worklog.reason_code == BY_PERSON:
+            before["was"] = _held_before(session, ledger, row)
+        _move(
+            session,
+            row,
+            {
+                "state": "excluded",
+                "reason_code": BY_PERSON,
+                "reason": reason.strip(),
+                "excluded_by": ledger.actor,
+            },
+        )
+        record(session, ledger, [Change("worklog", row, "excluded", {**before, "reason_code": BY_PERSON})])
+
+
+def include_worklog(ledger: Ledger, row: int) -> str:
+    """Take back a person's exclusion; the next run judges the worklog anew.
+
+    Returns:
+        The state it is in now: ``open``, ``held`` when the line itself cannot be billed yet, or
+        ``excluded`` when a rule excludes it too.
+
+    Raises:
+        Refusal: it is on an invoice, it is not excluded, or only a rule excludes it.
+    """
+    with ledger.write() as session:
+        worklog = _undecided(session, ledger, row, "included")
+        if worklog.state != "excluded":
+            raise Refusal(f"the worklog is not excluded; it is {worklog.state} and waits for its invoice")
+        if worklog.reason_code != BY_PERSON:
+            raise Refusal(
+                "a rule of the configuration excludes the worklog, and would do so again on the next run; "
+                "change the rule instead"
+            )
+        place = _place(worklog.decision, _held_before(session, ledger, row))
+        # Without its digest the line counts as changed when it is delivered again, and is judged anew.
+        _move(session, row, {**place, "line_digest": ""})
+        data = {"from": "excluded", "reason_code": place["reason_code"]}
+        record(session, ledger, [Change("worklog", row, "included", data)])
+        return str(place["state"])
+
+
+def _undecided(session: Session, ledger: Ledger, row: int, wish: str) -> Worklog:
+    """Return the worklog, locked, if a person can still decide about it."""
+    worklog = session.scalar(
+        select(Worklog)
+        .where(Worklog.id == row, Worklog.connection_id == ledger.connection_id)
+        .with_for_update()
+    )
+    if worklog is None:
+        raise Refusal("there is no such worklog")
+    if worklog.state not in _UNDECIDED:
+        where = "on an invoice" if worklog.state == "invoiced" else "on an invoice that is about to be sent"
+        raise Refusal(
+            f"worklog {worklog.worklog_id} is {where} and can no longer be {wish}; "
+            f"`msp-xero worklogs show {worklog.worklog_id}` names the invoice"
+        )
+    return worklog
+
+
+def _held_before(session: Session, ledger: Ledger, row: int) -> str | None:
+    """Return the code that the worklog was held for when a person excluded it, if any."""
+    data: dict[str, Any] | None = session.scalar(
+        select(Event.data)
+        .where(
+            Event.connection_id == ledger.connection_id,
+            Event.entity == "worklog",
+            Event.entity_id == row,
+            Event.action == "excluded",
+        )
+        .order_by(Event.id.desc())
+        .limit(1)
+    )
+    return (data or {}).get("was")
+
+
+def _place(decision: str, held_for: str | None) -> dict[str, str | None]:
+    """Say where a line belongs by its own decision; its exact words come with its next delivery."""
+    if decision == "hold":
+        code = held_for or "INVALID_RECORD"
+        return {"state": "held", "reason_code": code, "reason": explain(code).sentence, "excluded_by": None}
+    if decision == "exclude":
+        code = "EXCLUDED_BY_RULE"
+        return {
+            "state": "excluded",
+            "reason_code": code,
+            "reason": explain(code).sentence,
+            "excluded_by": "rule",
+        }
+    return {"state": "open", "reason_code": None, "reason": None, "excluded_by": None}
+
+
+def _move(session: Session, row: int, values: dict[str, str | None]) -> None:
+    session.execute(update(Worklog).where(Worklog.id == row).values(**values))

@@ -1,0 +1,241 @@
+"""What planning reads from and writes to the ledger, all within one transaction."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Integer, String, bindparam, cast, func, insert, literal, select, update
+from sqlalchemy.orm import aliased
+
+from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.models import (
+    AccountLink,
+    Event,
+    Invoice,
+    InvoiceLine,
+    PushBatch,
+    Worklog,
+    WorklogTypeLink,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+    from decimal import Decimal
+
+    from sqlalchemy.orm import Session
+
+    from msp_xero.ledger.store import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillableLine:
+    """A worklog that the transform steps found billable and that is on no invoice yet."""
+
+    id: int
+    worklog_id: str
+    module: str
+    revision: int
+    type_id: str | None
+    type_name: str | None
+    work_date: date | None
+    minutes: int
+    description: str | None
+    quantity: Decimal | None
+    unit_price: Decimal | None
+    amount: Decimal | None
+    state: str
+    reason_code: str | None
+    reason: str | None
+    money: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """A hold that planning decided. ``money`` is what is at stake without tax, None when unknown."""
+
+    row_id: int
+    code: str
+    reason: str
+    money: Decimal | None
+
+
+def _is_billable(ledger: Ledger) -> tuple[Any, ...]:
+    return (
+        Worklog.connection_id == ledger.connection_id,
+        Worklog.state.in_(("open", "held")),
+        Worklog.decision == "bill",
+    )
+
+
+def billable_accounts(session: Session, ledger: Ledger) -> list[tuple[str, str]]:
+    """Return ``(account id, newest name)`` of all accounts with billable lines, by name."""
+    rows = session.execute(
+        select(Worklog.account_id, func.max(Worklog.account_name))
+        .where(*_is_billable(ledger), Worklog.account_id.is_not(None))
+        .group_by(Worklog.account_id)
+    ).all()
+    return sorted(((row[0], row[1] or "") for row in rows), key=lambda pair: (pair[1].casefold(), pair[0]))
+
+
+def billable_lines(session: Session, ledger: Ledger, account_id: str) -> list[BillableLine]:
+    """Return an account's billable lines in the order of the work."""
+    names = BillableLine.__slots__
+    rows = session.execute(
+        select(*(getattr(Worklog, name) for name in names))
+        .where(*_is_billable(ledger), Worklog.account_id == account_id)
+        .order_by(Worklog.work_date, Worklog.id)
+    )
+    return [BillableLine(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def account_links(session: Session, ledger: Ledger) -> dict[str, AccountLink]:
+    """Return the links by account id."""
+    rows = session.scalars(
+        select(AccountLink).where(
+            AccountLink.connection_id == ledger.connection_id,
+            AccountLink.generation == ledger.generation,
+            AccountLink.account_id.is_not(None),
+        )
+    )
+    return {row.account_id: row for row in rows if row.account_id is not None}
+
+
+def type_links(session: Session, ledger: Ledger) -> Iterator[WorklogTypeLink]:
+    """Yield the links of items and worklog types that are not ignored, oldest first."""
+    yield from session.scalars(
+        select(WorklogTypeLink)
+        .where(
+            WorklogTypeLink.connection_id == ledger.connection_id,
+            WorklogTypeLink.generation == ledger.generation,
+            WorklogTypeLink.state != "ignored",
+        )
+        .order_by(WorklogTypeLink.id)
+    )
+
+
+def hold_lines(session: Session, ledger: Ledger, held: Sequence[HeldLine], *, run_id: int | None) -> None:
+    """Put lines on hold, each with its reason and the money at stake."""
+    if not held:
+        return
+    session.connection().execute(
+        update(Worklog)
+        .where(Worklog.id == bindparam("row_id"))
+        .values(
+            state="held",
+            reason_code=bindparam("code"),
+            reason=bindparam("sentence"),
+            money=bindparam("at_stake", type_=Worklog.__table__.c.money.type),
+        ),
+        [
+            {"row_id": line.row_id, "code": line.code, "sentence": line.reason, "at_stake": line.money}
+            for line in held
+        ],
+    )
+    changes = [Change("worklog", line.row_id, "held", {"reason_code": line.code}) for line in held]
+    record(session, ledger, changes, run_id=run_id)
+
+
+def take_number(session: Session, ledger: Ledger) -> int:
+    """Take the next invoice number; none is ever handed out twice."""
+    row = ledger.connection(session)
+    taken = row.next_number
+    row.next_number = taken + 1
+    return taken
+
+
+def save_batch(  # noqa: PLR0913 - a stored batch has these parts
+    session: Session,
+    ledger: Ledger,
+    *,
+    body: bytes,
+    idempotency_key: str,
+    invoices: Sequence[dict[str, Any]],
+    lines: Sequence[Sequence[dict[str, Any]]],
+    run_id: int | None,
+) -> int:
+    """Store one batch with its exact bytes, its invoices and their lines; return its id.
+
+    Args:
+        session: the planning transaction.
+        ledger: the open ledger.
+        body: the bytes that will be sent, and sent again unchanged.
+        idempotency_key: the key they are sent under.
+        invoices: columns of each invoice.
+        lines: columns of each invoice's lines, in the order of ``invoices``.
+        run_id: for the audit log.
+    """
+    now = ledger.clock.now()
+    batch = PushBatch(
+        connection_id=ledger.connection_id,
+        idempotency_key=idempotency_key,
+        body=zlib.compress(body, level=1),
+        body_digest=sha256(body).hexdigest(),
+        created_at=now,
+    )
+    session.add(batch)
+    session.flush()
+    common = {
+        "connection_id": ledger.connection_id,
+        "generation": ledger.generation,
+        "batch_id": batch.id,
+        "planned_at": now,
+    }
+    ids = session.scalars(
+        insert(Invoice).returning(Invoice.id, sort_by_parameter_order=True),
+        [{**invoice, **common} for invoice in invoices],
+    ).all()
+    session.execute(
+        insert(InvoiceLine),
+        [
+            {**line, "invoice_id": invoice_id, "position": position}
+            for invoice_id, rows in zip(ids, lines, strict=True)
+            for position, line in enumerate(rows, start=1)
+        ],
+    )
+    move_worklogs(session, ledger, ids, "planned", run_id=run_id)
+    changes = [
+        Change("invoice", invoice_id, "planned", {"number": invoice["number"]})
+        for invoice_id, invoice in zip(ids, invoices, strict=True)
+    ]
+    record(session, ledger, changes, run_id=run_id)
+    return batch.id
+
+
+def move_worklogs(
+    session: Session, ledger: Ledger, invoice_ids: Sequence[int], state: str, *, run_id: int | None
+) -> None:
+    """Move the worklogs of these invoices' live lines to ``planned`` or ``invoiced``, with their events.
+
+    Set-based: a batch can hold thousands of worklogs.
+    """
+    chosen = select(InvoiceLine.worklog_row).where(
+        InvoiceLine.invoice_id.in_(invoice_ids), InvoiceLine.live.is_(True)
+    )
+    money = (
+        select(InvoiceLine.amount)
+        .where(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live.is_(True))
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Worklog)
+        .where(Worklog.id.in_(chosen))
+        .values(state=state, reason_code=None, reason=None, money=money)
+        .execution_options(synchronize_session=False)
+    )
+    line = aliased(InvoiceLine)
+    events = select(
+        literal(ledger.connection_id),
+        literal(ledger.clock.now(), Event.__table__.c.at.type),
+        literal(ledger.actor),
+        literal(run_id, Integer),
+        literal("worklog"),
+        line.worklog_row,
+        literal(state),
+        literal('{"invoice":').concat(cast(line.invoice_id, String)).concat("}"),
+    ).where(line.invoice_id.in_(invoice_ids), line.live.is_(True))
+    columns = ["connection_id", "at", "actor", "run_id", "entity", "entity_id", "action", "data"]
+    session.execute(insert(Event).from_select(columns, events.order_by(line.id)))

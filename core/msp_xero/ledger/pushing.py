@@ -1,0 +1,301 @@
+"""What pushing reads from and writes to the ledger: every step is committed before the next call."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from sqlalchemy import case, func, select, update
+
+from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
+from msp_xero.ledger.planning import move_worklogs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from sqlalchemy.orm import Session
+
+    from msp_xero.ledger.store import Fence, Ledger
+
+UNSETTLED = ("sending", "unknown", "conflict")
+"""States of an invoice whose outcome has to be looked up before anything else is done with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBatch:
+    """One batch as it will be sent: exact bytes, key, and its invoices' ids by number."""
+
+    batch_id: int
+    idempotency_key: str
+    body: bytes
+    attempts: int
+    invoice_ids: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """An invoice that is in Xero. ``note`` says what differs from what was sent, if anything."""
+
+    invoice_id: int
+    xero_id: str
+    status: str
+    total: Decimal | None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An invoice that is proven not to be in Xero, and why."""
+
+    invoice_id: int
+    code: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of invoices that were sent or looked up."""
+
+    created: list[Created] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    unknown: list[int] = field(default_factory=list)
+    conflicts: list[Refused] = field(default_factory=list)
+
+    def add(self, other: Outcome) -> None:
+        """Take over what another call brought about."""
+        for name in self.__slots__:
+            getattr(self, name).extend(getattr(other, name))
+
+
+def planned_batches(ledger: Ledger) -> list[int]:
+    """Return the ids of the batches that wait to be sent, oldest first."""
+    with ledger.read() as session:
+        return list(
+            session.scalars(
+                select(PushBatch.id)
+                .where(PushBatch.connection_id == ledger.connection_id, PushBatch.state == "planned")
+                .order_by(PushBatch.id)
+            )
+        )
+
+
+def load_batch(ledger: Ledger, batch_id: int) -> StoredBatch:
+    """Read one batch with its exact bytes."""
+    with ledger.read() as session:
+        batch = session.get_one(PushBatch, batch_id)
+        invoices = session.execute(
+            select(Invoice.number, Invoice.id).where(Invoice.batch_id == batch_id)
+        ).all()
+        return StoredBatch(
+            batch_id=batch.id,
+            idempotency_key=batch.idempotency_key,
+            body=zlib.decompress(batch.body),
+            attempts=batch.attempts,
+            invoice_ids={row.number: row.id for row in invoices},
+        )
+
+
+def mark_sending(ledger: Ledger, fence: Fence, batch_id: int) -> None:
+    """Commit that a batch is about to leave, before its first byte does."""
+    with ledger.write(fence) as session:
+        batch = session.get_one(PushBatch, batch_id)
+        batch.state, batch.attempts, batch.sent_at = "sending", batch.attempts + 1, ledger.clock.now()
+        _move_batch(session, ledger, batch_id, "sending", ("planned",))
+
+
+def mark_not_sent(ledger: Ledger, fence: Fence, batch_id: int) -> None:
+    """Take ``sending`` back: it is certain that nothing of the batch was processed."""
+    with ledger.write(fence) as session:
+        session.get_one(PushBatch, batch_id).state = "planned"
+        _move_batch(session, ledger, batch_id, "planned", ("sending",))
+
+
+def mark_interrupted(ledger: Ledger, fence: Fence) -> int:
+    """Turn what a dead run left ``sending`` into ``unknown``; return how many invoices."""
+    with ledger.write(fence) as session:
+        batches = session.scalars(
+            select(PushBatch).where(
+                PushBatch.connection_id == ledger.connection_id, PushBatch.state == "sending"
+            )
+        ).all()
+        for batch in batches:
+            batch.state = "unknown"
+        return sum(_move_batch(session, ledger, batch.id, "unknown", ("sending",)) for batch in batches)
+
+
+def _move_batch(session: Session, ledger: Ledger, batch_id: int, state: str, only: Sequence[str]) -> int:
+    ids = session.scalars(
+        select(Invoice.id).where(Invoice.batch_id == batch_id, Invoice.state.in_(only))
+    ).all()
+    session.execute(update(Invoice).where(Invoice.id.in_(ids)).values(state=state))
+    record(session, ledger, [Change("invoice", invoice_id, state) for invoice_id in ids])
+    return len(ids)
+
+
+def unsettled_invoices(ledger: Ledger) -> list[Invoice]:
+    """Return the invoices whose outcome has to be looked up, oldest first."""
+    with ledger.read() as session:
+        return list(
+            session.scalars(
+                select(Invoice)
+                .where(Invoice.connection_id == ledger.connection_id, Invoice.state.in_(UNSETTLED))
+                .order_by(Invoice.id)
+            )
+        )
+
+
+def worklog_keys(ledger: Ledger, invoice_id: int) -> set[tuple[str, str]]:
+    """Return ``(module, worklog id)`` of every line of an invoice."""
+    with ledger.read() as session:
+        rows = session.execute(
+            select(Worklog.module, Worklog.worklog_id)
+            .join(InvoiceLine, InvoiceLine.worklog_row == Worklog.id)
+            .where(InvoiceLine.invoice_id == invoice_id)
+        )
+        return {(module, worklog_id) for module, worklog_id in rows}
+
+
+def record_outcome(ledger: Ledger, fence: Fence, outcome: Outcome, *, run_id: int | None = None) -> None:
+    """Store what became of invoices, each by its own outcome, in one transaction.
+
+    Created: its worklogs are invoiced. Refused: its lines are void and its worklogs held with
+    Xero's words. Unknown and conflict: its worklogs stay planned until the truth is known.
+    """
+    with ledger.write(fence) as session:
+        if outcome.created:
+            _record_created(session, ledger, outcome.created, run_id)
+        for refused in outcome.refused:
+            _record_refused(session, ledger, refused, run_id)
+        for conflict in outcome.conflicts:
+            _set_state(session, conflict.invoice_id, "conflict", conflict.code, conflict.reason)
+            data = {"reason_code": conflict.code}
+            record(session, ledger, [Change("invoice", conflict.invoice_id, "conflict", data)], run_id=run_id)
+        for invoice_id in outcome.unknown:
+            _set_state(session, invoice_id, "unknown", None, None)
+            record(session, ledger, [Change("invoice", invoice_id, "unknown")], run_id=run_id)
+        session.flush()
+        _close_batches(session, ledger)
+
+
+def _record_created(session: Session, ledger: Ledger, created: Sequence[Created], run_id: int | None) -> None:
+    for result in created:
+        invoice = session.get_one(Invoice, result.invoice_id)
+        invoice.state = live_state(result.status)
+        invoice.xero_id, invoice.xero_status, invoice.xero_total = result.xero_id, result.status, result.total
+        invoice.reason_code, invoice.reason = None, result.note
+        invoice.settled_at = ledger.clock.now()
+    move_worklogs(session, ledger, [result.invoice_id for result in created], "invoiced", run_id=run_id)
+    changes = [
+        Change("invoice", r.invoice_id, "created", {"xero_id": r.xero_id, "status": r.status})
+        for r in created
+    ]
+    record(session, ledger, changes, run_id=run_id)
+
+
+def live_state(xero_status: str) -> str:
+    """Return our state of an invoice that exists in Xero with this status."""
+    return {"PAID": "paid", "VOIDED": "voided", "DELETED": "deleted"}.get(xero_status, "created")
+
+
+def _record_refused(session: Session, ledger: Ledger, refused: Refused, run_id: int | None) -> None:
+    _set_state(session, refused.invoice_id, "rejected", refused.code, refused.reason)
+    invoice = session.get_one(Invoice, refused.invoice_id)
+    invoice.settled_at = ledger.clock.now()
+    rows = give_back(session, [refused.invoice_id])
+    session.execute(
+        update(Worklog)
+        .where(Worklog.id.in_(rows))
+        .values(state="held", reason_code=refused.code, reason=refused.reason)
+        .execution_options(synchronize_session=False)
+    )
+    data = {"reason_code": refused.code, "invoice": refused.invoice_id}
+    changes = [Change("worklog", row, "held", data) for row in rows]
+    changes.append(Change("invoice", refused.invoice_id, "rejected", {"reason_code": refused.code}))
+    record(session, ledger, changes, run_id=run_id)
+
+
+def give_back(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
+    """End the lines of invoices that do not stand; return their worklogs' rows.
+
+    The newest copy of a worklog counts from now on.
+    """
+    rows = session.scalars(
+        select(InvoiceLine.worklog_row).where(
+            InvoiceLine.invoice_id.in_(invoice_ids), InvoiceLine.live.is_(True)
+        )
+    ).all()
+    session.execute(update(InvoiceLine).where(InvoiceLine.invoice_id.in_(invoice_ids)).values(live=False))
+    session.execute(
+        update(Worklog)
+        .where(Worklog.id.in_(rows))
+        .values(
+            source=func.coalesce(Worklog.newest, Worklog.source),
+            # A digest that matches nothing: the next delivery brings the terms up to date.
+            line_digest=case((Worklog.newest.is_not(None), ""), else_=Worklog.line_digest),
+            newest=None,
+            changed=None,
+            changed_at=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return rows
+
+
+def _set_state(session: Session, invoice_id: int, state: str, code: str | None, reason: str | None) -> None:
+    session.execute(
+        update(Invoice).where(Invoice.id == invoice_id).values(state=state, reason_code=code, reason=reason)
+    )
+
+
+def _close_batches(session: Session, ledger: Ledger) -> None:
+    """Bring batches in line with their invoices: unknown while one is, else done."""
+    open_batches = session.scalars(
+        select(PushBatch).where(
+            PushBatch.connection_id == ledger.connection_id, PushBatch.state.in_(("sending", "unknown"))
+        )
+    ).all()
+    for batch in open_batches:
+        states = set(session.scalars(select(Invoice.state).where(Invoice.batch_id == batch.id)))
+        if "sending" in states:
+            continue
+        batch.state = "unknown" if states & {"unknown", "conflict"} else "done"
+        batch.settled_at = ledger.clock.now() if batch.state == "done" else None
+
+
+def plan_again(  # noqa: PLR0913 - a stored batch has these parts
+    ledger: Ledger,
+    fence: Fence,
+    invoice_ids: Sequence[int],
+    *,
+    body: bytes,
+    idempotency_key: str,
+    attempts: int,
+) -> int:
+    """Store invoices that are proven missing as a new batch with the same numbers; return its id.
+
+    ``attempts`` goes on counting from the batch they were in, so that no key is used twice.
+    """
+    with ledger.write(fence) as session:
+        batch = PushBatch(
+            connection_id=ledger.connection_id,
+            idempotency_key=idempotency_key,
+            body=zlib.compress(body, level=1),
+            body_digest=sha256(body).hexdigest(),
+            attempts=attempts,
+            created_at=ledger.clock.now(),
+        )
+        session.add(batch)
+        session.flush()
+        session.execute(
+            update(Invoice)
+            .where(Invoice.id.in_(invoice_ids))
+            .values(state="planned", batch_id=batch.id, reason_code=None, reason=None)
+        )
+        record(session, ledger, [Change("invoice", i, "planned_again") for i in invoice_ids])
+        session.flush()
+        _close_batches(session, ledger)
+        return batch.id

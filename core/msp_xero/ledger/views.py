@@ -1,0 +1,490 @@
+"""Lists and sums for people: read-only answers of the ledger as plain values.
+
+Sums are computed by the database; lists are walked by key, so that each costs the same whether the
+ledger holds a hundred worklogs or a million. Minutes are whole numbers, money is ``Decimal``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Select, and_, func, or_, select
+
+from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.types import amount_from_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date, datetime
+    from decimal import Decimal
+
+    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy.orm import Session
+
+    from msp_xero.ledger.store import Ledger
+
+_BATCH = 1000
+_UNSETTLED = ("sending", "unknown", "conflict")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionView:
+    """The pair of systems, and what the last contact with Xero told."""
+
+    name: str
+    generation: int
+    sdp_base_url: str | None
+    organisation_id: str | None
+    organisation_name: str | None
+    short_code: str | None
+    base_currency: str | None
+    day_calls_remaining: int | None
+    day_calls_seen_at: datetime | None
+    invoices_refreshed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Worklogs in count, minutes and money. ``unpriced`` of them have no amount yet: it is the item's."""
+
+    count: int = 0
+    minutes: int = 0
+    money: Decimal = amount_from_stored(0)
+    unpriced: int = 0
+
+    def __add__(self, other: Total) -> Total:
+        return Total(
+            self.count + other.count,
+            self.minutes + other.minutes,
+            self.money + other.money,
+            self.unpriced + other.unpriced,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorklogTotal:
+    """The worklogs that are in one state for one reason."""
+
+    state: str
+    reason_code: str | None
+    total: Total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorklogFilter:
+    """Which worklogs a list shows; None and False are no filter.
+
+    ``account`` is an id or a name, without regard to case. ``since`` is the first day of work.
+    ``changed`` asks for those that were changed after they were billed.
+    """
+
+    states: tuple[str, ...] = ()
+    reason_code: str | None = None
+    account: str | None = None
+    since: date | None = None
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorklogRow:
+    """One line of the list of worklogs."""
+
+    row: int
+    worklog_id: str
+    ordinal: int
+    module: str
+    parent_id: str | None
+    parent_display_id: str | None
+    parent_title: str | None
+    account_id: str | None
+    account_name: str | None
+    technician_name: str | None
+    type_name: str | None
+    work_date: date | None
+    minutes: int
+    quantity: Decimal | None
+    money: Decimal | None
+    is_billable: bool | None
+    state: str
+    reason_code: str | None
+    reason: str | None
+    excluded_by: str | None
+    invoice_number: str | None
+    changed: dict[str, Any] | None
+    changed_at: datetime | None
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: its id, with a number behind it where two worklogs share the id."""
+        return f"{self.worklog_id}#{self.ordinal + 1}" if self.ordinal else self.worklog_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineRow:
+    """One worklog on one invoice, seen from either side."""
+
+    invoice_number: str
+    invoice_state: str
+    position: int
+    live: bool
+    revision: int
+    worklog_id: str
+    ordinal: int
+    module: str
+    parent_display_id: str | None
+    technician_name: str | None
+    work_date: date | None
+    minutes: int
+    description: str
+    quantity: Decimal
+    unit_price: Decimal
+    amount: Decimal
+    tax: Decimal
+    item_code: str
+    account_code: str
+    tax_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One entry of the audit log."""
+
+    at: datetime
+    actor: str
+    action: str
+    data: dict[str, Any] | None
+    run_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorklogDetail:
+    """Everything the ledger knows of one worklog."""
+
+    worklog: WorklogRow
+    description: str | None
+    decision: str
+    unit_price: Decimal | None
+    revision: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    billed: dict[str, Any] | None
+    lines: list[LineRow]
+    history: list[Happening]
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceTotal:
+    """The invoices that are in one state, in one currency."""
+
+    state: str
+    currency: str
+    count: int
+    subtotal: Decimal
+    total_tax: Decimal
+    total: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceRow:
+    """One line of the list of invoices."""
+
+    row: int
+    number: str
+    state: str
+    xero_status: str | None
+    account_id: str
+    account_name: str | None
+    contact_id: str
+    contact_name: str | None
+    invoice_date: date
+    due_date: date
+    reference: str
+    currency: str
+    line_count: int
+    minutes: int
+    subtotal: Decimal
+    total_tax: Decimal
+    total: Decimal
+    xero_total: Decimal | None
+    xero_id: str | None
+    reason_code: str | None
+    reason: str | None
+    planned_at: datetime
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceDetail:
+    """An invoice with its lines and their worklogs."""
+
+    invoice: InvoiceRow
+    link: str | None
+    lines: list[LineRow]
+    history: list[Happening]
+
+
+def connection_view(ledger: Ledger) -> ConnectionView:
+    """Return the connection as last seen."""
+    columns = [getattr(BillingConnection, name) for name in ConnectionView.__slots__]
+    with ledger.read() as session:
+        return ConnectionView(
+            *session.execute(select(*columns).where(BillingConnection.id == ledger.connection_id)).one()
+        )
+
+
+def worklog_totals(ledger: Ledger) -> list[WorklogTotal]:
+    """Return the sums of every state and reason; together they are everything that was delivered."""
+    statement = (
+        _sums(Worklog.state, Worklog.reason_code)
+        .where(Worklog.connection_id == ledger.connection_id)
+        .group_by(Worklog.state, Worklog.reason_code)
+        .order_by(Worklog.state, func.count().desc(), Worklog.reason_code)
+    )
+    with ledger.read() as session:
+        return [WorklogTotal(state, code, _total(sums)) for state, code, *sums in session.execute(statement)]
+
+
+def sum_worklogs(ledger: Ledger, wanted: WorklogFilter) -> Total:
+    """Return the sum of the worklogs that pass a filter."""
+    with ledger.read() as session:
+        return _total(session.execute(_sums().where(*_conditions(ledger, wanted))).one())
+
+
+def count_changed_after_billing(ledger: Ledger) -> int:
+    """Return how many billed worklogs differ from what was billed."""
+    return sum_worklogs(ledger, WorklogFilter(changed=True)).count
+
+
+def count_shared_ids(ledger: Ledger) -> int:
+    """Return how many worklogs share their id with another, different one."""
+    with ledger.read() as session:
+        statement = select(func.count()).where(
+            Worklog.connection_id == ledger.connection_id, Worklog.ordinal > 0
+        )
+        return session.scalar(statement) or 0
+
+
+def list_worklogs(
+    ledger: Ledger, wanted: WorklogFilter, *, after: int = 0, limit: int = _BATCH
+) -> list[WorklogRow]:
+    """Return a page of worklogs in the order of their first delivery.
+
+    Args:
+        ledger: the open ledger.
+        wanted: the filter.
+        after: ``row`` of the last worklog of the page before.
+        limit: most rows to return.
+    """
+    statement = (
+        _worklog_rows()
+        .where(*_conditions(ledger, wanted), Worklog.id > after)
+        .order_by(Worklog.id)
+        .limit(limit)
+    )
+    with ledger.read() as session:
+        return [_worklog_row(row) for row in session.execute(statement)]
+
+
+def every_worklog(ledger: Ledger, wanted: WorklogFilter) -> Iterator[WorklogRow]:
+    """Yield all worklogs that pass a filter, a page in memory at a time."""
+    after = 0
+    while page := list_worklogs(ledger, wanted, after=after):
+        yield from page
+        after = page[-1].row
+
+
+def find_worklogs(ledger: Ledger, label: str) -> list[WorklogRow]:
+    """Return the worklogs that a person may mean: one, none, or several that share an id.
+
+    Args:
+        ledger: the open ledger.
+        label: the worklog's id in SDP; with ``#2`` behind it the second one of that id.
+    """
+    worklog_id, mark, number = label.strip().partition("#")
+    conditions = [Worklog.connection_id == ledger.connection_id, Worklog.worklog_id == worklog_id]
+    if mark:
+        conditions.append(
+            Worklog.ordinal == (int(number) - 1 if number.isascii() and number.isdigit() else -1)
+        )
+    with ledger.read() as session:
+        statement = _worklog_rows().where(*conditions).order_by(Worklog.ordinal)
+        return [_worklog_row(row) for row in session.execute(statement)]
+
+
+def worklog_detail(ledger: Ledger, found: WorklogRow) -> WorklogDetail:
+    """Return everything about a worklog: terms, invoice lines, history."""
+    with ledger.read() as session:
+        more = session.execute(
+            select(
+                Worklog.description,
+                Worklog.decision,
+                Worklog.unit_price,
+                Worklog.revision,
+                Worklog.first_seen_at,
+                Worklog.last_seen_at,
+                Worklog.billed,
+            ).where(Worklog.id == found.row)
+        ).one()
+        lines = _lines(session, InvoiceLine.worklog_row == found.row)
+        return WorklogDetail(found, *more, lines, _history(session, ledger, "worklog", found.row))
+
+
+def invoice_totals(ledger: Ledger) -> list[InvoiceTotal]:
+    """Return the sums of every state and currency."""
+    money = [func.sum(column) for column in (Invoice.subtotal, Invoice.total_tax, Invoice.total)]
+    statement = (
+        select(Invoice.state, Invoice.currency, func.count(), *money)
+        .where(Invoice.connection_id == ledger.connection_id)
+        .group_by(Invoice.state, Invoice.currency)
+        .order_by(Invoice.state, Invoice.currency)
+    )
+    with ledger.read() as session:
+        return [InvoiceTotal(*row) for row in session.execute(statement)]
+
+
+def list_invoices(
+    ledger: Ledger, *, states: tuple[str, ...] = (), before: int | None = None, limit: int = _BATCH
+) -> list[InvoiceRow]:
+    """Return a page of invoices, the newest first.
+
+    Args:
+        ledger: the open ledger.
+        states: only these; all when empty.
+        before: ``row`` of the last invoice of the page before.
+        limit: most rows to return.
+    """
+    statement = _invoice_rows().where(Invoice.connection_id == ledger.connection_id)
+    if states:
+        statement = statement.where(Invoice.state.in_(states))
+    if before is not None:
+        statement = statement.where(Invoice.id < before)
+    with ledger.read() as session:
+        return [
+            _invoice_row(row) for row in session.execute(statement.order_by(Invoice.id.desc()).limit(limit))
+        ]
+
+
+def unsettled_invoices(ledger: Ledger, *, limit: int = _BATCH) -> list[InvoiceRow]:
+    """Return the invoices whose outcome is not known, and those whose number somebody else has."""
+    return list_invoices(ledger, states=_UNSETTLED, limit=limit)
+
+
+def invoice_detail(ledger: Ledger, number: str) -> InvoiceDetail | None:
+    """Return an invoice with its lines and worklogs, or None when there is none of that number."""
+    statement = _invoice_rows().where(
+        Invoice.connection_id == ledger.connection_id, func.lower(Invoice.number) == number.strip().lower()
+    )
+    with ledger.read() as session:
+        found = session.execute(statement).first()
+        if found is None:
+            return None
+        invoice = _invoice_row(found)
+        short_code = ledger.connection(session).short_code
+        lines = _lines(session, InvoiceLine.invoice_id == invoice.row)
+        history = _history(session, ledger, "invoice", invoice.row)
+    return InvoiceDetail(invoice, xero_link(short_code, invoice.xero_id), lines, history)
+
+
+def xero_link(short_code: str | None, invoice_id: str | None) -> str | None:
+    """Return the address that opens an invoice in Xero, whichever organisation the reader was in last."""
+    if not (short_code and invoice_id):
+        return None
+    return (
+        f"https://go.xero.com/organisationlogin/default.aspx?shortcode={short_code}"
+        f"&redirecturl=/AccountsReceivable/Edit.aspx?InvoiceID={invoice_id}"
+    )
+
+
+def _sums(*group: ColumnElement[Any] | Any) -> Select[Any]:
+    return select(
+        *group,
+        func.count(),
+        func.sum(Worklog.minutes),
+        func.sum(Worklog.money),
+        func.count() - func.count(Worklog.money),
+    ).select_from(Worklog)
+
+
+def _total(sums: Any) -> Total:
+    count, minutes, money, unpriced = sums
+    return Total(count, int(minutes or 0), money if money is not None else amount_from_stored(0), unpriced)
+
+
+def _conditions(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[bool]]:
+    conditions = [Worklog.connection_id == ledger.connection_id]
+    if wanted.states:
+        conditions.append(Worklog.state.in_(wanted.states))
+    if wanted.reason_code is not None:
+        conditions.append(Worklog.reason_code == wanted.reason_code)
+    if wanted.account is not None:
+        conditions.append(
+            or_(
+                Worklog.account_id == wanted.account,
+                Worklog.account_name == wanted.account,
+                func.lower(Worklog.account_name) == wanted.account.lower(),
+            )
+        )
+    if wanted.since is not None:
+        conditions.append(Worklog.work_date >= wanted.since)
+    if wanted.changed:
+        conditions.append(Worklog.changed.is_not(None))
+    return conditions
+
+
+def _worklog_rows() -> Select[Any]:
+    own = [
+        getattr(Worklog, name)
+        for name in WorklogRow.__slots__
+        if name not in ("row", "invoice_number") and name != "label"
+    ]
+    return (
+        select(Worklog.id.label("row"), *own, Invoice.number.label("invoice_number"))
+        .outerjoin(InvoiceLine, and_(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live))
+        .outerjoin(Invoice, Invoice.id == InvoiceLine.invoice_id)
+    )
+
+
+def _worklog_row(row: Row[Any]) -> WorklogRow:
+    return WorklogRow(**row._mapping)
+
+
+def _invoice_rows() -> Select[Any]:
+    own = [getattr(Invoice, name) for name in InvoiceRow.__slots__ if name != "row"]
+    return select(Invoice.id.label("row"), *own)
+
+
+def _invoice_row(row: Row[Any]) -> InvoiceRow:
+    return InvoiceRow(**row._mapping)
+
+
+def _lines(session: Session, condition: ColumnElement[bool]) -> list[LineRow]:
+    of_line = (
+        "position live revision description quantity unit_price amount tax item_code account_code tax_type"
+    )
+    of_worklog = "worklog_id ordinal module parent_display_id technician_name work_date minutes"
+    statement = (
+        select(
+            Invoice.number.label("invoice_number"),
+            Invoice.state.label("invoice_state"),
+            *(getattr(InvoiceLine, name) for name in of_line.split()),
+            *(getattr(Worklog, name) for name in of_worklog.split()),
+        )
+        .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
+        .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
+        .where(condition)
+        .order_by(InvoiceLine.invoice_id, InvoiceLine.position)
+    )
+    return [LineRow(**row._mapping) for row in session.execute(statement)]
+
+
+def _history(session: Session, ledger: Ledger, entity: str, entity_id: int) -> list[Happening]:
+    columns = [getattr(Event, name) for name in Happening.__slots__]
+    statement = (
+        select(*columns)
+        .where(
+            Event.connection_id == ledger.connection_id, Event.entity == entity, Event.entity_id == entity_id
+        )
+        .order_by(Event.id)
+    )
+    return [Happening(*row) for row in session.execute(statement)]

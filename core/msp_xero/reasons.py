@@ -1,0 +1,204 @@
+"""Every reason code: what it means, who can do something about it, and how.
+
+Codes are stable: configurations, scripts and the ledger hold them. ``python -m msp_xero.reasons``
+prints this table as the page ``docs/reasons.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BILLING = "Billing person"
+XERO = "Whoever keeps the books in Xero"
+DESK = "Technician or service desk"
+INTEGRATOR = "Integrator"
+NOBODY = "Nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a worklog is not on an invoice."""
+
+    code: str
+    sentence: str
+    who: str
+    how: str
+
+
+_ALL = (
+    Reason(
+        "ACCOUNT_UNMAPPED",
+        "The account is not linked to a Xero contact.",
+        BILLING,
+        "Link it: `msp-xero accounts list --unmapped`, then `msp-xero accounts link CONTACT ACCOUNT`.",
+    ),
+    Reason(
+        "ACCOUNT_UNRESOLVED",
+        "ServiceDesk Plus does not say which account the worklog belongs to.",
+        DESK,
+        "Give the request, problem, change, project or task an account (for a project: a site of the account).",
+    ),
+    Reason(
+        "ACCOUNT_IGNORED",
+        "The account is linked to a contact that was set to be ignored.",
+        BILLING,
+        "If it is to be billed after all: `msp-xero accounts link CONTACT ACCOUNT`. "
+        "If never: exclude the worklogs.",
+    ),
+    Reason(
+        "CONTACT_ARCHIVED",
+        "The linked Xero contact is archived or gone.",
+        XERO,
+        "Restore the contact in Xero, or link the account to another one.",
+    ),
+    Reason(
+        "TYPE_MISSING",
+        "The worklog has no worklog type, and no default type is set.",
+        INTEGRATOR,
+        "Set `default_worklog_type` for all such worklogs, or have the technician choose a type.",
+    ),
+    Reason(
+        "TYPE_NOT_SYNCED",
+        "The worklog type is not linked to a Xero item.",
+        BILLING,
+        "Create an item of that name in Xero and run `meltano run worklog-types`, "
+        "or link one: `msp-xero types link ITEM TYPE`.",
+    ),
+    Reason(
+        "ITEM_GONE",
+        "The Xero item of the worklog type was deleted.",
+        XERO,
+        "Link the type to another item: `msp-xero types link ITEM TYPE`.",
+    ),
+    Reason(
+        "ITEM_NOT_SOLD",
+        "The Xero item is not set to be sold.",
+        XERO,
+        'Tick "I sell this item" on the item in Xero.',
+    ),
+    Reason(
+        "ITEM_WITHOUT_PRICE",
+        "The Xero item has no sales price.",
+        XERO,
+        "Enter a sales price on the item in Xero, or bill by the worklog's charge (`rate_source`).",
+    ),
+    Reason(
+        "CHARGE_NOT_VISIBLE",
+        "Billing goes by the worklog's charge, and ServiceDesk Plus does not show it.",
+        INTEGRATOR,
+        "Give the technician of the API key the right to see costs, or set `rate_source: item_price`.",
+    ),
+    Reason(
+        "ACCOUNT_CODE_INVALID",
+        "There is no revenue account that can be used for the line.",
+        XERO,
+        "Set a sales account on the item in Xero, or the fallback `account_code`; it has to be active.",
+    ),
+    Reason(
+        "TAX_TYPE_INVALID",
+        "There is no tax rate that can be used for the line.",
+        XERO,
+        "Set a tax rate for sales on the item in Xero, or the fallback `tax_type`; it has to be active.",
+    ),
+    Reason(
+        "PERIOD_LOCKED",
+        "Xero's books are locked for the date of the invoice.",
+        XERO,
+        "Move the lock date in Xero; the next run bills what waited.",
+    ),
+    Reason(
+        "CURRENCY_NOT_ENABLED",
+        "The currency of the invoice is not enabled in Xero.",
+        XERO,
+        "Add the currency in Xero, or change `currency_code`.",
+    ),
+    Reason(
+        "TOO_LONG",
+        "The description is longer than Xero takes.",
+        DESK,
+        "Shorten the worklog's description, or have the integrator shorten `description_template`.",
+    ),
+    Reason(
+        "NEGATIVE_AMOUNT",
+        "The amount is below zero.",
+        DESK,
+        "Correct the worklog's charge; write a credit note in Xero by hand if one is owed.",
+    ),
+    Reason(
+        "INVALID_RECORD",
+        "The worklog arrived with values that cannot be right.",
+        DESK,
+        "See what is wrong with `msp-xero worklogs show ID` and correct it in ServiceDesk Plus.",
+    ),
+    Reason(
+        "EXCLUDED_BY_RULE",
+        "A rule of the configuration says that it is not billed.",
+        INTEGRATOR,
+        "Nothing to do, unless the rule is wrong: change the rule and run again.",
+    ),
+    Reason(
+        "EXCLUDED_BY_PERSON",
+        "A person decided that it is not billed.",
+        BILLING,
+        "Nothing to do, unless it is to be billed after all: `msp-xero worklogs include ID`.",
+    ),
+    Reason(
+        "REJECTED_BY_XERO",
+        "Xero refused the invoice.",
+        XERO,
+        "Read Xero's words with `msp-xero invoices show NUMBER`, correct the cause; the next run tries again.",
+    ),
+    Reason(
+        "NUMBER_CONFLICT",
+        "The invoice's number belongs to another invoice in Xero.",
+        INTEGRATOR,
+        "Find out who else uses the prefix, and set another `number_prefix`.",
+    ),
+    Reason(
+        "DAY_LIMIT",
+        "Xero's calls of the day were used up.",
+        NOBODY,
+        "The next run carries on once the limit is lifted. If it happens often: run less often.",
+    ),
+)
+
+REASONS = {reason.code: reason for reason in _ALL}
+
+INVOICE_NEXT = {
+    "planned": "Planned; the next run sends it.",
+    "sending": "A run sent it and has not heard back; the next run looks it up in Xero before anything else.",
+    "unknown": "Xero's answer was lost. The next run looks the number up: it adopts the invoice if it is there "
+    "and sends it again only if it is proven missing.",
+    "conflict": "The number belongs to another invoice in Xero; a person has to look (NUMBER_CONFLICT).",
+    "rejected": "Xero refused it; its worklogs are held and wait (REJECTED_BY_XERO).",
+    "created": "In Xero.",
+    "paid": "In Xero, and paid.",
+    "voided": "Voided in Xero by a person.",
+    "deleted": "Deleted in Xero by a person.",
+}
+"""What each state of an invoice means and what happens next."""
+
+
+def explain(code: str | None) -> Reason:
+    """Return the reason of a code; one that this version does not know explains itself."""
+    fallback = Reason(
+        code or "UNKNOWN", "No reason was recorded.", INTEGRATOR, "Look at it with `msp-xero worklogs show ID`."
+    )
+    return REASONS.get(code or "", fallback)
+
+
+def markdown() -> str:
+    """Return the page of all reason codes."""
+    rows = "\n".join(f"| `{r.code}` | {r.sentence} | {r.who} | {r.how} |" for r in _ALL)
+    return (
+        "# Reason codes\n\n"
+        "Why a worklog is not on an invoice. The codes are stable. `msp-xero status` shows which of them occur "
+        "and the money at stake; `msp-xero worklogs list --reason CODE` shows the worklogs.\n\n"
+        "<!-- Generated by `python -m msp_xero.reasons`. -->\n\n"
+        "| code | what it means | who fixes it | how |\n| --- | --- | --- | --- |\n"
+        f"{rows}\n"
+    )
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")  # noqa: T201 - printing is what it is for

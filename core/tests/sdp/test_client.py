@@ -1,0 +1,461 @@
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from decimal import Decimal
+
+import pytest
+from msp_xero.errors import AccessRefused, Missing, Rejected, Throttled, Unavailable
+from msp_xero.sdp import CannotWalk, SdpClient, SdpSettings
+
+from .conftest import OK, Listing, Reply, failed
+
+
+def numbered(count, **members):
+    return [{"id": str(i), **{k: v(i) for k, v in members.items()}} for i in range(1, count + 1)]
+
+
+def ids(rows):
+    return [row["id"] for row in rows]
+
+
+def created(key, **row):
+    return Reply({key: row, "response_status": OK})
+
+
+def test_a_read_sends_key_accept_and_input_data_on_the_query(server, connect):
+    server.answer = Listing("accounts", numbered(1))
+    client = connect(portal_id="1")
+    assert ids(client.accounts()) == ["1"]
+    seen = server.seen[0]
+    assert (seen.method, seen.path) == ("GET", "/api/v3/accounts")
+    assert seen.headers["authtoken"] == "KEY-1"
+    assert seen.headers["portalid"] == "1"
+    assert seen.headers["accept"] == "application/vnd.manageengine.sdp.v3+json"
+    assert seen.input_data["list_info"] == {
+        "row_count": 100,
+        "start_index": 1,
+        "sort_field": "id",
+        "sort_order": "asc",
+        "get_total_count": True,
+    }
+
+
+def test_the_old_header_can_carry_the_key(server, connect):
+    server.answer = Listing("accounts", [])
+    list(connect(auth_header="TECHNICIAN_KEY").accounts())
+    assert server.seen[0].headers["technician_key"] == "KEY-1"
+    assert "authtoken" not in server.seen[0].headers
+
+
+def test_three_pages_and_calls_are_counted_by_endpoint(server, connect):
+    server.answer = Listing("worklogs", numbered(250))
+    client = connect()
+    assert ids(client.worklogs("requests/45")) == [str(i) for i in range(1, 251)]
+    assert client.calls == {"GET requests/{id}/worklogs": 3}
+
+
+def test_worklogs_are_read_again_when_the_total_does_not_agree(server, connect):
+    listing = server.answer = Listing("worklogs", numbered(150))
+
+    def delete_one(page):
+        if page == 1:
+            del listing.rows[0]
+
+    listing.before_page = delete_one
+    assert set(ids(connect().worklogs("requests/1"))) == set(map(str, range(1, 151)))
+    assert listing.pages == 4
+
+
+def test_a_list_that_cannot_be_sorted_by_id_is_read_unsorted(server, connect):
+    listing = Listing("worklogs", numbered(3))
+    server.answer = lambda seen: (
+        failed(4021) if "sort_field" in seen.input_data["list_info"] else listing(seen)
+    )
+    client = connect()
+    assert len(client.worklogs("requests/1")) == 3
+    assert len(client.worklogs("requests/2")) == 3
+    assert client.calls == {"GET requests/{id}/worklogs": 3}
+
+
+def times(start=1000):
+    return lambda i: {"value": str(start + i)}
+
+
+def test_a_walk_by_value_of_three_pages_survives_rows_that_move(server, connect):
+    listing = server.answer = Listing("requests", numbered(250, last_updated_time=times()))
+
+    def touch(page):
+        if page == 1:
+            listing.rows[3]["last_updated_time"] = {"value": "9000"}
+
+    listing.before_page = touch
+    rows = ids(connect().walk_by_value("requests", "requests", sort_field="last_updated_time", since=0))
+    assert rows == [*map(str, range(1, 251)), "4"]
+
+
+def test_a_walk_starts_at_a_time_and_asks_for_its_columns(server, connect):
+    server.answer = Listing("requests", numbered(9, last_updated_time=times(), subject=str))
+    walk = connect().walk_by_value(
+        "requests", "requests", sort_field="last_updated_time", since=1008, fields=["subject"]
+    )
+    assert ids(walk) == ["8", "9"]
+    assert server.seen[0].input_data["list_info"]["fields_required"] == ["id", "subject", "last_updated_time"]
+
+
+def test_a_refused_sort_field_cannot_be_walked_and_walk_falls_back_to_the_whole_list(server, connect):
+    listing = Listing("problems", numbered(120))
+
+    def answer(seen):
+        info = seen.input_data["list_info"]
+        return failed(4021, field="last_updated_time") if "search_criteria" in info else listing(seen)
+
+    server.answer = answer
+    client = connect()
+    with pytest.raises(CannotWalk):
+        list(client.walk_by_value("problems", "problems", sort_field="last_updated_time", since=0))
+    assert len(list(client.walk("problems", "problems", sort_field="last_updated_time"))) == 120
+
+
+def test_a_refused_column_is_left_out_for_good(server, connect):
+    listing = Listing("problems", numbered(150, title=str))
+
+    server.answer = lambda seen: (
+        failed(4021, field="site")
+        if "site" in seen.input_data["list_info"]["fields_required"]
+        else listing(seen)
+    )
+    client = connect()
+    assert len(list(client.list_rows("problems", "problems", fields=["id", "title", "site"]))) == 150
+    assert client.calls == {"GET problems": 3}
+
+
+def test_columns_that_do_not_come_are_asked_for_beside_list_info_too(server, connect):
+    rows = numbered(2, account=lambda i: {"id": str(i)})
+
+    def answer(seen):
+        wide = "account" in seen.input_data.get("fields_required", ())
+        return Listing("requests", rows if wide else [{"id": r["id"]} for r in rows])(seen)
+
+    server.answer = answer
+    client = connect()
+    for _ in range(2):
+        assert [
+            r["account"]["id"] for r in client.list_rows("requests", "requests", fields=["id", "account"])
+        ] == [
+            "1",
+            "2",
+        ]
+    assert client.calls == {"GET requests": 3}
+
+
+def test_a_column_that_never_comes_costs_one_extra_call_in_all(server, connect):
+    server.answer = Listing("requests", numbered(250))
+    client = connect()
+    assert len(list(client.list_rows("requests", "requests", fields=["id", "account"]))) == 250
+    assert client.calls == {"GET requests": 4}
+
+
+def test_a_column_that_is_named_only_in_words_is_left_out_too(server, connect):
+    listing = Listing("changes", numbered(2))
+    refusal = failed(4001, field="fields_required", message="There is no field site.")
+    server.answer = lambda seen: (
+        refusal if "site" in seen.input_data["list_info"]["fields_required"] else listing(seen)
+    )
+    assert len(list(connect().list_rows("changes", "changes", fields=["id", "site"]))) == 2
+
+
+def test_a_row_that_does_not_exist_is_missing_with_either_code(server, connect):
+    for reply in (failed(4007, 404), failed(4001, 400)):
+        server.answer = lambda _, reply=reply: reply
+        with pytest.raises(Missing):
+            connect().read_row("requests/1", "request")
+
+
+def test_a_refused_parent_does_not_spoil_the_sort_order_of_others(server, connect):
+    listing = Listing("worklogs", numbered(1))
+    server.answer = lambda seen: failed(4001) if "/9/" in seen.path else listing(seen)
+    client = connect()
+    with pytest.raises(Rejected):
+        client.worklogs("requests/9")
+    client.worklogs("requests/1")
+    assert server.seen[-1].input_data["list_info"]["sort_field"] == "id"
+
+
+def test_a_closed_client_waits_no_longer(server, clock, connect):
+    client = connect()
+
+    def answer(_):
+        client.close()
+        return Reply(b"", 502)
+
+    server.answer = answer
+    with pytest.raises(Unavailable):
+        client.worklogs("requests/1")
+    assert len(server.seen) == 1
+    assert clock.seconds == 0
+
+
+def test_numbers_with_a_fraction_are_exact(server, connect):
+    server.answer = lambda _: Reply(b'{"worklogs": [{"id": 1, "total_cost": 0.1}], "response_status": []}')
+    assert connect().worklogs("requests/1")[0]["total_cost"] == Decimal("0.1")
+
+
+# ------------------------------------------------------------------- repeats
+
+
+def then_fine(first, listing=None):
+    replies = list(first)
+    listing = listing or Listing("worklogs", numbered(1))
+    return lambda seen: replies.pop(0) if replies else listing(seen)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Reply(then="reset"),
+        Reply({"worklogs": [{"id": "1"}]}, then="cut"),
+        Reply(b"", 502),
+        Reply(b"<html>restarting</html>", 503),
+        failed(4004, 500),
+    ],
+    ids=["reset", "cut", "502", "html", "4004"],
+)
+def test_a_read_is_repeated_when_there_is_no_usable_answer(server, clock, connect, broken):
+    server.answer = then_fine([broken, broken])
+    assert ids(connect().worklogs("requests/1")) == ["1"]
+    assert len(server.seen) == 3
+    assert 2 <= clock.seconds <= 6
+
+
+def test_a_read_is_repeated_after_a_timeout(server, connect):
+    server.answer = then_fine([Reply(then="hang")])
+    assert ids(connect(timeout_seconds=0.1).worklogs("requests/1")) == ["1"]
+
+
+def test_repeats_are_bounded_and_the_last_error_is_raised(server, clock, connect):
+    server.answer = lambda _: Reply(b"", 502)
+    with pytest.raises(
+        Unavailable, match=r"HTTP 502 \(GET http://127.0.0.1:\d+/api/v3/requests/1/worklogs\)"
+    ):
+        connect().worklogs("requests/1")
+    assert len(server.seen) == 5
+    assert sum(clock.slept) < 60
+
+
+@pytest.mark.parametrize(
+    "reply", [failed(4022, 401), failed(4002, 403), failed(7001), failed(4007, 404), failed(4021)]
+)
+def test_what_does_not_get_better_is_not_repeated(server, clock, connect, reply):
+    server.answer = lambda _: reply
+    with pytest.raises((AccessRefused, Missing, Rejected)):
+        connect().read_row("requests/1", "request")
+    assert len(server.seen) == 1
+    assert clock.slept == []
+
+
+def test_the_wait_that_the_server_asks_for_is_kept(server, clock, connect):
+    server.answer = then_fine([Reply(b"", 429, {"Retry-After": "37"}), failed(4015, 429)])
+    assert ids(connect().worklogs("requests/1")) == ["1"]
+    assert clock.seconds == 37 + 30
+
+
+def test_a_wait_beyond_reason_ends_the_call(server, clock, connect):
+    server.answer = lambda _: Reply(b"", 429, {"Retry-After": "86400"})
+    with pytest.raises(Throttled):
+        connect().worklogs("requests/1")
+    assert clock.slept == []
+
+
+def test_no_more_requests_a_minute_than_allowed(server, clock, connect):
+    server.answer = Listing("worklogs", numbered(1))
+    client = connect(requests_per_minute=30)
+    for _ in range(10):
+        client.worklogs("requests/1")
+    assert clock.seconds == pytest.approx(18)
+
+
+def test_workers_share_one_session(server, connect):
+    server.answer = Listing("worklogs", numbered(150))
+    client = connect(concurrency=4)
+    out = []
+    threads = [
+        threading.Thread(target=lambda: out.append(len(client.worklogs("requests/1")))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert out == [150] * 8
+    assert client.calls == {"GET requests/{id}/worklogs": 16}
+
+
+# -------------------------------------------------------------------- writes
+
+
+def test_a_write_is_a_form_with_input_data(server, connect):
+    server.answer = lambda _: created("account", id="7", name="Zylker & Söhne")
+    client = connect()
+    assert client.create_account({"name": "Zylker & Söhne"})["id"] == "7"
+    assert client.update_account("7", {"city": "Leeds"})["id"] == "7"
+    post, put = server.seen
+    assert (post.method, post.path) == ("POST", "/api/v3/accounts")
+    assert post.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert post.input_data == {"account": {"name": "Zylker & Söhne"}}
+    assert (put.method, put.path, put.input_data) == (
+        "PUT",
+        "/api/v3/accounts/7",
+        {"account": {"city": "Leeds"}},
+    )
+    assert client.calls == {"POST accounts": 1, "PUT accounts/{id}": 1}
+
+
+def test_worklog_types_are_read_with_the_inactive_ones_and_written(server, connect):
+    server.answer = Listing("worklog_types", numbered(1))
+    client = connect()
+    assert len(list(client.worklog_types())) == 1
+    assert server.seen[-1].input_data["include_inactive_value"] is True
+    list(client.worklog_types(include_inactive=False))
+    assert "include_inactive_value" not in server.seen[-1].input_data
+    server.answer = lambda _: created("worklog_type", id="3")
+    assert client.create_worklog_type({"name": "Remote"})["id"] == "3"
+    assert client.update_worklog_type("3", {"name": "Remote support"})["id"] == "3"
+    assert server.seen[-1].input_data == {"worklog_type": {"name": "Remote support"}}
+
+
+def test_a_missing_path_names_the_setting(server, connect):
+    server.answer = lambda _: failed(4007, 404)
+    with pytest.raises(Missing, match="set worklog_types_path"):
+        list(connect().worklog_types())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [Reply(then="reset"), Reply({"account": {"id": "1"}}, then="cut"), Reply(b"", 502), failed(4004, 500)],
+)
+def test_a_write_with_an_unknown_outcome_is_not_repeated(server, connect, broken):
+    server.answer = lambda _: broken
+    with pytest.raises(Unavailable) as caught:
+        connect().create_account({"name": "A"})
+    assert caught.value.sent
+    assert len(server.seen) == 1
+
+
+def test_a_write_that_was_throttled_is_repeated(server, clock, connect):
+    replies = [Reply(b"", 429, {"Retry-After": "5"}), created("account", id="1")]
+    server.answer = lambda _: replies.pop(0)
+    assert connect().create_account({"name": "A"})["id"] == "1"
+    assert clock.seconds == 5
+
+
+def test_nobody_listens(clock):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        client = SdpClient(SdpSettings.from_config({"base_url": url, "auth_token": "K"}), clock=clock)
+        with pytest.raises(Unavailable, match="no connection") as caught:
+            client.create_account({"name": "A"})
+    client.close()
+    assert not caught.value.sent
+    assert clock.seconds > 4
+
+
+def test_a_duplicate_name_is_told_with_its_code(server, connect):
+    server.answer = lambda _: failed(4008, field="name")
+    with pytest.raises(Rejected) as caught:
+        connect().create_account({"name": "A"})
+    assert (caught.value.codes, caught.value.fields) == ([4008], ["name"])
+
+
+def test_nothing_secret_and_no_customer_text_is_logged(server, connect, caplog):
+    caplog.set_level(logging.DEBUG, "msp_xero")
+    fine = Reply({"worklogs": [{"id": "1", "description": "Zylker"}], "response_status": [OK]})
+    server.answer = then_fine([Reply(b"<html>Zylker</html>", 503)], lambda _: fine)
+    list(
+        connect().list_rows("requests/1/worklogs", "worklogs", criteria={"field": "name", "value": "Zylker"})
+    )
+    assert caplog.records
+    assert "Zylker" not in caplog.text
+    assert "KEY-1" not in caplog.text
+
+
+def test_an_unchecked_certificate_is_told_once(server, connect, caplog):
+    server.answer = Listing("accounts", [])
+    client = connect(verify_tls=False)
+    list(client.accounts())
+    assert [r.levelname for r in caplog.records if "verify_tls" in r.message] == ["WARNING"]
+
+
+# --------------------------------------------------------------------- cloud
+
+CLOUD = {
+    "edition": "cloud",
+    "auth_token": None,
+    "oauth_client_id": "1000.X",
+    "oauth_client_secret": "S",
+    "oauth_refresh_token": "R",
+}
+
+
+def cloud(server, connect, tokens, **config):
+    """A cloud portal whose token endpoint hands out ``tokens`` one by one."""
+    listing = Listing("customers", numbered(1))
+
+    def answer(seen):
+        if seen.path == "/oauth/v2/token":
+            token = tokens.pop(0)
+            return Reply(token if isinstance(token, dict) else {"access_token": token, "expires_in": 3600})
+        if seen.headers.get("authorization") == "Zoho-oauthtoken dead":
+            return failed(4022, 401)
+        return listing(seen)
+
+    server.answer = answer
+    return connect(**{**CLOUD, "base_url": f"{server.url}/app/it", "oauth_url": server.url, **config})
+
+
+def test_cloud_reads_customers_below_the_portal_with_one_token(server, clock, connect):
+    client = cloud(server, connect, ["T1", "T2"])
+    for _ in range(3):
+        assert ids(client.accounts()) == ["1"]
+    token, *calls = server.seen
+    assert token.form == {
+        "grant_type": "refresh_token",
+        "client_id": "1000.X",
+        "client_secret": "S",
+        "refresh_token": "R",
+    }
+    assert {c.path for c in calls} == {"/app/it/api/v3/customers"}
+    assert {c.headers["authorization"] for c in calls} == {"Zoho-oauthtoken T1"}
+    clock.seconds += 3550
+    list(client.accounts())
+    assert server.seen[-1].headers["authorization"] == "Zoho-oauthtoken T2"
+
+
+def test_cloud_asks_for_one_token_for_all_workers(server, connect):
+    client = cloud(server, connect, ["T1"])
+    threads = [threading.Thread(target=lambda: list(client.accounts())) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(seen.path == "/oauth/v2/token" for seen in server.seen) == 1
+
+
+def test_cloud_renews_a_token_that_ended_early_once(server, connect):
+    assert ids(cloud(server, connect, ["dead", "T2"]).accounts()) == ["1"]
+    with pytest.raises(AccessRefused):
+        list(cloud(server, connect, ["dead", "dead"]).accounts())
+
+
+@pytest.mark.parametrize("reason", ["invalid_code", "invalid_client"])
+def test_cloud_errors_with_http_200_are_errors(server, connect, reason):
+    with pytest.raises(AccessRefused, match=reason):
+        list(cloud(server, connect, [{"error": reason}]).accounts())
+
+
+def test_cloud_waits_when_too_many_tokens_were_asked_for(server, clock, connect):
+    text = "You have made too many requests continuously. Please try again after some time."
+    client = cloud(server, connect, [{"error": "Access Denied", "error_description": text}, "T1"])
+    assert ids(client.accounts()) == ["1"]
+    assert clock.seconds == 60

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msp_xero.errors import Unavailable
+from msp_xero.sdp.paging import CannotWalk, OffsetCursor, Page, ValueCursor, list_input, read_page
+
+
+def row(identity, value):
+    return {"id": str(identity), "t": {"value": str(value)}}
+
+
+def serve(rows, cursor, size=3):
+    """Answer as a server does: filtered, sorted, cut."""
+    found = sorted(
+        (r for r in rows if int(r["t"]["value"]) >= cursor.value), key=lambda r: int(r["t"]["value"])
+    )
+    page = found[cursor.offset : cursor.offset + size]
+    return Page(rows=page, more=cursor.offset + size < len(found), total=None)
+
+
+def drain(rows, since=0, size=3, between=lambda _: None):
+    cursor, out = ValueCursor("t", since), []
+    for turn in range(1000):
+        if cursor.finished:
+            return out
+        out += cursor.accept(serve(rows, cursor, size))
+        between(turn)
+    raise AssertionError("the walk does not end")
+
+
+def ids(rows):
+    return [r["id"] for r in rows]
+
+
+def test_a_value_walk_of_many_pages_gives_each_row_once_in_order():
+    rows = [row(i, 100 + i // 2) for i in range(25)]
+    assert ids(drain(rows)) == [str(i) for i in range(25)]
+    assert ids(drain(rows, since=105)) == [str(i) for i in range(10, 25)]
+    assert drain([]) == []
+
+
+def test_more_equal_values_than_a_page():
+    rows = [row(i, 5 if 2 <= i < 20 else i + 1 + 100 * (i >= 20)) for i in range(25)]
+    assert sorted(map(int, ids(drain(rows)))) == list(range(25))
+
+
+def test_a_row_that_moves_between_pages_hides_no_other_and_comes_again():
+    rows = [row(i, 100 + i) for i in range(12)]
+
+    def touch(turn):
+        if turn == 1:
+            rows[0]["t"] = {"value": "900"}
+
+    assert ids(drain(rows, between=touch)) == [*map(str, range(12)), "0"]
+
+
+def test_a_row_that_leaves_a_group_of_equal_values_hides_no_other():
+    rows = [row(i, 7) for i in range(12)]
+
+    def touch(turn):
+        if turn == 0:
+            rows[1]["t"] = {"value": "8"}
+
+    assert set(ids(drain(rows, between=touch))) == set(map(str, range(12)))
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.integers(1, 12), max_size=30),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 29), st.integers(1, 4)), max_size=10),
+    st.integers(1, 4),
+)
+def test_no_row_is_ever_lost_whatever_moves(values, moves, size):
+    rows = [row(i, value) for i, value in enumerate(values)]
+
+    def touch(turn):
+        for when, which, ahead in moves:
+            if when == turn and which < len(rows):
+                newest = max(int(r["t"]["value"]) for r in rows)
+                rows[which]["t"] = {"value": str(newest + ahead)}
+
+    out = drain(rows, size=size, between=touch)
+    assert set(ids(out)) == set(map(str, range(len(rows))))
+    assert [r["t"]["value"] for r in rows] == [
+        {r["id"]: r["t"]["value"] for r in out}[str(i)] for i in range(len(rows))
+    ], "the last copy of each row is its newest"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row(1, 50)],
+        [row(1, 300), row(2, 200)],
+        [{"id": "1", "t": None}],
+        [{"id": "1"}],
+        [row(1, "x")],
+    ],
+)
+def test_a_server_that_ignores_criterion_or_order_or_column_is_noticed(rows):
+    with pytest.raises(CannotWalk):
+        ValueCursor("t", 100).accept(Page(rows=rows, more=False, total=None))
+
+
+def test_a_server_that_ignores_the_offset_is_noticed():
+    page = Page(rows=[row(i, 7) for i in range(100)], more=True, total=None)
+    for cursor in (ValueCursor("t", 7), OffsetCursor()):
+        cursor.accept(page)
+        cursor.accept(page)
+        with pytest.raises(CannotWalk):
+            cursor.accept(page)
+
+
+def offsets(pages):
+    cursor, out = OffsetCursor(), []
+    for page in pages:
+        assert not cursor.finished
+        out += cursor.accept(page)
+    assert cursor.finished
+    return cursor, ids(out)
+
+
+def some(*identities, more, total=None):
+    return Page(rows=[{"id": i} for i in identities], more=more, total=total)
+
+
+def test_offsets_over_three_pages():
+    cursor, found = offsets([some("1", "2", more=True), some("3", "4", more=True), some("5", more=False)])
+    assert (found, cursor.offset) == (["1", "2", "3", "4", "5"], 4)
+
+
+def test_a_total_that_changes_on_the_way_means_another_pass():
+    _, found = offsets(
+        [
+            some("1", "2", more=True, total=5),
+            some("4", "5", more=False, total=4),  # 1 was deleted, 3 slipped under the offset
+            some("2", "3", more=True, total=4),
+            some("4", "5", more=False, total=4),
+        ]
+    )
+    assert found == ["1", "2", "4", "5", "3"]
+
+
+def test_a_total_that_never_agrees_is_accepted_and_told():
+    cursor, found = offsets([some("1", "2", more=False, total=3)] * 2)
+    assert found == ["1", "2"]
+    assert cursor.disagrees == (2, 3)
+
+
+def test_an_empty_list():
+    assert offsets([some(more=False, total=0)])[1] == []
+    assert offsets([some(more=True)])[1] == []
+
+
+def page_of(payload):
+    return read_page(payload, "worklogs", address="GET x")
+
+
+def test_list_info_is_read_tolerantly():
+    page = page_of({"worklogs": [{"id": 1}], "list_info": {"has_more_rows": "true", "total_count": "7"}})
+    assert (page.more, page.total) == (True, 7)
+    assert page_of({"worklogs": [{}] * 100}).more
+    assert not page_of({"worklogs": [{}] * 99}).more
+    assert page_of({"time_entries": [{"id": 1}], "response_status": [{}]}).rows == [{"id": 1}]
+    assert page_of({"list_info": {"row_count": 0}}).rows == []
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"worklogs": {}}, {"list_info": {"row_count": 3}}, {"worklogs": "x"}]
+)
+def test_rows_that_are_not_where_they_should_be_are_no_empty_list(payload):
+    with pytest.raises(Unavailable, match="no list named worklogs"):
+        page_of(payload)
+
+
+def test_input_data():
+    assert list_input(start=101, sort_field="id", fields=["id", "name"], total=True, fields_twice=True) == {
+        "list_info": {
+            "row_count": 100,
+            "start_index": 101,
+            "sort_field": "id",
+            "sort_order": "asc",
+            "get_total_count": True,
+            "fields_required": ["id", "name"],
+        },
+        "fields_required": ["id", "name"],
+    }

@@ -1,0 +1,62 @@
+"""One bookmark a module, kept in the Singer state of the stream ``worklogs``.
+
+The module ``tasks`` is found by several walks (requests, problems, changes, the general list), each
+at its own place. Its bookmark holds them under ``positions``; ``replication_key_value`` is the
+earliest of them, and setting it back by hand sets all of them back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+REPLICATION_KEY: Final = "parent_updated_time"
+_VALUE: Final = "replication_key_value"
+_POSITIONS: Final = "positions"
+
+
+class Bookmarks:
+    """Reads and moves the bookmarks. Values are ISO UTC with fixed precision, compared as text.
+
+    Args:
+        state_of: returns the writable state of a module.
+        walks_of: the walks that each module needs.
+    """
+
+    def __init__(
+        self, state_of: Callable[[str], dict[str, Any]], walks_of: Mapping[str, Sequence[str]]
+    ) -> None:
+        self._state_of = state_of
+        self._walks_of = walks_of
+
+    def get(self, module: str, walk: str) -> str | None:
+        """Return where a walk stands for a module, None when it never began."""
+        state = self._state_of(module)
+        value: str | None = state.get(_VALUE)
+        positions: dict[str, str] | None = state.get(_POSITIONS)
+        if positions is None:
+            return value if self._walks_of[module] == [walk] == [module] else None
+        position = positions.get(walk)
+        if position is None or value is None:
+            return position
+        return min(position, value) if value < min(positions.values()) else position
+
+    def advance(self, module: str, walk: str, value: str) -> None:
+        """Move a bookmark forward; it never goes back."""
+        before = self.get(module, walk)
+        if before is not None and value <= before:
+            return
+        state = self._state_of(module)
+        state["replication_key"] = REPLICATION_KEY
+        walks = self._walks_of[module]
+        if walks == [walk] == [module]:
+            state[_VALUE] = value
+            state.pop(_POSITIONS, None)
+            return
+        positions = {name: at for name in walks if (at := self.get(module, name)) is not None}
+        positions[walk] = value
+        state[_POSITIONS] = positions
+        if len(positions) == len(walks):
+            state[_VALUE] = min(positions.values())

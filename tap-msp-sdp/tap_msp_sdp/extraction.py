@@ -1,0 +1,236 @@
+"""The walk over all parents: which ones, in which order, with what standing in the bookmarks."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from msp_xero.errors import InputError, Missing
+from msp_xero.sdp import CannotWalk
+from msp_xero.sdp.dialects import iso_utc
+
+from tap_msp_sdp.modules import MODULES
+from tap_msp_sdp.parents import Parent, ParentLists
+from tap_msp_sdp.reading import Reader
+from tap_msp_sdp.settings import to_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+
+    from msp_xero.sdp import SdpClient
+
+    from tap_msp_sdp.bookmarks import Bookmarks
+    from tap_msp_sdp.settings import ExtractionSettings
+    from tap_msp_sdp.tally import Tally
+
+logger: Final = logging.getLogger("tap_msp_sdp")
+
+Record = dict[str, Any]
+PARENTS_AHEAD: Final = 100
+PARENTS_A_CHECKPOINT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One pass over the parents of a kind, and the modules whose worklogs it finds."""
+
+    name: str
+    modules: tuple[str, ...]
+
+
+def plan_walks(settings: ExtractionSettings) -> list[Walk]:
+    """Return the walks that the selected modules need; one listing serves all of them.
+
+    Requests, problems and changes are walked for their own worklogs and for those of their tasks
+    (module ``tasks``) at once. With global discovery the task list serves tasks and projects.
+    """
+    from_parents = settings.task_discovery == "parents"
+    serves: dict[str, tuple[str, ...]] = {
+        name: (name, "tasks") if from_parents else (name,) for name in ("requests", "problems", "changes")
+    }
+    serves["projects"] = ("projects",) if from_parents else ()
+    serves["tasks"] = ("tasks",) if from_parents else ("projects", "tasks")
+    walks = [
+        Walk(name, tuple(module for module in modules if module in settings.modules))
+        for name, modules in serves.items()
+    ]
+    return [walk for walk in walks if walk.modules]
+
+
+def walks_by_module(walks: Iterable[Walk]) -> dict[str, list[str]]:
+    """Return the names of the walks that each module needs."""
+    needed: dict[str, list[str]] = {}
+    for walk in walks:
+        for module in walk.modules:
+            needed.setdefault(module, []).append(walk.name)
+    return needed
+
+
+class Extraction:
+    """Walks everything once. ``checkpoint`` is called when the bookmarks may be sent on."""
+
+    def __init__(
+        self,
+        client: SdpClient,
+        settings: ExtractionSettings,
+        bookmarks: Bookmarks,
+        tally: Tally,
+        checkpoint: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._bookmarks = bookmarks
+        self._tally = tally
+        self._checkpoint = checkpoint
+        self._started_ms = round(tally.started_at.timestamp() * 1000)
+        self._reader = Reader(
+            client,
+            started_at=iso_utc(self._started_ms),
+            tasks_from_parents=settings.task_discovery == "parents",
+        )
+        self._unsaved = 0
+        self._walked: dict[str, int | None] = {}  # id -> time of change, of the walk that runs
+
+    def records(self) -> Iterator[Record]:
+        """Yield every worklog once, in the order of the parents.
+
+        A bookmark moves only after the consumer has taken all records that it covers.
+
+        Raises:
+            RemoteError: something could not be read; what was yielded is covered by the bookmarks.
+        """
+        self._tally.begin([MODULES[name].singular for name in self._settings.modules])
+        pool = ThreadPoolExecutor(self._client.settings.concurrency, thread_name_prefix="sdp")
+        try:
+            for walk in plan_walks(self._settings):
+                self._walked = {}
+                try:
+                    yield from self._walk(walk, pool)
+                except Missing as error:
+                    self._without_list(walk, error)
+                self._save()
+            self._tally.complete()
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self._save()
+            self._client.close()  # also after a signal: no worker sits out a long wait
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _without_list(self, walk: Walk, error: Missing) -> None:
+        """Go on without the list of general tasks, which is not confirmed to exist; not without others."""
+        if walk.name != "tasks" or self._settings.task_discovery != "parents":
+            raise Missing(
+                error.problem,
+                system=error.system,
+                address=error.address,
+                status=error.status,
+                advice=error.advice or f"If this installation has no {walk.name}, leave them out of modules",
+            ) from error
+        logger.warning("GET tasks does not exist on this installation: general tasks are not read")
+
+    def _walk(self, walk: Walk, pool: ThreadPoolExecutor) -> Iterator[Record]:
+        parents = ParentLists(self._client, walk.name)
+        since = {module: self._since(module, walk.name) for module in walk.modules}
+        try:
+            yield from self._read_changed(walk, parents, since, pool)
+        except CannotWalk as reason:
+            logger.info("%s cannot be asked by time of change (%s)", walk.name, reason)
+            yield from self._read_within(walk, parents, self._window_start(walk, since), pool)
+            for module in walk.modules:
+                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms))
+            return
+        if self._settings.sweep_ms:
+            start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
+            yield from self._read_within(walk, parents, start, pool)
+
+    def _since(self, module: str, walk: str) -> int | None:
+        """Return from when parents are read for a module, None for all."""
+        bookmark = self._bookmarks.get(module, walk)
+        if bookmark is None:
+            return self._settings.start_ms
+        try:
+            return max(to_ms(bookmark) - self._settings.overlap_ms, 0)
+        except ValueError:
+            raise InputError(f"The bookmark of {module} in the state is not a time: {bookmark[:40]}") from None
+
+    def _window_start(self, walk: Walk, since: dict[str, int | None]) -> int | None:
+        """Return from when closed parents are read where time of change is no help, None for all.
+
+        A first run reads from ``start_date``; later ones reach back over the window, and further
+        when the last run is longer ago.
+        """
+        if any(self._bookmarks.get(module, walk.name) is None for module in walk.modules):
+            times = list(since.values())
+            return None if None in times else min(at for at in times if at is not None)
+        window = max(self._settings.window_ms, self._settings.sweep_ms)
+        reached_back = max(self._started_ms - window, self._settings.start_ms or 0)
+        return min(reached_back, *(at for at in since.values() if at is not None))
+
+    def _read_changed(
+        self, walk: Walk, parents: ParentLists, since: dict[str, int | None], pool: ThreadPoolExecutor
+    ) -> Iterator[Record]:
+        starts = {module: at or 0 for module, at in since.items()}
+
+        def wanted(parent: Parent) -> tuple[str, ...]:
+            at = parent.updated_ms
+            return tuple(name for name in walk.modules if at is None or at >= starts[name])
+
+        changed = parents.changed_since(min(starts.values()))
+        for parent, modules, records in self._side_by_side(pool, changed, wanted):
+            yield from self._emit(records)
+            self._walked[parent.id] = parent.updated_ms
+            if parent.updated_ms is not None:
+                # A date in the future must not hide what comes until then.
+                reached = iso_utc(min(parent.updated_ms, self._started_ms))
+                for module in modules:
+                    self._bookmarks.advance(module, walk.name, reached)
+            self._unsaved += 1
+            if self._unsaved >= PARENTS_A_CHECKPOINT:
+                self._save()
+
+    def _read_within(
+        self, walk: Walk, parents: ParentLists, start: int | None, pool: ThreadPoolExecutor
+    ) -> Iterator[Record]:
+        """Read parents that are open or moved since ``start``, but for those just read."""
+
+        def wanted(parent: Parent) -> tuple[str, ...]:
+            known = parent.id in self._walked and self._walked[parent.id] == parent.updated_ms
+            return () if known else walk.modules
+
+        for _, _, records in self._side_by_side(pool, parents.within(start), wanted):
+            yield from self._emit(records)
+
+    def _emit(self, records: list[Record]) -> Iterator[Record]:
+        for record in records:
+            if self._tally.is_new(record):
+                yield record
+                self._tally.count(record)
+
+    def _side_by_side(
+        self,
+        pool: ThreadPoolExecutor,
+        parents: Iterable[Parent],
+        wanted: Callable[[Parent], tuple[str, ...]],
+    ) -> Iterator[tuple[Parent, tuple[str, ...], list[Record]]]:
+        """Read parents with several workers and hand them out in their order, about a page at a time."""
+        ahead: deque[tuple[Parent, tuple[str, ...], Future[list[Record]]]] = deque()
+        for parent in parents:
+            modules = wanted(parent)
+            if modules:
+                ahead.append((parent, modules, pool.submit(self._reader.read, parent, modules)))
+            while len(ahead) >= PARENTS_AHEAD or (ahead and ahead[0][2].done()):
+                first, served, future = ahead.popleft()
+                yield first, served, future.result()
+        while ahead:
+            first, served, future = ahead.popleft()
+            yield first, served, future.result()
+
+    def _save(self) -> None:
+        self._unsaved = 0
+        self._checkpoint()

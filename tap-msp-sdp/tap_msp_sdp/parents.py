@@ -1,0 +1,192 @@
+"""Parents as plain values: which account they belong to, when they moved, and how to list them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from msp_xero.errors import Missing
+from msp_xero.sdp import CannotWalk
+from msp_xero.sdp.dialects import NOTHING, Reference, boolean, epoch_ms, reference, text
+
+from tap_msp_sdp.modules import CHANGED, CREATED, MODULES, PARENTS_OF_TASKS, Module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from msp_xero.sdp import SdpClient
+
+logger: Final = logging.getLogger("tap_msp_sdp")
+
+Row = dict[str, Any]
+_ACCOUNTS: Final = ("account", "customer")  # on-premises, cloud (sdp-msp-api §3.6)
+_TIMES: Final = (CHANGED, CREATED, "reported_time", "completed_time", "closed_time", "actual_end_time")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """One request, problem, change, project or task.
+
+    Attributes:
+        path: below ``/api/v3/``, e.g. ``requests/45``.
+        updated_ms: time of change, None where the installation tells none.
+        moved_ms: the latest of change and closing, None where neither is known.
+        latest_ms: the latest time that is known at all.
+        account: as the row tells it; where not, ``Accounts`` knows further ways.
+        tells_account: False when the columns that could tell the account did not come.
+        belongs_to: for tasks, the ids of what contains it by kind; None when the row does not say.
+    """
+
+    module: Module
+    id: str
+    path: str
+    display_id: str
+    title: str | None
+    status: str | None
+    is_open: bool
+    updated_ms: int | None
+    moved_ms: int | None
+    latest_ms: int | None
+    account: Reference
+    is_msp: bool | None
+    tells_account: bool
+    site_id: str | None
+    site_name: str | None
+    belongs_to: Mapping[str, str] | None = field(default=None)
+
+
+def read_parent(module: Module, row: Row) -> Parent:
+    """Return a list row or single row as a parent."""
+    identity = str(row.get("id"))
+    updated = epoch_ms(row.get(CHANGED))
+    closed = [at for at in (epoch_ms(row.get(name)) for name in module.closed) if at is not None]
+    times = [at for at in (epoch_ms(row.get(name)) for name in _TIMES) if at is not None]
+    moved = [*closed, *([updated] if updated is not None else [])]
+    status = row.get("status")
+    in_progress = boolean(status.get("in_progress")) if isinstance(status, dict) else None
+    site = row.get("site")
+    found = _account_in(module, row)
+    account = reference(found)
+    return Parent(
+        module=module,
+        id=identity,
+        path=f"{module.name}/{quote(identity, safe='')}",
+        display_id=text(row.get("display_id")) or identity,
+        title=text(row.get(module.title)),
+        status=reference(status).name,
+        is_open=not closed and in_progress is not False,
+        updated_ms=updated,
+        moved_ms=max(moved, default=None),
+        latest_ms=max(times, default=None),
+        account=account,
+        is_msp=boolean(found.get("is_msp")) if isinstance(found, dict) else None,
+        tells_account=any(name in row for name in _ACCOUNTS),
+        site_id=reference(site).id,
+        site_name=reference(site).name,
+        belongs_to=_belongs_to(row) if module.name == "tasks" else None,
+    )
+
+
+def _account_in(module: Module, row: Row) -> object:
+    """Return the account of a row: its own, its site's, its requester's (sdp-msp-api §3.6)."""
+    holders = (row, row.get("site"), *(row.get(name) for name in module.people))
+    for holder in holders:
+        for name in _ACCOUNTS:
+            found = holder.get(name) if isinstance(holder, dict) else None
+            if reference(found) != NOTHING:
+                return found
+    return None
+
+
+def _belongs_to(row: Row) -> Mapping[str, str] | None:
+    if not any(name in row for name in PARENTS_OF_TASKS):
+        return None
+    ids = {name: reference(row.get(name)).id for name in PARENTS_OF_TASKS}
+    return {name: identity for name, identity in ids.items() if identity is not None}
+
+
+class Accounts:
+    """Finds the account of a parent whose list row does not tell it; each site is read once."""
+
+    def __init__(self, client: SdpClient) -> None:
+        self._client = client
+        self._by_site: dict[str, Reference] = {}
+
+    def complete(self, parent: Parent) -> Parent:
+        """Return the parent, read again as a single row where its list left the account out."""
+        if parent.tells_account or parent.account != NOTHING:
+            return parent
+        try:
+            return read_parent(parent.module, self._client.read_row(parent.path, parent.module.singular))
+        except Missing:
+            return parent
+
+    def of(self, parent: Parent) -> Reference:
+        """Return the account, by way of the site where needed; nothing when nobody knows it."""
+        if parent.account != NOTHING or parent.site_id is None:
+            return parent.account
+        if parent.site_id not in self._by_site:
+            self._by_site[parent.site_id] = self._site_account(parent.site_id)
+        return self._by_site[parent.site_id]
+
+    def _site_account(self, site_id: str) -> Reference:
+        try:
+            site = self._client.read_row(f"sites/{quote(site_id, safe='')}", "site")
+        except Missing:
+            return NOTHING
+        return next((found for name in _ACCOUNTS if (found := reference(site.get(name))) != NOTHING), NOTHING)
+
+
+class ParentLists:
+    """Lists the parents of one module."""
+
+    def __init__(self, client: SdpClient, module: str) -> None:
+        self._client = client
+        self._module = MODULES[module]
+        self._columns = self._module.columns(
+            "customer" if client.settings.edition == "cloud" else "account"
+        )
+
+    def changed_since(self, since_ms: int) -> Iterator[Parent]:
+        """Yield parents in the order of their change; those that were never changed come first.
+
+        A new row may have no time of change yet, and would never be found by it: rows created
+        since then are looked through for such ones, before anything moves the bookmark.
+
+        Raises:
+            CannotWalk: this module cannot be asked by time of change.
+        """
+        walk = self._walk(CHANGED, since_ms)
+        first = next(walk, None)
+        try:
+            yield from (parent for parent in self._walk(CREATED, since_ms) if parent.updated_ms is None)
+        except CannotWalk as reason:
+            logger.debug("%s: %s", self._module.name, reason)
+        if first is not None:
+            yield first
+            yield from walk
+
+    def within(self, since_ms: int | None) -> Iterator[Parent]:
+        """Yield all parents that are open or moved since a time, in the order of their ids.
+
+        One that is closed at an unknown time is yielded too.
+        """
+        name = self._module.name
+        for row in self._client.list_rows(name, name, fields=self._columns):
+            parent = read_parent(self._module, row)
+            if (
+                since_ms is None
+                or parent.is_open
+                or parent.moved_ms is None
+                or parent.moved_ms >= since_ms
+            ):
+                yield parent
+
+    def _walk(self, sort_field: str, since_ms: int) -> Iterator[Parent]:
+        name = self._module.name
+        rows = self._client.walk_by_value(
+            name, name, sort_field=sort_field, since=since_ms, fields=self._columns
+        )
+        return (read_parent(self._module, row) for row in rows)

@@ -1,0 +1,201 @@
+"""From one parent to its worklog records: its own, and those of its tasks."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from msp_xero.errors import Missing, Rejected
+from msp_xero.sdp.calls import endpoint
+from msp_xero.sdp.dialects import iso_utc, read_worklog, text
+
+from tap_msp_sdp.modules import MODULES
+from tap_msp_sdp.parents import Accounts, Parent, read_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from msp_xero.sdp import SdpClient
+
+logger: Final = logging.getLogger("tap_msp_sdp")
+
+Row = dict[str, Any]
+Record = dict[str, Any]
+
+# Paths that no documentation confirms (sdp-msp-api §3.1, §4): an installation may not have them.
+UNCONFIRMED: Final = frozenset(
+    {"GET tasks/{id}/worklogs", "GET problems/{id}/tasks", "GET problems/{id}/tasks/{id}/worklogs"}
+)
+_REMEMBERED_PARENTS: Final = 500
+
+
+class Reader:
+    """Reads one parent after the other; called from several threads.
+
+    Args:
+        client: the connection.
+        started_at: ISO UTC, stands in for a parent's time of change where none is known at all.
+        tasks_from_parents: False when the global task list finds the tasks of all parents.
+    """
+
+    def __init__(self, client: SdpClient, *, started_at: str, tasks_from_parents: bool) -> None:
+        self._client = client
+        self._accounts = Accounts(client)
+        self._started_at = started_at
+        self._tasks_from_parents = tasks_from_parents
+        self._told: set[str] = set()
+        self._containers: OrderedDict[str, Parent] = OrderedDict()
+        self._lock = Lock()
+
+    def read(self, parent: Parent, wanted: Collection[str]) -> list[Record]:
+        """Return the records of a parent for the wanted modules.
+
+        Raises:
+            RemoteError: something could not be read; a row that is deleted meanwhile is no error.
+        """
+        match parent.module.name:
+            case "projects":
+                return self._project(parent)
+            case "tasks":
+                return self._listed_task(parent, wanted)
+        records: list[Record] = []
+        if parent.module.name in wanted:
+            rows = self._children(self._client.worklogs, parent.path, "worklogs", parent.module.singular)
+            records += self._records(parent, rows, parent.module.singular)
+        if "tasks" in wanted and self._tasks_from_parents:
+            for task in self._children(self._client.tasks, parent.path, "tasks", parent.module.singular):
+                records += self._task_records(parent, f"{parent.path}/tasks", task, "task")
+        return records
+
+    def _project(self, project: Parent) -> list[Record]:
+        """Read milestones' tasks first: a project's list may hold them too, without their path."""
+        records: list[Record] = []
+        done: set[str] = set()
+        groups = [f"{project.path}/tasks"]
+        owners = {groups[0]: (project.path, "project")}
+        for row in self._children(self._client.milestones, project.path, "milestones", "project"):
+            owner = f"{project.path}/milestones/{_segment(row)}"
+            groups.insert(-1, f"{owner}/tasks")
+            owners[f"{owner}/tasks"] = (owner, "milestone")
+        for group in groups:
+            owner, key = owners[group]
+            for task in self._children(self._client.tasks, owner, "tasks", key):
+                identity = str(task.get("id"))
+                if identity not in done:
+                    done.add(identity)
+                    records += self._task_records(project, group, task, "project")
+        return records
+
+    def _task_records(self, parent: Parent, group: str, task: Row, module: str) -> list[Record]:
+        rows = self._children(self._client.worklogs, f"{group}/{_segment(task)}", "worklogs", "task")
+        return self._records(parent, rows, module, task=task)
+
+    def _listed_task(self, task: Parent, wanted: Collection[str]) -> list[Record]:
+        """Read a task of the global list: a general one, or with global discovery any other too."""
+        if task.belongs_to:
+            return [] if self._tasks_from_parents else self._contained_task(task, wanted)
+        if "tasks" not in wanted:
+            return []
+        rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
+        if rows and task.belongs_to is None:
+            # This list does not name parents. The single row may; then the parent's own walk has
+            # the task, and counts it under the right account.
+            task = read_parent(task.module, self._client.read_row(task.path, "task"))
+            if task.belongs_to:
+                return [] if self._tasks_from_parents else self._contained_task(task, wanted)
+        row = {"id": task.id, "title": task.title}
+        return self._records(task, rows, "task", task=row)
+
+    def _contained_task(self, task: Parent, wanted: Collection[str]) -> list[Record]:
+        ids = task.belongs_to or {}
+        kind = next((name for name in ("project", "request", "problem", "change") if name in ids), None)
+        if kind is None or ("projects" if kind == "project" else "tasks") not in wanted:
+            return []
+        owner = f"{kind}s/{quote(ids[kind], safe='')}"
+        group = f"{owner}/milestones/{quote(ids['milestone'], safe='')}" if "milestone" in ids else owner
+        rows = self._children(
+            self._client.worklogs, f"{group}/tasks/{quote(task.id, safe='')}", "worklogs", "task"
+        )
+        if not rows:
+            return []
+        container = self._container(owner, f"{kind}s")
+        row = {"id": task.id, "title": task.title}
+        return self._records(container, rows, "project" if kind == "project" else "task", task=row)
+
+    def _container(self, path: str, module: str) -> Parent:
+        """Return what contains a task; many tasks of one container cost one call."""
+        with self._lock:
+            if path in self._containers:
+                self._containers.move_to_end(path)
+                return self._containers[path]
+        parent = read_parent(MODULES[module], self._client.read_row(path, MODULES[module].singular))
+        with self._lock:
+            self._containers[path] = parent
+            if len(self._containers) > _REMEMBERED_PARENTS:
+                self._containers.popitem(last=False)
+        return parent
+
+    def _children(self, read: Callable[[str], list[Row]], owner: str, what: str, key: str) -> list[Row]:
+        """Return the rows below an owner, none when the owner is gone meanwhile.
+
+        A refusal can mean a deleted row or a path that this installation does not have: the owner
+        itself is asked. A missing path that the documentation confirms is an error; one that it
+        does not is told once.
+        """
+        try:
+            return read(owner)
+        except (Missing, Rejected):
+            try:
+                row = self._client.read_row(owner, key)
+            except Missing:
+                logger.info("%s was deleted meanwhile", endpoint("GET", owner))
+                return []
+            name = endpoint("GET", f"{owner}/{what}")
+            if name not in UNCONFIRMED:
+                raise
+            if owner.startswith("tasks/") and read_parent(MODULES["tasks"], row).belongs_to:
+                return []  # served below its parent only
+            if name not in self._told:
+                self._told.add(name)
+                logger.warning(
+                    "%s does not exist on this installation: worklogs there are not read", name
+                )
+            return []
+
+    def _records(
+        self, parent: Parent, rows: list[Row], module: str, task: Row | None = None
+    ) -> list[Record]:
+        if not rows:
+            return []
+        return list(self._rendered(self._accounts.complete(parent), rows, module, task or {}))
+
+    def _rendered(self, parent: Parent, rows: list[Row], module: str, task: Row) -> Iterator[Record]:
+        account = self._accounts.of(parent)
+        moved = parent.updated_ms if parent.updated_ms is not None else parent.latest_ms
+        context = {
+            "module": module,
+            "parent_module": parent.module.singular,
+            "parent_id": parent.id,
+            "parent_path": parent.path,
+            "parent_display_id": parent.display_id,
+            "parent_title": parent.title,
+            "parent_status": parent.status,
+            "parent_updated_time": self._started_at if moved is None else iso_utc(moved),
+            "task_id": text(task.get("id")),
+            "task_title": text(task.get("title")),
+            "account_id": account.id,
+            "account_name": account.name,
+            "site_name": parent.site_name,
+        }
+        for row in rows:
+            record = {**context, **read_worklog(row)}
+            if parent.is_msp:
+                record["extra"]["is_msp"] = True
+            yield record
+
+
+def _segment(row: Row) -> str:
+    return quote(str(row.get("id")), safe="")

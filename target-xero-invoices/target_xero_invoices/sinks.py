@@ -1,0 +1,38 @@
+"""Storing what arrives: lines in the ledger, the control total in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msp_xero.billing.preflight import SETTLE_REASONS
+from msp_xero.ledger.staging import stage_lines
+from msp_xero.singer.target import StagingSink
+from typing_extensions import override
+
+from target_xero_invoices.lines import line_from_record
+
+if TYPE_CHECKING:
+    from target_xero_invoices.target import TargetXeroInvoices
+
+
+class InvoiceLinesSink(StagingSink):
+    """Stores worklog lines in the ledger, a batch in one transaction."""
+
+    @override
+    def stage(self, records: list[dict[str, Any]]) -> None:
+        target: TargetXeroInvoices = self._checkpointing  # type: ignore[assignment]
+        lines = [line_from_record(record) for record in records]
+        staged = stage_lines(target.ledger, lines, settle_reasons=SETTLE_REASONS, run_id=target.run_id)
+        target.control_total.staged.add(staged)
+        for record, line in zip(records, lines, strict=True):
+            if record.get("origin") != "ledger":
+                target.control_total.add(line.module, line.minutes)
+
+
+class ExtractionSink(StagingSink):
+    """Keeps the control total that ends a complete extraction."""
+
+    @override
+    def stage(self, records: list[dict[str, Any]]) -> None:
+        target: TargetXeroInvoices = self._checkpointing  # type: ignore[assignment]
+        target.control_total.extraction = records[-1]

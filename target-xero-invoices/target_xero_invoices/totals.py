@@ -1,0 +1,61 @@
+"""The control total: does what arrived agree with what the tap says it sent?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from msp_xero.errors import InputError
+from msp_xero.ledger.staging import Staged
+
+
+class ControlTotal:
+    """Counts what is stored and compares it with the ``extraction`` record at the end of the input."""
+
+    def __init__(self) -> None:
+        self.extraction: dict[str, Any] | None = None
+        self.staged = Staged()
+        self.worklogs: Counter[str] = Counter()
+        self.minutes: Counter[str] = Counter()
+
+    def add(self, module: str, minutes: int) -> None:
+        """Count one delivered line; lines that the mapper took from the ledger are not counted."""
+        self.worklogs[module] += 1
+        self.minutes[module] += minutes
+
+    def counts(self) -> dict[str, int]:
+        """Return what was stored, for the record of runs."""
+        return {name: getattr(self.staged, name) for name in Staged.__slots__}
+
+    def sentence(self) -> str:
+        """Say what was stored in one line."""
+        staged = self.staged
+        text = (
+            f"stored {staged.new:,} new worklogs, {staged.updated:,} updated, "
+            f"{staged.unchanged:,} unchanged, {staged.changed_after_billing:,} changed after billing"
+        )
+        if staged.shared_ids:
+            text += f"; {staged.shared_ids} share their id with another worklog and are kept apart"
+        return text
+
+    def check(self) -> None:
+        """Refuse to bill an extraction that broke off or lost records on its way.
+
+        Raises:
+            InputError: the trailer did not come, or its totals differ from what was stored.
+        """
+        if self.extraction is None:
+            raise InputError(
+                "the extraction did not complete: its control total never arrived. What came is stored and "
+                "nothing was billed; the next complete run bills it. For lines of a tap that sends no control "
+                "total, set require_trailer to false"
+            )
+        for name, counted in (("worklogs", self.worklogs), ("minutes", self.minutes)):
+            sent = {
+                module: int(count) for module, count in (self.extraction.get(name) or {}).items() if count
+            }
+            if sent != {module: count for module, count in counted.items() if count}:
+                raise InputError(
+                    f"the extraction does not agree: the tap sent {name} {sent}, {dict(counted)} arrived. "
+                    "Nothing was billed. Run again with --full-refresh"
+                )
