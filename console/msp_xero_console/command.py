@@ -58,7 +58,9 @@ _SHARED = [
 
 def command_group(summary: str) -> typer.Typer:
     """Return an application for one subject's commands."""
-    return typer.Typer(help=summary, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+    return typer.Typer(
+        help=summary, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+    )
 
 
 def command(app: typer.Typer, name: str | None = None) -> Callable[[_Body[P]], _Body[P]]:

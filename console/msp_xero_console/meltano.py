@@ -111,7 +111,9 @@ class _Chain:
 
     def names(self) -> set[str]:
         """Return the settings that are declared or configured anywhere in the chain."""
-        configured = {name for layer in (*self._plugins, *self._overrides) for name in layer.get("config") or {}}
+        configured = {
+            name for layer in (*self._plugins, *self._overrides) for name in layer.get("config") or {}
+        }
         return configured | set(self._definitions)
 
     def value(self, setting: str) -> Any:

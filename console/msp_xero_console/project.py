@@ -46,6 +46,8 @@ class Project:
         mapping: the settings of ``worklogs-to-lines``.
         ledger_override: a ledger URL that beats the settings'.
         problems: settings that could not be read, by plugin.
+        is_meltano: whether the settings are from a Meltano project.
+        environment_given: whether the environment was named, rather than the project's default.
     """
 
     folder: Path
@@ -55,6 +57,8 @@ class Project:
     mapping: Mapping[str, Any] = field(default_factory=dict, repr=False)
     ledger_override: str | None = field(default=None, repr=False)
     problems: Mapping[str, SettingError] = field(default_factory=dict)
+    is_meltano: bool = False
+    environment_given: bool = False
 
     @classmethod
     def find(
@@ -112,7 +116,15 @@ class Project:
                     configs[plugin], problems[plugin] = {}, error
         where = f"{_FILE}, environment {name}" if name else _FILE
         return cls(
-            folder, where, name, configs, document.mapping_config(WORKLOG_MAPPING), override, problems
+            folder,
+            where,
+            name,
+            configs,
+            document.mapping_config(WORKLOG_MAPPING),
+            override,
+            problems,
+            is_meltano=True,
+            environment_given=environment is not None,
         )
 
     @classmethod
@@ -164,7 +176,9 @@ class Project:
     @property
     def connection(self) -> str:
         """Name of the SDP-Xero pair in the ledger."""
-        names = [config.get("connection") for name, config in self.configs.items() if name.startswith("target-")]
+        names = [
+            config.get("connection") for name, config in self.configs.items() if name.startswith("target-")
+        ]
         return next((str(name) for name in reversed(names) if name), DEFAULT_CONNECTION)
 
     @contextlib.contextmanager
@@ -183,7 +197,9 @@ class Project:
         """
         found = Ledger.open_existing(self.ledger_url, connection=self.connection)
         if found is None:
-            raise MspXeroError("there is no ledger yet, because no job has run; run `meltano run accounts` first")
+            raise MspXeroError(
+                "there is no ledger yet, because no job has run; run `meltano run accounts` first"
+            )
         with found as ledger:
             yield ledger
 

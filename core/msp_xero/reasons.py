@@ -182,7 +182,10 @@ INVOICE_NEXT = {
 def explain(code: str | None) -> Reason:
     """Return the reason of a code; one that this version does not know explains itself."""
     fallback = Reason(
-        code or "UNKNOWN", "No reason was recorded.", INTEGRATOR, "Look at it with `msp-xero worklogs show ID`."
+        code or "UNKNOWN",
+        "No reason was recorded.",
+        INTEGRATOR,
+        "Look at it with `msp-xero worklogs show ID`.",
     )
     return REASONS.get(code or "", fallback)
 

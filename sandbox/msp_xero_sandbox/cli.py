@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -14,7 +15,10 @@ from msp_xero_sandbox.server import Server, Sites, address, listen
 from msp_xero_sandbox.settings import Settings, parse_latency, parse_scale, parse_switch
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
+
+    from msp_xero_sandbox.assembly import Sandbox
 
 
 def _typed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -73,9 +77,15 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
 
 async def _serve(settings: Settings) -> None:
     sandbox = assemble(settings)
-    listeners = [listen(settings.host, settings.xero_port), listen(settings.host, settings.sdp_port)]
+    with contextlib.ExitStack() as opened:
+        listeners = [
+            opened.enter_context(listen(settings.host, port)) for port in (settings.xero_port, settings.sdp_port)
+        ]
+        await _serve_on(listeners, sandbox)
+
+
+async def _serve_on(listeners: list[socket.socket], sandbox: Sandbox) -> None:
     ports = [listener.getsockname()[1] for listener in listeners]
-    # Kept from the closing of the sockets, for the line is printed once.
     line = f"msp-xero-sandbox ready xero={address(listeners[0])} sdp={address(listeners[1])}"
     server = Server(
         Sites(dict(zip(ports, [sandbox.xero, sandbox.sdp], strict=True))),

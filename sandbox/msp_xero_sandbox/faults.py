@@ -120,7 +120,7 @@ class Fault:
             kind=kind,
             method=match["method"].upper() if match.get("method") else None,
             prefix=match.get("path", ""),
-            regex=re.compile(match["regex"]) if match.get("regex") else None,
+            regex=_pattern(match["regex"]) if match.get("regex") else None,
             query=match.get("query", {}),
             contains=match.get("contains", "").encode(),
             nth=nth,
@@ -296,6 +296,13 @@ class Faulty:
         if params.get("cached", status == 500) and isinstance(self.app, KeepsAnswers):
             self.app.keep_answer(call, answer)
         return answer
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
 
 
 def _worded(app: App, status: int, params: Mapping[str, Any]) -> Answer:

@@ -128,7 +128,9 @@ def invoice(number: str | None = None, **changes: Any) -> dict[str, Any]:
 
 
 def messages(value: Any) -> list[str]:
-    """Collect every message, wherever it stands."""
+    """Collect every message about an element, wherever it stands."""
+    if isinstance(value, dict) and "Elements" in value:
+        value = value["Elements"]
     if isinstance(value, list):
         return [text for each in value for text in messages(each)]
     if not isinstance(value, dict):

@@ -121,9 +121,9 @@ class TestColumns:
     def test_a_default_row_has_no_account_site_or_change_time(self, client):
         row = client.list("requests").body["requests"][0]
         assert set(row) == {
-            "requester", "template", "created_time", "has_draft", "cancel_flag_comments", "display_id", "subject",
-            "technician", "due_by_time", "is_service_request", "cancellation_requested", "has_notes", "id", "status",
-            "group",
+            "requester", "template", "created_time", "has_draft", "cancel_flag_comments", "display_id",
+            "subject", "technician", "due_by_time", "is_service_request", "cancellation_requested",
+            "has_notes", "id", "status", "group",
         }  # fmt: skip
 
     def test_columns_can_be_asked_for(self, client):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 import pytest
 from msp_xero_sandbox.clock import Clock
 from msp_xero_sandbox.sdp.app import SdpApp
 from msp_xero_sandbox.sdp.in_process import NEW_FORMAT, InProcessClient
 from msp_xero_sandbox.story import build
+from msp_xero_sandbox.wire import Call, decode_json
 
 NOW = datetime(2026, 11, 22, 20, 30, tzinfo=UTC)
 STORY = build(1, "small", NOW)
@@ -138,10 +140,14 @@ class TestAccounts:
 
     def test_customers_of_the_cloud(self, app):
         app.set_switch("dialect", "cloud")
-        body = "grant_type=refresh_token&client_id=sandbox-client&client_secret=sandbox-secret&refresh_token=sandbox-refresh"
-        from msp_xero_sandbox.wire import Call, decode_json  # noqa: PLC0415
-
-        token = decode_json(app.handle(Call(method="POST", path="/oauth/v2/token", body=body.encode())).body)
+        form = {
+            "grant_type": "refresh_token",
+            "client_id": "sandbox-client",
+            "client_secret": "sandbox-secret",
+            "refresh_token": "sandbox-refresh",
+        }
+        call = Call(method="POST", path="/oauth/v2/token", body=urlencode(form).encode())
+        token = decode_json(app.handle(call).body)
         client = InProcessClient(
             app, {"authorization": f"Zoho-oauthtoken {token['access_token']}"}, "/app/it/api/v3"
         )

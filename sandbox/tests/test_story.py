@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -109,6 +109,19 @@ def test_every_reference_leads_somewhere(scale):
 
 def test_nothing_is_in_the_future(small):
     assert all(row["created_time"] < NOW.timestamp() * 1000 for row in small.sdp["worklogs"])
+
+
+@pytest.mark.parametrize("hours", range(0, 24 * 65, 37))
+def test_the_story_can_be_told_at_any_moment(hours):
+    now = datetime(2027, 1, 31, tzinfo=UTC) + timedelta(hours=hours)
+    story = build(hours, "small", now)
+    first = row_of(story, "first_of_month_local")
+    assert local(first["start_time"]).day == 1
+    limit = now.timestamp() * 1000
+    for row in story.sdp["worklogs"]:
+        assert row["created_time"] < limit
+        parent = parent_of(story, row)
+        assert parent["created_time"] <= row["created_time"]
 
 
 def test_costs_are_rate_times_time(small):
@@ -272,7 +285,8 @@ class TestAwkwardRows:
             for row in small.sdp["worklogs"]
         }
         assert found == {
-            "on request", "on problem", "on change", "request", "problem", "change", "project", "milestone", "general",
+            "on request", "on problem", "on change", "request", "problem", "change", "project", "milestone",
+            "general",
         }  # fmt: skip
 
     def test_one_account_has_many_worklogs(self, small):

@@ -157,7 +157,9 @@ class Extraction:
         try:
             return max(to_ms(bookmark) - self._settings.overlap_ms, 0)
         except ValueError:
-            raise InputError(f"The bookmark of {module} in the state is not a time: {bookmark[:40]}") from None
+            raise InputError(
+                f"The bookmark of {module} in the state is not a time: {bookmark[:40]}"
+            ) from None
 
     def _window_start(self, walk: Walk, since: dict[str, int | None]) -> int | None:
         """Return from when closed parents are read where time of change is no help, None for all.

@@ -145,9 +145,7 @@ class ParentLists:
     def __init__(self, client: SdpClient, module: str) -> None:
         self._client = client
         self._module = MODULES[module]
-        self._columns = self._module.columns(
-            "customer" if client.settings.edition == "cloud" else "account"
-        )
+        self._columns = self._module.columns("customer" if client.settings.edition == "cloud" else "account")
 
     def changed_since(self, since_ms: int) -> Iterator[Parent]:
         """Yield parents in the order of their change; those that were never changed come first.
@@ -176,13 +174,14 @@ class ParentLists:
         name = self._module.name
         for row in self._client.list_rows(name, name, fields=self._columns):
             parent = read_parent(self._module, row)
-            if (
-                since_ms is None
-                or parent.is_open
-                or parent.moved_ms is None
-                or parent.moved_ms >= since_ms
-            ):
+            if since_ms is None or parent.is_open or parent.moved_ms is None or parent.moved_ms >= since_ms:
                 yield parent
+
+    def rows_since(self, since_ms: int) -> Iterator[tuple[Parent, Row]]:
+        """Yield parents with their rows by time of change, or all of them where that cannot be asked."""
+        name = self._module.name
+        for row in self._client.walk(name, name, sort_field=CHANGED, since=since_ms, fields=self._columns):
+            yield read_parent(self._module, row), row
 
     def _walk(self, sort_field: str, since_ms: int) -> Iterator[Parent]:
         name = self._module.name

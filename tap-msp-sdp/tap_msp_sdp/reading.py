@@ -160,14 +160,10 @@ class Reader:
                 return []  # served below its parent only
             if name not in self._told:
                 self._told.add(name)
-                logger.warning(
-                    "%s does not exist on this installation: worklogs there are not read", name
-                )
+                logger.warning("%s does not exist on this installation: worklogs there are not read", name)
             return []
 
-    def _records(
-        self, parent: Parent, rows: list[Row], module: str, task: Row | None = None
-    ) -> list[Record]:
+    def _records(self, parent: Parent, rows: list[Row], module: str, task: Row | None = None) -> list[Record]:
         if not rows:
             return []
         return list(self._rendered(self._accounts.complete(parent), rows, module, task or {}))
@@ -191,10 +187,10 @@ class Reader:
             "site_name": parent.site_name,
         }
         for row in rows:
-            record = {**context, **read_worklog(row)}
+            worklog = read_worklog(row)
             if parent.is_msp:
-                record["extra"]["is_msp"] = True
-            yield record
+                worklog["extra"]["is_msp"] = True
+            yield {**context, **worklog}
 
 
 def _segment(row: Row) -> str:

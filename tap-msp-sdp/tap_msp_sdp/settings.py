@@ -24,8 +24,9 @@ EXTRACTION: Final[tuple[th.Property[Any], ...]] = (
         th.ArrayType(th.StringType(allowed_values=list(MODULES))),
         default=list(MODULES),
         title="Modules",
-        description="Where worklogs are taken from. projects covers the tasks of projects and milestones, tasks "
-        "covers general tasks and those of requests, problems and changes. Example: [requests, tasks].",
+        description="Where worklogs are taken from. projects covers the tasks of projects and milestones, "
+        "tasks covers general tasks and those of requests, problems and changes. "
+        "Example: [requests, tasks].",
     ),
     th.Property(
         "start_date",
@@ -40,23 +41,24 @@ EXTRACTION: Final[tuple[th.Property[Any], ...]] = (
         th.IntegerType(minimum=0),
         default=10,
         title="Overlap",
-        description="Minutes before the bookmark that are read again, against clocks and late commits. Example: 10.",
+        description="Minutes before the bookmark that are read again, against clocks and late commits. "
+        "Example: 10.",
     ),
     th.Property(
         "sweep_days",
         th.IntegerType(minimum=0),
         default=0,
         title="Sweep",
-        description="Read also all parents that are open or were changed or closed within this many days, because a "
-        "worklog may not touch its parent's time of change. 0 is off. Example: 30.",
+        description="Days; read also all parents that are open or were changed or closed within them, as "
+        "a worklog may not touch its parent's time of change. 0 is off. Example: 30.",
     ),
     th.Property(
         "window_days",
         th.IntegerType(minimum=0),
         default=31,
         title="Window",
-        description="Where a module cannot be asked by time of change: days that a closed parent is still read "
-        "again, beside all open ones. Example: 31.",
+        description="Where a module cannot be asked by time of change: days that a closed parent is still "
+        "read again, beside all open ones. Example: 31.",
     ),
     th.Property(
         "task_discovery",
@@ -64,9 +66,9 @@ EXTRACTION: Final[tuple[th.Property[Any], ...]] = (
         default="parents",
         allowed_values=list(DISCOVERIES),
         title="Task discovery",
-        description="parents asks each request, problem, change and project for its tasks; global takes them from "
-        "the one list of all tasks, which is cheaper and needs an installation whose list is complete and names "
-        "the parents. Example: parents.",
+        description="parents asks each request, problem, change and project for its tasks; global takes them "
+        "from the one list of all tasks, which is cheaper but needs a list that is complete and names the "
+        "parents. Example: parents.",
     ),
 )
 

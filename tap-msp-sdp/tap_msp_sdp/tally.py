@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from msp_xero.edges.clock import Clock
 

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msp_xero_transforms.plain_text import from_html, shorten, tidy, utf16_length
 from msp_xero_transforms.steps.describe import MAX_DESCRIPTION, RESERVED
 from msp_xero_transforms.steps.duration import hours
 
 CENT = Decimal("0.01")
+# A busy machine is not a failure.
+unhurried = settings(deadline=None)
 minutes = st.integers(0, 999_999)
 charges = st.decimals("-100000", "9999999999.99", places=4)
 
 
+@unhurried
 @given(minutes)
 def test_hours_are_within_half_a_unit_of_the_last_place(number):
     quantity = hours(number)
@@ -20,6 +23,7 @@ def test_hours_are_within_half_a_unit_of_the_last_place(number):
     assert abs(quantity * 60 - number) <= Decimal("0.00005") * 60
 
 
+@unhurried
 @given(minutes=minutes, charge=charges)
 def test_quantity_times_price_is_the_amount_to_the_cent(line, minutes, charge):
     billed = line({"rate_source": "worklog_charge"}, minutes=minutes, total_cost=charge)
@@ -32,6 +36,7 @@ def test_quantity_times_price_is_the_amount_to_the_cent(line, minutes, charge):
     assert (billed.decision == "bill") == (rounded > 0 or (rounded == 0 and minutes > 0))
 
 
+@unhurried
 @given(st.text(max_size=50), st.integers(2, 60))
 def test_a_shortened_text_fits(text, longest):
     cut = shorten(text, longest)
@@ -49,6 +54,7 @@ markup = st.lists(
 ).map("".join)
 
 
+@unhurried
 @given(markup)
 def test_html_becomes_clean_text_whatever_it_is(source):
     text = from_html(source)
@@ -57,6 +63,7 @@ def test_html_becomes_clean_text_whatever_it_is(source):
     text.encode()
 
 
+@unhurried
 @given(description=markup | st.text(min_size=3500, max_size=5000), title=any_text)
 def test_descriptions_fit_whatever_is_in_them(line, description, title):
     billed = line(description=description, parent_title=title)
@@ -71,6 +78,7 @@ json_values = st.recursive(
 )
 
 
+@unhurried
 @given(data=st.data())
 def test_whatever_a_member_is_the_worklog_has_a_decision(line, worklog, data):
     names = sorted(set(worklog()) - {"module", "worklog_id"})

@@ -30,8 +30,12 @@ _LATE: Final = timedelta(hours=1)
 """Room for clocks that differ, and for contacts made while the first sync was reading."""
 
 _MOST_MERGES: Final = 20
-_AMBIGUOUS: Final = "its name fits more than one account, or more than one contact is called so: link it by hand"
-_TAKEN: Final = "an account of its name is linked to another contact: unlink that one, or link this one by hand"
+_AMBIGUOUS: Final = (
+    "its name fits more than one account, or more than one contact is called so: link it by hand"
+)
+_TAKEN: Final = (
+    "an account of its name is linked to another contact: unlink that one, or link this one by hand"
+)
 _ALIKE: Final = "an account is called nearly the same: link it, or choose to create another"
 _TWINS: Final = "another contact is called nearly the same: choose for each of them"
 
@@ -119,9 +123,7 @@ def plan_accounts(
 
     _follow_merges(plan, rows, by_id, proposed)
     moved = {move.survivor.contact_id for move in plan.moves}
-    plan.links += [
-        NewLink(row, *proposed[row.contact_id]) for row in waiting if row.contact_id in proposed
-    ]
+    plan.links += [NewLink(row, *proposed[row.contact_id]) for row in waiting if row.contact_id in proposed]
     unmatched = [row for row in active if row.contact_id not in proposed and row.contact_id not in moved]
     names = _Names(accounts, taken, [row for row in rows if is_active(row)])
     for row in unmatched:
@@ -215,7 +217,9 @@ def _follow_merges(
         reason = _obstacle(survivor)
         if reason is None and survivor is not None:
             if survivor.contact_id in proposed or survivor.contact_id in given:
-                reason = "it was merged in Xero into a contact that has another account: decide which one stays"
+                reason = (
+                    "it was merged in Xero into a contact that has another account: decide which one stays"
+                )
             else:
                 given.add(survivor.contact_id)
                 proposed.pop(row.contact_id, None)

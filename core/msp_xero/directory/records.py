@@ -113,16 +113,16 @@ def read_contact(record: Mapping[str, Any]) -> DeliveredContact:
         InputError: it has no usable key.
     """
     reader = _Reader(record)
-    contact = {
-        "contact_id": reader.key("xero_contact_id"),
-        "contact_name": reader.text("name", _NAME_LENGTH, required=True) or "",
-        "contact_status": reader.text("contact_status", _STATUS_LENGTH) or "ACTIVE",
-        "merged_to_contact_id": reader.text("merged_to_contact_id", _KEY_LENGTH),
-        "is_customer": reader.flag("is_customer"),
-        "wanted": reader.members("fields"),
-        "updated_time": reader.time("updated_time"),
-    }
-    return DeliveredContact(**contact, invalid=reader.problem)
+    return DeliveredContact(
+        contact_id=reader.key("xero_contact_id"),
+        contact_name=reader.text("name", _NAME_LENGTH, required=True) or "",
+        contact_status=reader.text("contact_status", _STATUS_LENGTH) or "ACTIVE",
+        merged_to_contact_id=reader.text("merged_to_contact_id", _KEY_LENGTH),
+        is_customer=reader.flag("is_customer"),
+        wanted=reader.members("fields"),
+        updated_time=reader.time("updated_time"),
+        invalid=reader.problem,  # last: the lines above find what is wrong
+    )
 
 
 def read_item(record: Mapping[str, Any]) -> DeliveredItem:
@@ -132,13 +132,13 @@ def read_item(record: Mapping[str, Any]) -> DeliveredItem:
         InputError: it has no usable key.
     """
     reader = _Reader(record)
-    item = {
-        "item_id": reader.key("xero_item_id"),
-        "item_code": reader.text("item_code", _CODE_LENGTH, required=True) or "",
-        "name": reader.text("name", _NAME_LENGTH, required=True) or "",
-        "description": reader.text("description", _TEXT_LENGTH),
-        "unit_price": reader.money("unit_price"),
-        "is_sold": reader.flag("is_sold", required=True) is True,
-        "updated_time": reader.time("updated_time"),
-    }
-    return DeliveredItem(**item, invalid=reader.problem)
+    return DeliveredItem(
+        item_id=reader.key("xero_item_id"),
+        item_code=reader.text("item_code", _CODE_LENGTH, required=True) or "",
+        name=reader.text("name", _NAME_LENGTH, required=True) or "",
+        description=reader.text("description", _TEXT_LENGTH),
+        unit_price=reader.money("unit_price"),
+        is_sold=reader.flag("is_sold", required=True) is True,
+        updated_time=reader.time("updated_time"),
+        invalid=reader.problem,  # last: the lines above find what is wrong
+    )

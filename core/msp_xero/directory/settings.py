@@ -45,8 +45,8 @@ DIRECTORY: Final[tuple[th.Property[Any], ...]] = (
         default=EXACT,
         allowed_values=list(MODES),
         title="Match names",
-        description="When a name on both sides means the same: `exact`, or `normalised`, which also looks past "
-        "case, spaces and punctuation. A name that fits twice is never guessed. Example: `normalised`.",
+        description="When a name on both sides means the same: `exact`, or `normalised`, which also looks "
+        "past case, spaces and punctuation. A name that fits twice is never guessed. Example: `normalised`.",
     ),
     th.Property(
         "unmatched_contacts",
@@ -54,16 +54,17 @@ DIRECTORY: Final[tuple[th.Property[Any], ...]] = (
         default=UNMATCHED[0],
         allowed_values=list(UNMATCHED),
         title="Unmatched contacts",
-        description="What happens with a contact that no account is called like. `create_after_first_sync`: those "
-        "of the first sync wait on the unmapped list, later new ones become accounts. `list`: all wait. `create`: "
-        "all become accounts. Example: `list`.",
+        description="What happens with a contact that no account is called like. `create_after_first_sync`: "
+        "those of the first sync wait on the unmapped list, later new ones become accounts. `list`: all "
+        "wait. `create`: all become accounts. Example: `list`.",
     ),
     th.Property(
         "login_url_template",
         th.StringType,
         title="Login URL template",
-        description="Login URL of a new account, which ServiceDesk Plus MSP may demand. `{name}`, `{slug}` (the "
-        "name in a-z, 0-9 and hyphens) and `{contact_id}` are filled in. Example: `{slug}.desk.example.com`.",
+        description="Login URL of a new account, which ServiceDesk Plus MSP may demand. `{name}`, `{slug}` "
+        "(the name in a-z, 0-9 and hyphens) and `{contact_id}` are filled in. "
+        "Example: `{slug}.desk.example.com`.",
     ),
     th.Property(
         "login_url_field",
@@ -85,8 +86,8 @@ DIRECTORY: Final[tuple[th.Property[Any], ...]] = (
         th.BooleanType,
         default=False,
         title="Dry run",
-        description="`true` reports what would be linked and written, and does neither. Records are still stored "
-        "in the ledger, so that a later run acts on them. Example: `true`.",
+        description="`true` reports what would be linked and written, and does neither. Records are still "
+        "stored in the ledger, so that a later run acts on them. Example: `true`.",
     ),
 )
 
@@ -126,7 +127,8 @@ class AccountPolicy:
             match_names=_chosen(config, "match_names", MODES),
             unmatched_contacts=_chosen(config, "unmatched_contacts", UNMATCHED),
             login_url_template=_template(config.get("login_url_template")),
-            login_url_field=_field("login_url_field", config.get("login_url_field"), "login_url") or "login_url",
+            login_url_field=_field("login_url_field", config.get("login_url_field"), "login_url")
+            or "login_url",
             write_link_to=_field("write_link_to", config.get("write_link_to"), "udf_fields.udf_sline_101"),
             dry_run=bool(config.get("dry_run")),
         )

@@ -12,8 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LEGAL_FORMS: Final = frozenset(
-    "ltd limited inc incorporated llc llp plc corp corporation co company gmbh ag kg bv nv sa sarl srl pty pte "
-    "the and".split()
+    {
+        *(
+            "ltd",
+            "limited",
+            "inc",
+            "incorporated",
+            "llc",
+            "llp",
+            "plc",
+            "corp",
+            "corporation",
+            "co",
+            "company",
+        ),
+        *("gmbh", "ag", "kg", "bv", "nv", "sa", "sarl", "srl", "pty", "pte", "the", "and"),
+    }
 )
 _WORDS: Final = re.compile(r"[^\W_]+")
 _ALIKE: Final = 0.6

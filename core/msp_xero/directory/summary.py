@@ -72,9 +72,8 @@ class DirectorySummary:
             f"{self.created}{would} created",
             f"{self.updated}{would} updated",
         ]
-        for name in ("archived", "refused", "gone", "failed"):
-            if number := getattr(self, name):
-                parts.append(f"{number} {name}")
+        rare = ("archived", "refused", "gone", "failed")
+        parts += [f"{number} {name}" for name in rare if (number := getattr(self, name))]
         if self.unmapped:
             doubtful = f" ({self.ambiguous} ambiguous)" if self.ambiguous else ""
             parts.append(f"{self.unmapped} unmapped{doubtful}")

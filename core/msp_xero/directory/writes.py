@@ -11,6 +11,9 @@ from msp_xero.ledger.types import encode_exact
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+REFUSALS: Final = (Rejected, AccessRefused, Missing)
+"""What SDP can say to one write while the others may go on; all else ends the settle."""
+
 DUPLICATE: Final = 4008
 MANDATORY: Final = 4012
 _PATIENCE: Final = 3
@@ -35,7 +38,7 @@ class Gate:
         """Return why a write with these fields need not be tried, None when it can be."""
         if self._problem is None:
             return None
-        if self._lacking and not self._lacking.isdisjoint(sent):
+        if self._lacking and not self._lacking.isdisjoint(_last_names(sent)):
             return None
         return self._problem
 
@@ -46,13 +49,18 @@ class Gate:
     def refused(self, error: RemoteError, problem: str, sent: Collection[str] = ()) -> None:
         """Take note of a refusal."""
         if isinstance(error, Rejected):
-            missing = frozenset(error.fields) - frozenset(sent)
+            missing = _last_names(error.fields) - _last_names(sent)
             if MANDATORY in error.codes and missing:
                 self._lacking, self._problem = missing, problem
             return
         self._refusals += 1
         if self._refusals >= self._patience:
             self._lacking, self._problem = frozenset(), problem
+
+
+def _last_names(paths: Collection[str]) -> frozenset[str]:
+    """Drop the container of custom fields, which has several names and is not always told."""
+    return frozenset(path.rpartition(".")[2] for path in paths)
 
 
 def update_gate() -> Gate:
@@ -71,6 +79,12 @@ def facts(error: RemoteError) -> dict[str, Any]:
     if isinstance(error, Rejected):
         return {"codes": error.codes, "fields": error.fields}
     return {"status": error.status}
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """Return the name of a row, empty when it tells none."""
+    value = row.get("name")
+    return value if isinstance(value, str) else ""
 
 
 def identity(row: Mapping[str, Any]) -> str | None:
@@ -108,10 +122,7 @@ def refuse_another_installation(
     agreeing = sum(listed.get(sdp_id) == name for sdp_id, name in linked.items())
     if agreeing * 2 < len(linked):
         raise LedgerError(
-            f"the links of this connection were made with {stored_url}, and {base_url} is another installation: "
-            f"{len(linked) - agreeing} of {len(linked)} linked rows are not there. "
+            f"the links of this connection were made with {stored_url}, and {base_url} is another "
+            f"installation: {len(linked) - agreeing} of {len(linked)} linked rows are not there. "
             "Set another connection name for it, or correct base_url"
         )
-
-
-REFUSALS: Final = (AccessRefused, Missing)

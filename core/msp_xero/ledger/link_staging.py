@@ -32,6 +32,7 @@ KINDS: Final = (ACCOUNT, WORKLOG_TYPE)
 
 _BATCH: Final = 1000
 _T = TypeVar("_T")
+_RowT = TypeVar("_RowT", AccountLink, WorklogTypeLink)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ def stage_worklog_types(
 
 def _stage(
     ledger: Ledger,
-    model: type[AccountLink | WorklogTypeLink],
+    model: type[_RowT],
     key: str,
     records: Mapping[str, DeliveredContact | DeliveredItem],
     run_id: int | None,
@@ -141,7 +142,7 @@ def _columns(one: DeliveredContact | DeliveredItem) -> dict[str, Any]:
 def _add(
     session: Session,
     ledger: Ledger,
-    model: type[AccountLink | WorklogTypeLink],
+    model: type[_RowT],
     new: Iterable[DeliveredContact | DeliveredItem],
     now: datetime,
 ) -> list[Change]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - a dataclass's annotations are looked at by the console
 from decimal import Decimal  # noqa: TC003 - see above
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -18,7 +18,7 @@ from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import (
     ACCOUNT,
-    KINDS,
+    INVALID,
     WORKLOG_TYPE,
     DeliveredContact,
     DeliveredItem,
@@ -64,7 +64,26 @@ IGNORE: Final = "ignore"
 LIST: Final = "list"
 """A person unlinked it: it waits on the list and is neither linked nor created by itself."""
 
-_Row: TypeAlias = AccountLink | WorklogTypeLink
+
+class _Side(NamedTuple):
+    """What is different between links of contacts and links of items."""
+
+    model: type[Any]
+    key: str
+    target: str
+    target_name: str
+    kind: str
+    noun: str
+    source: str
+
+
+_CONTACTS: Final = _Side(
+    AccountLink, "contact_id", "account_id", "account_name", ACCOUNT, "account", "contact"
+)
+_ITEMS: Final = _Side(
+    WorklogTypeLink, "item_id", "type_id", "type_name", WORKLOG_TYPE, "worklog type", "item"
+)
+_SIDES: Final = {side.kind: side for side in (_CONTACTS, _ITEMS)}
 
 
 # ------------------------------------------------------------------ accounts
@@ -76,7 +95,7 @@ def link_account(ledger: Ledger, contact_id: str, account_id: str) -> None:
     Raises:
         LedgerError: one of them is not known, or the account has a contact already.
     """
-    _link(ledger, AccountLink, contact_id, account_id)
+    _link(ledger, _CONTACTS, contact_id, account_id)
 
 
 def unlink_account(ledger: Ledger, contact_id: str) -> None:
@@ -85,7 +104,7 @@ def unlink_account(ledger: Ledger, contact_id: str) -> None:
     Raises:
         LedgerError: the contact is not known.
     """
-    _decide(ledger, AccountLink, contact_id, LIST)
+    _decide(ledger, _CONTACTS, contact_id, LIST)
 
 
 def ignore_contact(ledger: Ledger, contact_id: str) -> None:
@@ -94,7 +113,7 @@ def ignore_contact(ledger: Ledger, contact_id: str) -> None:
     Raises:
         LedgerError: the contact is not known.
     """
-    _decide(ledger, AccountLink, contact_id, IGNORE)
+    _decide(ledger, _CONTACTS, contact_id, IGNORE)
 
 
 def request_create(ledger: Ledger, contact_id: str) -> None:
@@ -103,7 +122,7 @@ def request_create(ledger: Ledger, contact_id: str) -> None:
     Raises:
         LedgerError: the contact is not known or is linked already.
     """
-    _decide(ledger, AccountLink, contact_id, CREATE)
+    _decide(ledger, _CONTACTS, contact_id, CREATE)
 
 
 def account_links(ledger: Ledger, *, unmapped_only: bool = False) -> list[AccountLink]:
@@ -128,7 +147,7 @@ def link_type(ledger: Ledger, item_id: str, type_id: str) -> None:
     Raises:
         LedgerError: one of them is not known, or the type has an item already.
     """
-    _link(ledger, WorklogTypeLink, item_id, type_id)
+    _link(ledger, _ITEMS, item_id, type_id)
 
 
 def unlink_type(ledger: Ledger, item_id: str) -> None:
@@ -137,7 +156,7 @@ def unlink_type(ledger: Ledger, item_id: str) -> None:
     Raises:
         LedgerError: the item is not known.
     """
-    _decide(ledger, WorklogTypeLink, item_id, LIST)
+    _decide(ledger, _ITEMS, item_id, LIST)
 
 
 def ignore_item(ledger: Ledger, item_id: str) -> None:
@@ -146,7 +165,7 @@ def ignore_item(ledger: Ledger, item_id: str) -> None:
     Raises:
         LedgerError: the item is not known.
     """
-    _decide(ledger, WorklogTypeLink, item_id, IGNORE)
+    _decide(ledger, _ITEMS, item_id, IGNORE)
 
 
 def request_create_type(ledger: Ledger, item_id: str) -> None:
@@ -155,7 +174,7 @@ def request_create_type(ledger: Ledger, item_id: str) -> None:
     Raises:
         LedgerError: the item is not known or is linked already.
     """
-    _decide(ledger, WorklogTypeLink, item_id, CREATE)
+    _decide(ledger, _ITEMS, item_id, CREATE)
 
 
 def type_links(ledger: Ledger) -> list[WorklogTypeLink]:
@@ -242,19 +261,26 @@ def _type_status(row: WorklogTypeLink, entries: Mapping[str, SdpEntry]) -> TypeS
 
 def pick_list(ledger: Ledger, kind: str) -> list[SdpEntry]:
     """Return what a contact (``account``) or an item (``worklog_type``) can still be linked to, by name."""
-    if kind not in KINDS:
-        raise LedgerError(f"there is no list of {kind}; there are {' and '.join(KINDS)}")
+    if kind not in _SIDES:
+        raise LedgerError(f"there is no list of {kind}; there are {' and '.join(_SIDES)}")
+    side = _SIDES[kind]
     with ledger.read() as session:
-        taken = _taken(session, ledger, kind)
+        target = getattr(side.model, side.target)
+        taken = set(session.scalars(select(target).where(*_mine(ledger, side), target.is_not(None))))
         entries = [entry for one, entry in _entries(session, ledger, kind).items() if one not in taken]
     return sorted(entries, key=lambda entry: (entry.name, entry.sdp_id))
 
 
 def lock_connection(session: Session, ledger: Ledger) -> None:
-    """Wait for other writers of links. A settle's fence takes the same row, so neither sees half of the other."""
+    """Wait for other writers of links: a settle's fence takes the same row of the database."""
     session.execute(
         select(BillingConnection.id).where(BillingConnection.id == ledger.connection_id).with_for_update()
     )
+
+
+def _mine(ledger: Ledger, side: _Side) -> tuple[Any, ...]:
+    model = side.model
+    return (model.connection_id == ledger.connection_id, model.generation == ledger.generation)
 
 
 def _entries(session: Session, ledger: Ledger, kind: str) -> dict[str, SdpEntry]:
@@ -262,103 +288,71 @@ def _entries(session: Session, ledger: Ledger, kind: str) -> dict[str, SdpEntry]
     return {entry.sdp_id: entry for entry in session.scalars(query)}
 
 
-def _taken(session: Session, ledger: Ledger, kind: str) -> set[str | None]:
-    model = AccountLink if kind == ACCOUNT else WorklogTypeLink
-    column = AccountLink.account_id if kind == ACCOUNT else WorklogTypeLink.type_id
-    mine = (model.connection_id == ledger.connection_id, model.generation == ledger.generation)
-    return set(session.scalars(select(column).where(*mine, column.is_not(None))))
-
-
-def _find(session: Session, ledger: Ledger, model: type[_Row], key: str) -> _Row:
-    column = AccountLink.contact_id if model is AccountLink else WorklogTypeLink.item_id
-    row = session.scalar(
-        select(model).where(
-            model.connection_id == ledger.connection_id, model.generation == ledger.generation, column == key
-        )
-    )
+def _find(session: Session, ledger: Ledger, side: _Side, key: str) -> Any:
+    row = session.scalar(select(side.model).where(*_mine(ledger, side), getattr(side.model, side.key) == key))
     if row is None:
-        what = "contact" if model is AccountLink else "item"
-        raise LedgerError(f"no {what} {key} was delivered yet; run the job first, or check the id")
+        raise LedgerError(f"no {side.source} {key} was delivered yet; run the job first, or check the id")
     return row
 
 
-def _link(ledger: Ledger, model: type[_Row], key: str, sdp_id: str) -> None:
-    kind, noun = (ACCOUNT, "account") if model is AccountLink else (WORKLOG_TYPE, "worklog type")
+def _holder(session: Session, ledger: Ledger, side: _Side, sdp_id: str) -> Any:
+    target = getattr(side.model, side.target)
+    return session.scalar(select(side.model).where(*_mine(ledger, side), target == sdp_id))
+
+
+def _link(ledger: Ledger, side: _Side, key: str, sdp_id: str) -> None:
     try:
         with ledger.write() as session:
             lock_connection(session, ledger)
-            row = _find(session, ledger, model, key)
-            entries = _entries(session, ledger, kind)
+            row = _find(session, ledger, side, key)
+            entries = _entries(session, ledger, side.kind)
             if entries and sdp_id not in entries:
                 raise LedgerError(
-                    f"ServiceDesk Plus MSP listed no {noun} {sdp_id} at the last run; run the job again, or check the id"
+                    f"ServiceDesk Plus MSP listed no {side.noun} {sdp_id} at the last run; "
+                    "run the job again, or check the id"
                 )
-            holder = _holder(session, ledger, model, sdp_id)
-            if holder is not None and holder.id != row.id:
-                raise _already(noun, sdp_id, holder)
-            name = entries[sdp_id].name if sdp_id in entries else None
-            _set_link(row, sdp_id, name)
+            holder = _holder(session, ledger, side, sdp_id)
+            if holder is not None and holder is not row:
+                raise _already(side, sdp_id, holder)
+            before = getattr(row, side.target)
+            _set(row, side, sdp_id, entries[sdp_id].name if sdp_id in entries else None)
             row.state, row.choice, row.how = "linked", LINK, "person"
-            row.candidates = None
-            row.written_digest = None
-            row.problem = _kept_problem(row)
-            data = {"sdp_id": sdp_id, "how": "person"}
-            record(session, ledger, [Change(model.__tablename__, row.id, "linked", data)])
+            data = {"sdp_id": sdp_id, "how": "person", **({"instead_of": before} if before else {})}
+            record(session, ledger, [Change(row.__tablename__, row.id, "linked", data)])
     except IntegrityError as error:
         with ledger.read() as session:
-            raise _already(noun, sdp_id, _holder(session, ledger, model, sdp_id)) from error
+            raise _already(side, sdp_id, _holder(session, ledger, side, sdp_id)) from error
 
 
-def _decide(ledger: Ledger, model: type[_Row], key: str, choice: str) -> None:
+def _decide(ledger: Ledger, side: _Side, key: str, choice: str) -> None:
     with ledger.write() as session:
         lock_connection(session, ledger)
-        row = _find(session, ledger, model, key)
-        linked_to = _linked_to(row)
+        row = _find(session, ledger, side, key)
+        linked_to = getattr(row, side.target)
         if choice == CREATE and linked_to is not None:
-            raise LedgerError(f"{key} is linked to {linked_to} already; unlink it first")
+            raise LedgerError(f"{side.source} {key} is linked to {linked_to} already; unlink it first")
         state = "ignored" if choice == IGNORE else "unmapped"
         if (row.choice, row.state, linked_to) == (choice, state, None):
             return
-        _set_link(row, None, None)
+        _set(row, side, None, None)
         row.state, row.choice, row.how = state, choice, None
-        row.written_digest = None
-        row.problem = _kept_problem(row)
-        actions = {CREATE: "create_requested", IGNORE: "ignored", LIST: "unlinked"}
-        data: dict[str, Any] | None = {"sdp_id": linked_to} if linked_to else None
-        record(session, ledger, [Change(model.__tablename__, row.id, actions[choice], data)])
+        action = {CREATE: "create_requested", IGNORE: "ignored", LIST: "unlinked"}[choice]
+        data = {"sdp_id": linked_to} if linked_to else None
+        record(session, ledger, [Change(row.__tablename__, row.id, action, data)])
 
 
-def _kept_problem(row: _Row) -> str | None:
-    """Forget what the last settle found; that a record is invalid stays true."""
-    return row.problem if (row.problem or "").startswith("INVALID_RECORD") else None
+def _set(row: Any, side: _Side, sdp_id: str | None, name: str | None) -> None:
+    """Set the link and forget what the last settle found; that a record is invalid stays true."""
+    setattr(row, side.target, sdp_id)
+    setattr(row, side.target_name, name)
+    row.candidates = row.written_digest = None
+    row.problem = row.problem if (row.problem or "").startswith(INVALID) else None
 
 
-def _linked_to(row: _Row) -> str | None:
-    return row.account_id if isinstance(row, AccountLink) else row.type_id
-
-
-def _set_link(row: _Row, sdp_id: str | None, name: str | None) -> None:
-    if isinstance(row, AccountLink):
-        row.account_id, row.account_name = sdp_id, name
-    else:
-        row.type_id, row.type_name = sdp_id, name
-
-
-def _holder(session: Session, ledger: Ledger, model: type[_Row], sdp_id: str) -> _Row | None:
-    column = AccountLink.account_id if model is AccountLink else WorklogTypeLink.type_id
-    return session.scalar(
-        select(model).where(
-            model.connection_id == ledger.connection_id,
-            model.generation == ledger.generation,
-            column == sdp_id,
-        )
-    )
-
-
-def _already(noun: str, sdp_id: str, holder: _Row | None) -> LedgerError:
+def _already(side: _Side, sdp_id: str, holder: Any) -> LedgerError:
     if holder is None:
-        return LedgerError(f"{noun} {sdp_id} was linked by somebody else at the same time; look again")
-    other = (
-        f"contact {holder.contact_id}" if isinstance(holder, AccountLink) else f"item {holder.item_id}"
+        return LedgerError(f"{side.noun} {sdp_id} was linked by somebody else just now; look again")
+    return LedgerError(
+        f"{side.noun} {sdp_id} is already linked to {side.source} {getattr(holder, side.key)}; "
+        "unlink that one first"
     )
-    return LedgerError(f"{noun} {sdp_id} is already linked to {other}; unlink that one first")

@@ -133,7 +133,12 @@ class XeroAuth:
 
     def _renew(self, stored: Token | None) -> Token:
         if self._settings.grant == "client_credentials":
-            return self._request(lambda grants: grants.fetch_token, grant_type="client_credentials")
+            try:
+                return self._request(lambda grants: grants.fetch_token, grant_type="client_credentials")
+            except _GrantRefused as error:
+                raise self._refusal(
+                    "the custom connection is not authorised", "Connect it again in Xero's developer portal"
+                ) from error
         candidates = stored.refresh_tokens(self._clock.now()) if stored else []
         if not candidates:
             raise self._refusal("there is no stored login", "Connect with msp-xero login")

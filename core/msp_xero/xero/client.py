@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msp_xero.edges.clock import SystemClock
 from msp_xero.edges.transport import http_session
+from msp_xero.errors import SettingError
 from msp_xero.xero import wire
 from msp_xero.xero.budget import CONCURRENT_CALLS, CallBudget
 from msp_xero.xero.calls import XeroCalls
@@ -59,8 +60,12 @@ class XeroClient:
             max_calls_per_minute=settings.max_calls_per_minute,
             day_call_reserve=settings.day_call_reserve,
         )
-        session = session or http_session(pool_size=CONCURRENT_CALLS)
-        self._calls = XeroCalls(settings, session=session, clock=clock, budget=self.budget)
+        self._session = session or http_session(pool_size=CONCURRENT_CALLS)
+        self._calls = XeroCalls(settings, session=self._session, clock=clock, budget=self.budget)
+
+    def close(self) -> None:
+        """Close the connections; the client opens new ones if it is used again."""
+        self._session.close()
 
     @property
     def calls(self) -> Counter[str]:
@@ -105,6 +110,29 @@ class XeroClient:
         if not rows:
             raise answer.unavailable("answered without an organisation")
         return rows[0]
+
+    def check_tenant(self) -> dict[str, Any] | None:
+        """Make sure that ``tenant_id`` is the organisation that answers; without that setting do nothing.
+
+        A Custom Connection ignores the header and answers for its own organisation, so a wrong setting would
+        go unnoticed and bill into the wrong books (xero-api §1.2, §1.4).
+
+        Returns:
+            The organisation when it was read for the check.
+
+        Raises:
+            SettingError: another organisation answers.
+        """
+        wanted = self.settings.tenant_id
+        if wanted is None:
+            return None
+        organisation = self.organisation()
+        found = organisation.get("OrganisationID")
+        if not isinstance(found, str) or found.lower() != wanted.lower():
+            raise SettingError(
+                "tenant_id", f"the connection reaches {organisation.get('Name')} instead", str(found)
+            )
+        return organisation
 
     def accounts(self, *, if_modified_since: datetime | None = None) -> list[dict[str, Any]]:
         """Return the chart of accounts, archived ones included."""

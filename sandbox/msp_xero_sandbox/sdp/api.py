@@ -112,9 +112,9 @@ class Api:
             if method == "POST":
                 return self._add_worklog({"parent_kind": kind, "parent_id": parent["id"]}, asked)
             _only(method, "GET")
-            if "search_criteria" in (asked.get("list_info") or {}) and not self._switches.is_on(
-                "worklog_search"
-            ):
+            info = asked.get("list_info")
+            searches = isinstance(info, dict) and "search_criteria" in info
+            if searches and not self._switches.is_on("worklog_search"):
                 raise Refusal(4001, field="search_criteria")
             return self._list_rows("worklogs", rows, asked)
         if len(rest) > 1:
@@ -261,7 +261,7 @@ class Api:
         shown = [
             column
             for name, column in columns.items()
-            if not isinstance(wanted, list) or name in {"id", *wanted}
+            if not isinstance(wanted, list) or name in ("id", *wanted)
         ]
         return success({shape.singular: render(self._reader, row, shown)}, status)
 
@@ -315,7 +315,7 @@ class Api:
 
 
 def _inactive_too(asked: _ASKED) -> bool:
-    return asked.get("include_inactive_value") in {True, "true"}
+    return asked.get("include_inactive_value") in (True, "true")
 
 
 def _only(method: str, allowed: str) -> None:

@@ -82,6 +82,8 @@ class Criteria:
 
     def _compile(self, entry: dict[str, Any]) -> Callable[[Row], bool]:
         children = entry.get("children") or []
+        if not isinstance(children, list) or not all(isinstance(child, dict) for child in children):
+            raise Refusal(4021, field="children")
         compiled = [(_joined_by_or(child), self._compile(child)) for child in children]
         if "field" in entry:
             compiled.insert(0, (False, self._compile_one(entry)))

@@ -56,7 +56,7 @@ class Listing:
         self._row_count = self._wanted_rows(info)
         self._start = self._first_row(info)
         self._sort_field, self._descending = self._order(info)
-        self._wants_total = info.get("get_total_count") in {True, "true"}
+        self._wants_total = info.get("get_total_count") in (True, "true")
         self._shown = self._wanted_columns(asked, info)
         criteria = info.get("search_criteria")
         self._criteria = Criteria(reader, self._columns, criteria) if criteria else None
@@ -117,7 +117,7 @@ class Listing:
         return (page - 1) * self._row_count + 1
 
     def _order(self, info: dict[str, Any]) -> tuple[str, bool]:
-        field = info.get("sort_field")
+        field = None if info.get("sort_field") is None else str(info["sort_field"])
         order = str(info.get("sort_order", "asc")).lower()
         if order not in {"asc", "desc"}:
             raise Refusal(4001, field="sort_order")
@@ -128,7 +128,7 @@ class Listing:
             raise Refusal(
                 4001, field="sort_field", text=f"{self._entity.plural} cannot be sorted by {field}."
             )
-        return str(field), order == "desc"
+        return field, order == "desc"
 
     def _wanted_columns(self, asked: dict[str, Any], info: dict[str, Any]) -> list[Column]:
         names = info.get("fields_required")
@@ -151,7 +151,7 @@ class Listing:
         if given is None:
             return None
         name = given.get("name") if isinstance(given, dict) else None
-        if self._entity.kind != "requests" or name not in _FILTERS:
+        if self._entity.kind != "requests" or not isinstance(name, str) or name not in _FILTERS:
             raise Refusal(4001, field="filter_by")
         return _FILTERS[name]
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msp_xero_sandbox.sdp import worklogs
+from msp_xero_sandbox.sdp.entities import ACCOUNT_TEXTS
 from msp_xero_sandbox.sdp.reading import CLOSED_STATUSES
 from msp_xero_sandbox.sdp.store import PLURAL
 
@@ -92,6 +93,23 @@ _STARTS: dict[str, Row] = {
 }
 
 
+# Members that a row can have beside those it starts with.
+_MORE: dict[str, frozenset[str]] = {
+    "worklog": frozenset(
+        {
+            "owner_id", "created_by_id", "created_time", "contract_id", "billing_minutes", "costs",
+            "include_nonoperational_hours", "udf_fields", "parent_kind", "parent_id",
+        }
+    ),
+    "ticket": frozenset(
+        {"display_id", "code", "created_time", "last_updated_time", "is_trashed", "is_archived"}
+    ),
+    "task": frozenset({"created_time", "last_updated_time", "parent_kind", "parent_id"}),
+    "milestone": frozenset({"created_time", "parent_kind", "parent_id"}),
+    "account": frozenset({*ACCOUNT_TEXTS, "account_manager_id", "default_site_id"}),
+}  # fmt: skip
+
+
 class People:
     """Carries out changes at one moment."""
 
@@ -120,6 +138,8 @@ class People:
             self._bump(kind, row)
             return self._store.remove(PLURAL[kind], key)
         if action == "move":
+            if "parent_kind" not in values:
+                raise ValueError("values.parent says where a worklog moves, such as requests/1001")
             row = self._store.move_worklog(key, values["parent_kind"], values["parent_id"])
             self._bump(kind, row)
             return row
@@ -207,6 +227,11 @@ class People:
         for name, (member, kinds) in _REFERENCES.items():
             if name in values:
                 values[member] = self._named(name, kinds, values.pop(name))
+        like = kind if kind in _STARTS else "ticket"
+        known = {"name", *_STARTS[like], *_MORE.get(like, ())}
+        for name in values:
+            if name not in known:
+                raise ValueError(f"a {kind} has no member {name!r}; it has {', '.join(sorted(known))}")
         return values
 
     def _parent(self, kind: str, path: str) -> Row:

@@ -129,7 +129,7 @@ class Store:
             if kind not in {"worklogs", "awkward"}
         }
         self.awkward = [dict(row) for row in rows.get("awkward", ())]
-        worklogs = list(rows.get("worklogs", ()))
+        worklogs = [_undumped(row) for row in rows.get("worklogs", ())]
         if ids_per_module:
             worklogs = self._renumbered(worklogs)
         self.tables["worklogs"] = Table(
@@ -198,6 +198,11 @@ class Store:
         self.tables[kind].put(key, row)
         if old is None and now is not None:
             self.born[kind, key] = now
+        if kind == "tasks" and self._ids_per_module:
+            # A task that moved takes its worklogs to another module, where their ids may be taken.
+            for worklog_key, worklog in self.children("worklogs", "task", key):
+                if self._key("worklogs", worklog) != worklog_key:
+                    self._put_under_new_key(worklog_key, dict(worklog))
         return row
 
     def remove(self, kind: str, key: str) -> Row:
@@ -217,9 +222,7 @@ class Store:
         old = self.tables["worklogs"].rows[key]
         row = old | {"parent_kind": parent_kind, "parent_id": parent_id}
         if self._key("worklogs", row) != key:
-            self.remove("worklogs", key)
-            if self._key("worklogs", row) in self.tables["worklogs"].rows:
-                row["id"] = self.tables["worklogs"].next_id()
+            return self._put_under_new_key(key, row)
         return self.put("worklogs", row)
 
     def touch(self, row: Row, now: int) -> None:
@@ -248,6 +251,12 @@ class Store:
             else:
                 yield kind, list(self.tables[kind].rows.values())
 
+    def _put_under_new_key(self, old_key: str, worklog: Row) -> Row:
+        self.remove("worklogs", old_key)
+        if self._key("worklogs", worklog) in self.tables["worklogs"].rows:
+            worklog["id"] = self.tables["worklogs"].next_id()
+        return self.put("worklogs", worklog)
+
     def _key(self, kind: str, row: Row) -> str:
         return self.worklog_key(self.module_of(row), row["id"]) if kind == "worklogs" else row["id"]
 
@@ -265,6 +274,13 @@ class Store:
             if label["kind"] == "worklogs":
                 label["module"], label["id"] = new_ids[label["id"]]
         return rows
+
+
+def _undumped(worklog: Row) -> Row:
+    """Leave out what a dump says beside the row, when a dump is loaded again."""
+    if "module" not in worklog:
+        return worklog
+    return {name: value for name, value in worklog.items() if name not in {"module", "account_id"}}
 
 
 def _place(kind: str, row: Row) -> tuple[str, str, str | None]:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from msp_xero_sandbox.sdp.store import Row, Store
 
+_MOST_MONEY = Decimal(10**12)
+_MOST_MINUTES = 10**7
+_TIME_DIGITS = 14
+
 
 def text_or_none(name: str, value: Any, limit: int | None = None) -> str | None:
     """Return a text, which may be null."""
@@ -28,7 +32,7 @@ def flag_or_none(name: str, value: Any) -> bool | None:
     """Return a truth value; the texts are accepted as well."""
     if value is None or isinstance(value, bool):
         return value
-    if value in {"true", "false"}:
+    if value in ("true", "false"):
         return bool(value == "true")
     raise Refusal(4021, field=name, text=f"{name} is true or false.")
 
@@ -37,14 +41,14 @@ def amount(name: str, value: Any) -> Decimal:
     """Return an amount of 0 or more; empty is 0, and it may come as ``{"value": …}``."""
     if isinstance(value, dict):
         value = value.get("value")
-    if value in {None, ""}:
+    if value in (None, ""):
         return Decimal("0.00")
     try:
         number = Decimal(str(value))
     except InvalidOperation:
         raise Refusal(4021, field=name, text=f"{name} is a number.") from None
-    if not number.is_finite() or number < 0:
-        raise Refusal(4021, field=name, text=f"{name} is 0 or more.")
+    if not number.is_finite() or not 0 <= number <= _MOST_MONEY:
+        raise Refusal(4021, field=name, text=f"{name} is 0 or more, and not absurd.")
     return number.quantize(Decimal("0.01"))
 
 
@@ -56,10 +60,10 @@ def moment_or_none(name: str, value: Any) -> int | None:
         raise Refusal(4021, field=name, text=f'{name} is {{"value": milliseconds}}.')
     if value["value"] is None:
         return None
-    try:
-        return int(str(value["value"]))
-    except ValueError:
-        raise Refusal(4021, field=name, text=f"{name} is not a time in milliseconds.") from None
+    text = str(value["value"])
+    if not (text.isascii() and text.isdecimal() and len(text) <= _TIME_DIGITS):
+        raise Refusal(4021, field=name, text=f"{name} is not a time in milliseconds.")
+    return int(text)
 
 
 def minutes_of(name: str, value: Any) -> int:
@@ -75,8 +79,8 @@ def minutes_of(name: str, value: Any) -> int:
             minutes = int(value.get("value") or 0) // 60_000
     except (TypeError, ValueError):
         raise Refusal(4021, field=name, text=f"{name} is not a duration.") from None
-    if minutes < 0:
-        raise Refusal(4021, field=name, text=f"{name} is 0 or more.")
+    if not 0 <= minutes <= _MOST_MINUTES:
+        raise Refusal(4021, field=name, text=f"{name} is 0 or more, and not absurd.")
     return minutes
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from msp_xero_sandbox.story.calendar import DAY, HOUR, MINUTE
+from msp_xero_sandbox.story.calendar import HOUR, MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,9 +124,9 @@ class AwkwardWriter:
         self._on_request("over_midnight_month_end", start=late, minutes=90)
         # 08:30 on the first in New Zealand is still the last day of the month before in UTC.
         early = calendar.local(first, 8, 30)
-        self._on_request(
-            "first_of_month_local", start=early if early < calendar.now_ms - HOUR else late - DAY
-        )
+        if early > calendar.now_ms - 2 * HOUR:
+            early = calendar.local(month_end.replace(day=1), 8, 30)
+        self._on_request("first_of_month_local", start=early)
         self._on_request("no_start_no_end", start=None)
         self._on_request("zero_minutes", minutes=0)
         self._on_request("one_minute", minutes=1)

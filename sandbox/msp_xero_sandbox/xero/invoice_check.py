@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class WriteCall:
     request: Request
     codes: Codes = field(init=False)
     claimed: set[str] = field(default_factory=set)
-    approved: int = 0
+    approved: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.codes = Codes(self.state)
@@ -240,11 +241,12 @@ class Check:
         if limit is None or self.invoice.status != "AUTHORISED" or was == "AUTHORISED":
             return
         # In a call that is all or nothing, earlier elements are not on record yet.
-        pending = self.call.approved if self.call.request.summarize_errors else 0
+        month = f"{self.invoice.day:%Y-%m}"
+        pending = self.call.approved[month] if self.call.request.summarize_errors else 0
         if rules.approvals(self.call.state.rows, self.invoice.day) + pending >= limit:
             self._say("You have reached the limit of invoices you can approve")
         else:
-            self.call.approved += 1
+            self.call.approved[month] += 1
 
     def _sent(self) -> None:
         if "SentToContact" not in self.element:

@@ -18,6 +18,7 @@ def invoice_view(invoice: Invoice, rows: Rows, places: int, *, whole_contact: bo
     contact = rows.contacts[invoice.contact_id]
     view["Contact"] = contact_view(contact) if whole_contact else _contact_summary(contact)
     view["LineItems"] = [line_view(line, places) for line in invoice.lines]
+    view["HasAttachments"] = False
     view["Payments"] = [dict(payment) for payment in invoice.payments]
     return view
 
@@ -68,7 +69,6 @@ def invoice_head(invoice: Invoice) -> Row:
         "SentToContact": invoice.sent_to_contact,
         "CurrencyRate": invoice.currency_rate,
         "IsDiscounted": any("DiscountRate" in line or "DiscountAmount" in line for line in invoice.lines),
-        "HasAttachments": False,
         "HasErrors": False,
         "InvoicePaymentServices": [],
         "UpdatedDateUTCString": utc_string(invoice.updated),

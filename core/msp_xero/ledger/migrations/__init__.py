@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 
 def upgrade(engine: Engine) -> None:
     """Bring the database to the newest revision, in one transaction."""
+    # Alembic tells of every plugin it loads; what matters is said by the run's own summary.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     with engine.connect().execution_options(msp_xero_write=True) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

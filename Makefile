@@ -1,0 +1,50 @@
+# The two commands that matter: make demo, make test. Everything else is a part of them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MELTANO := MELTANO_CLI_DISABLE_VERSION_CHECK=true $(BIN)/meltano
+PACKAGES := core tap-msp-sdp tap-xero-lite transforms target-msp-sdp target-xero-invoices console sandbox
+
+.PHONY: help setup demo test lint types bench sandbox docs clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/installed: constraints.txt requirements-dev.in meltano.yml $(PACKAGES:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "msp-xero needs Python 3.11 or newer; set PYTHON=python3.x")'
+	@echo "Installing msp-xero into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet -c constraints.txt -r requirements-dev.in $(PACKAGES:%=-e ./%)
+	@echo "Installing the plugins into .meltano, each in an environment of its own"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MELTANO) --log-level=warning install --parallelism=2
+	@touch $@
+
+setup: $(VENV)/installed ## install everything into .venv and .meltano
+
+demo: setup ## run the three jobs on the embedded sandbox and show what a billing person sees
+	@$(BIN)/python -m demo
+
+test: setup ## run all tests
+	@$(BIN)/python -m pytest
+
+lint: setup ## check style
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: setup ## check types
+	@$(BIN)/mypy core/msp_xero tap-msp-sdp/tap_msp_sdp tap-xero-lite/tap_xero_lite transforms/msp_xero_transforms \
+	  target-msp-sdp/target_msp_sdp target-xero-invoices/target_xero_invoices console/msp_xero_console \
+	  sandbox/msp_xero_sandbox
+
+bench: setup ## print the figures of the README: 100,000 worklogs in 500 accounts
+	@$(BIN)/python -m benchmarks.billing_run
+
+sandbox: setup ## start the local Xero and the local ServiceDesk Plus MSP
+	@$(BIN)/msp-xero-sandbox --scale medium
+
+docs: setup ## write the generated documents again
+	@$(BIN)/python -m docs.generate
+
+clean: ## remove what setup and the demo made
+	rm -rf $(VENV) .meltano .msp-xero output

@@ -1,0 +1,253 @@
+"""The main job at size: seconds, peak memory and API calls of each part and of the whole.
+
+``python -m benchmarks.billing_run [WORKLOGS ...]`` starts a sandbox without latency for each size,
+links accounts and worklog types, then measures tap, mapper and target one by one over files, and
+once more as the pipe that a real run is. Sizes are measured in one run, side by side, so that the
+growth from one to the next can be read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import requests
+from rich.console import Console
+from rich.table import Table
+
+BIN = Path(sys.executable).parent
+SIZES = (25_000, 100_000)
+LINES_A_CALL = 5_000
+INVOICES_A_CALL = 50
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured process. Memory is the peak in MB."""
+
+    seconds: float
+    megabytes: float
+
+
+def main() -> None:
+    """Measure every size and print the tables."""
+    sizes = [int(size) for size in sys.argv[1:]] or list(SIZES)
+    results = {size: measure(size) for size in sizes}
+    console = Console(width=100)
+    table = Table(title="worklogs → invoices, zero-latency sandbox", title_justify="left")
+    for heading in ("part", *(f"{size:,} worklogs" for size in sizes), "growth"):
+        table.add_column(heading, justify="left" if heading == "part" else "right")
+    for part in ("tap", "mapper", "target", "whole pipe", "run again, nothing new"):
+        row = [results[size][part] for size in sizes]
+        growth = f"x{row[-1].seconds / row[0].seconds:.1f}" if len(row) > 1 else ""
+        table.add_row(part, *(f"{f.seconds:.1f} s  {f.megabytes:.0f} MB" for f in row), growth)
+    console.print(table)
+    for size in sizes:
+        for line in results[size]["notes"]:
+            console.print(f"{size:,}: {line}", highlight=False)
+
+
+def measure(worklogs: int) -> dict[str, Any]:
+    """Measure one size on a sandbox of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        sandbox = subprocess.Popen(
+            [BIN / "msp-xero-sandbox", "--xero-port", "0", "--sdp-port", "0", "--scale", str(worklogs)]
+            + ["--set", "xero.minute_limit=100000"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert sandbox.stdout is not None
+            ready = sandbox.stdout.readline().split()
+            xero, sdp = (word.partition("=")[2] for word in ready[-2:])
+            return _measure(Path(folder), xero, sdp)
+        finally:
+            sandbox.terminate()
+            sandbox.wait()
+
+
+def _measure(folder: Path, xero: str, sdp: str) -> dict[str, Any]:
+    configs = _write_configs(folder, xero, sdp)
+    _link(folder, configs)
+    requests.post(f"{xero}/_sandbox/reset-calls", timeout=60)
+    figures: dict[str, Any] = {}
+    before = _calls(xero), _calls(sdp)
+    records, lines = folder / "records.singer", folder / "lines.singer"
+    with records.open("wb") as out:
+        figures["tap"] = _run("tap-msp-sdp", configs["tap"], folder, None, out, catalog=True)
+    sdp_calls = _calls(sdp) - before[1]
+    with records.open("rb") as source, lines.open("wb") as out:
+        figures["mapper"] = _run("msp-xero-transforms", configs["mapper"], folder, source, out)
+    with lines.open("rb") as source, (folder / "state").open("wb") as out:
+        figures["target"] = _run("target-xero-invoices", configs["target"], folder, source, out)
+    xero_calls = _calls(xero) - before[0]
+    invoices = [
+        row
+        for row in requests.get(f"{xero}/_sandbox/dump?kinds=invoices", timeout=300).json()["invoices"]
+        if row["InvoiceNumber"].startswith("SDP-")
+    ]
+    billed = sum(len(row["LineItems"]) for row in invoices)
+    writes = max(math.ceil(len(invoices) / INVOICES_A_CALL), math.ceil(billed / LINES_A_CALL))
+    figures["run again, nothing new"] = _pipe(configs, folder)
+    fresh = folder / "fresh"
+    fresh.mkdir()
+    requests.post(f"{xero}/_sandbox/reset", timeout=300)
+    figures["whole pipe"] = _pipe(_link_fresh(fresh, xero, sdp), fresh)
+    figures["notes"] = [
+        f"{billed:,} lines on {len(invoices)} invoices; "
+        f"Xero calls {xero_calls} ({writes} writes at least, for {LINES_A_CALL:,} lines or "
+        f"{INVOICES_A_CALL} invoices a call); SDP calls {sdp_calls:,}",
+    ]
+    return figures
+
+
+def _write_configs(folder: Path, xero: str, sdp: str) -> dict[str, Path]:
+    ledger = f"sqlite:///{folder}/ledger.db"
+    sdp_settings = {"base_url": sdp, "auth_token": "sandbox-authtoken"}
+    xero_settings = {
+        "client_id": "sandbox-client",
+        "client_secret": "sandbox-secret",  # noqa: S106 - the sandbox's own, no secret
+        "api_url": f"{xero}/api.xro/2.0",
+        "identity_url": xero,
+        "token_store": f"{folder}/token.json",
+        "max_calls_per_minute": 1000,
+    }
+    configs = {
+        "tap": sdp_settings,
+        "xero": xero_settings,
+        "mapper": {"ledger_url": ledger, "time_zone": "Pacific/Auckland"},
+        "directory": {
+            **sdp_settings,
+            "ledger_url": ledger,
+            "login_url_template": "https://help.example/{slug}",
+        },
+        "target": {**xero_settings, "ledger_url": ledger, "require_trailer": True},
+    }
+    paths = {}
+    for name, config in configs.items():
+        paths[name] = folder / f"{name}.json"
+        paths[name].write_text(json.dumps(config))
+    return paths
+
+
+def _link(folder: Path, configs: dict[str, Path]) -> None:
+    """Run the two directory jobs, which the worklogs job needs."""
+    for stream in ("contacts", "items"):
+        catalog = _catalog("tap-xero-lite", configs["xero"], folder, {stream})
+        tap = subprocess.Popen(
+            [BIN / "tap-xero-lite", "--config", configs["xero"], "--catalog", catalog],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        mapper = subprocess.Popen(
+            [BIN / "msp-xero-transforms", "--config", configs["mapper"]],
+            stdin=tap.stdout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        subprocess.run(
+            [BIN / "target-msp-sdp", "--config", configs["directory"]],
+            stdin=mapper.stdout,
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / f"{stream}.log").open("wb"),
+            check=True,
+        )
+        tap.wait()
+        mapper.wait()
+
+
+def _link_fresh(folder: Path, xero: str, sdp: str) -> dict[str, Path]:
+    configs = _write_configs(folder, xero, sdp)
+    _link(folder, configs)
+    return configs
+
+
+def _catalog(plugin: str, config: Path, folder: Path, streams: set[str]) -> Path:
+    found = subprocess.run(
+        [BIN / plugin, "--config", config, "--discover"], capture_output=True, check=True
+    ).stdout
+    catalog = json.loads(found)
+    for stream in catalog["streams"]:
+        for entry in stream["metadata"]:
+            if entry["breadcrumb"] == []:
+                entry["metadata"]["selected"] = stream["tap_stream_id"] in streams
+    path = folder / f"{plugin}-{'-'.join(sorted(streams))}.json"
+    path.write_text(json.dumps(catalog))
+    return path
+
+
+def _command(plugin: str, config: Path, folder: Path, *, catalog: bool) -> list[str]:
+    command = [str(BIN / plugin), "--config", str(config)]
+    if catalog:
+        command += ["--catalog", str(_catalog(plugin, config, folder, {"worklogs", "extraction"}))]
+    return command
+
+
+def _run(  # noqa: PLR0913, PLR0917 - one measured process
+    plugin: str, config: Path, folder: Path, source: IO[bytes] | None, out: IO[bytes], *, catalog: bool = False
+) -> Figure:
+    command = _command(plugin, config, folder, catalog=catalog)
+    with (folder / f"{plugin}.log").open("wb") as log:
+        started = time.monotonic()
+        process = subprocess.Popen(command, stdin=source, stdout=out, stderr=log)
+        return _finish([process], started, folder / f"{plugin}.log")
+
+
+def _pipe(configs: dict[str, Path], folder: Path) -> Figure:
+    """Run tap, mapper and target side by side as Meltano does; memory is that of the largest."""
+    tap_command = _command("tap-msp-sdp", configs["tap"], folder, catalog=True)
+    log = (folder / "pipe.log").open("wb")
+    started = time.monotonic()
+    tap = subprocess.Popen(tap_command, stdout=subprocess.PIPE, stderr=log)
+    mapper = subprocess.Popen(
+        _command("msp-xero-transforms", configs["mapper"], folder, catalog=False),
+        stdin=tap.stdout,
+        stdout=subprocess.PIPE,
+        stderr=log,
+    )
+    target = subprocess.Popen(
+        _command("target-xero-invoices", configs["target"], folder, catalog=False),
+        stdin=mapper.stdout,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+    )
+    for pipe in (tap.stdout, mapper.stdout):
+        assert pipe is not None
+        pipe.close()
+    return _finish([tap, mapper, target], started, folder / "pipe.log")
+
+
+def _finish(processes: list[subprocess.Popen[bytes]], started: float, log: Path) -> Figure:
+    peak = 0.0
+    for process in processes:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        peak = max(peak, usage.ru_maxrss / 1024)
+        if process.returncode:
+            sys.exit(f"{process.args} failed:\n{log.read_text(errors='replace')[-2000:]}")
+    return Figure(time.monotonic() - started, peak)
+
+
+def _calls(address: str) -> int:
+    summary = requests.get(f"{address}/_sandbox/calls?summary=1", timeout=60).json()
+    return int(sum(_numbers(summary)))
+
+
+def _numbers(value: Any) -> list[int]:
+    if isinstance(value, dict):
+        return [number for member in value.values() for number in _numbers(member)]
+    if isinstance(value, list):
+        return [number for member in value for number in _numbers(member)]
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else []
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""``msp-xero invoices``: what was billed, and what is billed next."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from msp_xero.errors import MspXeroError
+from msp_xero.ledger import views
+from msp_xero.ledger.models import INVOICE_STATES
+from msp_xero.reasons import INVOICE_NEXT, explain
+from msp_xero_console import billing, show
+from msp_xero_console.command import AsJson, Limit, command, command_group, needs_person
+from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
+from msp_xero_console.show import Column
+from msp_xero_console.words import day, hours, moment, money, number, plural, text
+from msp_xero_console.worklog import draw_history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from msp_xero.billing.plan import HeldSum, Plan
+    from msp_xero.ledger.views import InvoiceDetail, InvoiceRow
+
+app = command_group("List invoices, preview and push what is next.")
+
+State = StrEnum("State", {state: state for state in INVOICE_STATES})  # type: ignore[misc]
+
+
+@command(app, "list")
+def list_(
+    project: Project,
+    *,
+    state: Annotated[
+        list[State] | None, typer.Option("--state", help="Only invoices in this state; can be repeated.")
+    ] = None,
+    limit: Limit = 50,
+    before: Annotated[
+        int | None,
+        typer.Option("--before", metavar="N", help="Go on behind this row; a full page says which."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List invoices, the newest first."""
+    states = tuple(str(one) for one in state or ())
+    with project.reading() as ledger:
+        rows = views.list_invoices(ledger, states=states, before=before, limit=limit)
+        totals = [total for total in views.invoice_totals(ledger) if not states or total.state in states]
+        any_at_all = bool(rows) or bool(views.invoice_totals(ledger))
+    if as_json:
+        show.data(rows)
+    elif rows:
+        columns = [Column("Invoice"), Column("Date"), Column("Account", wraps=True)]
+        columns += [Column(title, right=True) for title in ("Lines", "Time", "Total")]
+        show.table([*columns, Column("State"), Column("In Xero", wraps=True)], [_cells(row) for row in rows])
+        everything = "; ".join(f"{t.count:,} {t.state} {money(t.total, t.currency)}" for t in totals)
+        count = sum(total.count for total in totals)
+        show.say(f"{number(len(rows))} of {plural(count, 'invoice')}: {everything}.")
+        if len(rows) == limit and count > limit:
+            show.say(f"For more: --before {rows[-1].row}, or a greater --limit.")
+    elif any_at_all:
+        show.say("No invoice is in this state.")
+    else:
+        show.say("No invoices yet. `msp-xero invoices preview` shows what the next run would create.")
+
+
+@command(app, "show")
+def show_(
+    project: Project,
+    *,
+    invoice: Annotated[str, typer.Argument(metavar="NUMBER", help="The invoice's number, e.g. SDP-00042.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show an invoice: its lines, the worklogs they came from, its totals, and its page in Xero."""
+    with project.reading() as ledger:
+        detail = views.invoice_detail(ledger, invoice)
+    if detail is None:
+        raise MspXeroError(f"there is no invoice {invoice}; `msp-xero invoices list` shows them")
+    if as_json:
+        show.data(detail)
+        return
+    show.heading(f"Invoice {detail.invoice.number}")
+    show.facts(_facts(detail))
+    if detail.lines:
+        show.heading("Lines and their worklogs")
+        columns = [
+            Column("Line", right=True),
+            Column("Worklog"),
+            Column("Date"),
+            Column("Technician", wraps=True),
+        ]
+        columns += [
+            Column("Item"),
+            *(Column(title, right=True) for title in ("Hours", "Price", "Amount", "Tax")),
+        ]
+        show.table(columns, _lines(detail))
+    if any(not line.live for line in detail.lines):
+        show.say("Lines in brackets are released: their worklogs are free again, or on a later invoice.")
+    draw_history(detail.history)
+
+
+@command(app)
+def preview(project: Project, *, as_json: AsJson = False) -> None:
+    """Show what the next push would create. Reads Xero, and writes nothing anywhere."""
+    plan = billing.preview(project)
+    if as_json:
+        show.data({"invoices": plan.invoices, "held": _held_data(plan.held)})
+        return
+    _draw_plan(plan)
+
+
+@command(app)
+def push(project: Project, *, as_json: AsJson = False) -> None:
+    """Create the invoices of everything that can be billed, without asking ServiceDesk Plus first."""
+    if not billing.is_enabled(project):
+        show.say("The worklogs job is switched off (worklogs_enabled: false). Nothing was done.")
+        return
+    settled = billing.push(project, progress=_progress)
+    if as_json:
+        show.data({**settled.counts(), "outcome": settled.outcome, "calls": settled.calls})
+    else:
+        show.say(settled.sentence())
+        _draw_held(settled.held, settled.currency)
+    if settled.outcome != "done":
+        needs_person()
+
+
+def _progress(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+def _draw_plan(plan: Plan) -> None:
+    if plan.invoices:
+        show.heading("The next push would create")
+        columns = [Column("Account", wraps=True), Column("Contact", wraps=True)]
+        columns += [Column(title, right=True) for title in ("Lines", "Time", "Subtotal", "Tax", "Total")]
+        currency = plan.invoices[0].currency
+        rows = [
+            (
+                text(one.account_name),
+                text(one.contact_name),
+                number(one.lines),
+                hours(one.minutes),
+                *(money(amount, one.currency) for amount in (one.subtotal, one.tax, one.total)),
+            )
+            for one in plan.invoices
+        ]
+        footer = (
+            plural(len(plan.invoices), "invoice"),
+            "",
+            number(sum(one.lines for one in plan.invoices)),
+            hours(sum(one.minutes for one in plan.invoices)),
+            *(
+                money(sum(amounts, Decimal(0)), currency)
+                for amounts in (
+                    [one.subtotal for one in plan.invoices],
+                    [one.tax for one in plan.invoices],
+                    [one.total for one in plan.invoices],
+                )
+            ),
+        )
+        show.table(columns, rows, footer=footer)
+        show.say("Numbers are given when they are pushed: `msp-xero invoices push`, or the next run.")
+    else:
+        show.say("The next push would create no invoice.")
+        if not plan.held:
+            show.say("Nothing waits to be billed. `meltano run worklogs` fetches new worklogs.")
+    _draw_held(plan.held, plan.invoices[0].currency if plan.invoices else None)
+
+
+def _draw_held(held: Mapping[str, HeldSum], currency: str | None) -> None:
+    if not held:
+        return
+    show.heading("Held: what keeps them, and what to do")
+    columns = [Column("Reason"), *(Column(title, right=True) for title in ("Worklogs", "Time", "Money"))]
+    rows = []
+    for code, total in sorted(held.items(), key=lambda pair: (-pair[1].lines, pair[0])):
+        reason = explain(code)
+        what = f"{reason.sentence} {reason.who}: {reason.how}"
+        rows.append((code, number(total.lines), hours(total.minutes), money(total.money, currency), what))
+    show.table([*columns, Column("What it means", wraps=True)], rows)
+
+
+def _held_data(held: Mapping[str, HeldSum]) -> list[dict[str, Any]]:
+    return [{**show.plain(explain(code)), **show.plain(total)} for code, total in sorted(held.items())]
+
+
+def _cells(row: InvoiceRow) -> tuple[str, ...]:
+    return (
+        row.number,
+        day(row.invoice_date),
+        text(row.account_name or row.account_id),
+        number(row.line_count),
+        hours(row.minutes),
+        money(row.total, row.currency),
+        row.state,
+        text(row.xero_status or row.reason),
+    )
+
+
+def _facts(detail: InvoiceDetail) -> Iterable[tuple[str, str]]:
+    invoice = detail.invoice
+    status = f", {invoice.xero_status} in Xero" if invoice.xero_status else ""
+    yield "State", f"{invoice.state}{status}. {INVOICE_NEXT[invoice.state]}"
+    if invoice.reason_code or invoice.reason:
+        yield "Why", f"{invoice.reason_code}: {text(invoice.reason)}"
+    yield "Account", f"{text(invoice.account_name)} ({invoice.account_id})"
+    yield "Contact", f"{text(invoice.contact_name)} ({invoice.contact_id})"
+    yield "Date", f"{day(invoice.invoice_date)}, due {day(invoice.due_date)}"
+    yield "Reference", text(invoice.reference)
+    yield "Time", f"{hours(invoice.minutes)} on {plural(invoice.line_count, 'line')}"
+    yield "Subtotal", money(invoice.subtotal, invoice.currency)
+    yield "Tax", money(invoice.total_tax, invoice.currency)
+    total = money(invoice.total, invoice.currency)
+    if invoice.xero_total is not None and invoice.xero_total != invoice.total:
+        total += f"; Xero says {money(invoice.xero_total, invoice.currency)}"
+    yield "Total", total
+    yield "Planned", moment(invoice.planned_at)
+    yield "Settled", moment(invoice.settled_at)
+    if detail.link:
+        yield "Open in Xero", detail.link
+
+
+def _lines(detail: InvoiceDetail) -> Iterable[tuple[str, ...]]:
+    for line in detail.lines:
+        label = f"{line.worklog_id}#{line.ordinal + 1}" if line.ordinal else line.worklog_id
+        yield (
+            str(line.position),
+            label if line.live else f"({label})",
+            day(line.work_date),
+            text(line.technician_name),
+            line.item_code,
+            f"{line.quantity.normalize():f}",
+            money(line.unit_price),
+            money(line.amount),
+            money(line.tax),
+        )

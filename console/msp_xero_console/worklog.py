@@ -1,0 +1,134 @@
+"""One worklog on the screen: where it is, why, its invoice lines and its history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msp_xero.reasons import explain
+from msp_xero_console import show
+from msp_xero_console.show import Column
+from msp_xero_console.words import NOTHING, day, hours, moment, money, printable, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from msp_xero.ledger.views import Happening, WorklogDetail, WorklogRow
+
+_WHERE = {
+    "open": "open: the next run bills it",
+    "held": "held: it waits until its reason is gone; every run tries again",
+    "excluded": "excluded: it is not billed",
+    "planned": "planned: it is on an invoice that is about to be sent",
+    "invoiced": "invoiced",
+}
+_HAPPENED = {
+    "delivered": "delivered by ServiceDesk Plus",
+    "open": "became billable",
+    "held": "held",
+    "excluded": "excluded",
+    "included": "included again",
+    "planned": "put on an invoice",
+    "invoiced": "invoiced",
+    "created": "created in Xero",
+    "adopted": "found in Xero and adopted",
+    "rejected": "refused by Xero",
+    "planned_again": "proven missing in Xero; to be sent again",
+    "released": "released from its invoice",
+    "changed_after_billing": "changed after billing",
+    "as_billed_again": "changed back to what was billed",
+    "unknown": "sent, but Xero's answer was lost",
+    "conflict": "its number belongs to another invoice",
+}
+
+
+def draw_worklog(detail: WorklogDetail, currency: str | None) -> None:
+    """Print everything about a worklog."""
+    row = detail.worklog
+    show.heading(f"Worklog {row.label}")
+    show.facts(_facts(detail, currency))
+    if detail.description:
+        show.heading(
+            "Text on the invoice" if row.state in ("planned", "invoiced") else "Text for the invoice"
+        )
+        show.say(printable(detail.description))
+    if row.changed:
+        show.heading("Changed after billing")
+        columns = [Column("What"), Column("As billed", wraps=True), Column("As it is now", wraps=True)]
+        show.table(columns, [(name, *(text(value) for value in pair)) for name, pair in row.changed.items()])
+    if detail.lines:
+        show.heading("Invoice lines")
+        columns = [Column("Invoice"), Column("Line", right=True), Column("Hours", right=True)]
+        columns += [Column("Price", right=True), Column("Amount", right=True), Column("Tax", right=True)]
+        lines = [
+            (
+                line.invoice_number,
+                str(line.position),
+                f"{line.quantity.normalize():f}",
+                money(line.unit_price),
+                money(line.amount),
+                money(line.tax),
+                line.invoice_state if line.live else f"{line.invoice_state}, released",
+            )
+            for line in detail.lines
+        ]
+        show.table([*columns, Column("State")], lines)
+    draw_history(detail.history)
+
+
+def draw_history(history: list[Happening]) -> None:
+    """Print entries of the audit log, oldest first."""
+    if not history:
+        return
+    show.heading("History")
+    columns = [Column("When"), Column("Who"), Column("What", wraps=True), Column("Run", right=True)]
+    show.table(
+        columns,
+        [
+            (moment(one.at), text(one.actor), _happening(one), str(one.run_id) if one.run_id else NOTHING)
+            for one in history
+        ],
+    )
+
+
+def _facts(detail: WorklogDetail, currency: str | None) -> list[tuple[str, str]]:
+    row = detail.worklog
+    pairs = [("Where", _place(row))]
+    if row.reason_code:
+        reason = explain(row.reason_code)
+        pairs += [("Why", f"{row.reason_code}: {text(row.reason or reason.sentence)}")]
+        if row.state != "excluded" or row.excluded_by == "rule":
+            pairs += [("Who and how", f"{reason.who}: {reason.how}")]
+    if row.excluded_by:
+        pairs += [("Excluded by", text(row.excluded_by))]
+    parent = f"{row.module} {row.parent_display_id or row.parent_id or ''}".strip()
+    rate = f" at {money(detail.unit_price, currency)}" if detail.unit_price is not None else ""
+    return [
+        *pairs,
+        ("Account", f"{text(row.account_name)} ({row.account_id})" if row.account_id else NOTHING),
+        ("Belongs to", f"{parent}: {text(row.parent_title)}" if row.parent_title else parent),
+        ("Technician", text(row.technician_name)),
+        ("Type", text(row.type_name)),
+        ("Date", day(row.work_date)),
+        ("Time", f"{hours(row.minutes)}{rate}"),
+        ("Money", money(row.money, currency) if row.money is not None else "not known yet: the item's price"),
+        ("Billable mark", {None: "not set", True: "yes", False: "no"}[row.is_billable]),
+        ("First delivered", moment(detail.first_seen_at)),
+        ("Last change seen", moment(detail.last_seen_at)),
+    ]
+
+
+def _place(row: WorklogRow) -> str:
+    place = _WHERE[row.state]
+    return f"{place} {row.invoice_number}" if row.invoice_number and row.state == "invoiced" else place
+
+
+def _happening(one: Happening) -> str:
+    data: Mapping[str, Any] = one.data or {}
+    sentence = _HAPPENED.get(one.action, one.action.replace("_", " "))
+    if data.get("reason_code"):
+        sentence += f": {data['reason_code']}"
+    if data.get("number"):
+        sentence += f": {data['number']}"
+    if data.get("fields"):
+        sentence += f": {', '.join(map(str, data['fields']))}"
+    return sentence

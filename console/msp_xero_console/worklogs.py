@@ -1,0 +1,238 @@
+"""``msp-xero worklogs``: billed and unbilled worklogs, why, and what to do."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - Typer evaluates annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from msp_xero.errors import MspXeroError
+from msp_xero.ledger import views
+from msp_xero.ledger.decisions import exclude_worklog, include_worklog
+from msp_xero.ledger.models import WORKLOG_STATES
+from msp_xero.ledger.views import WorklogFilter
+from msp_xero.reasons import REASONS
+from msp_xero_console import show
+from msp_xero_console.command import AsJson, Limit, command, command_group
+from msp_xero_console.export import export_worklogs
+from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
+from msp_xero_console.show import Column
+from msp_xero_console.words import day, hours, money, number, plural, text
+from msp_xero_console.worklog import draw_worklog
+
+if TYPE_CHECKING:
+    from msp_xero.ledger import Ledger
+    from msp_xero.ledger.views import WorklogRow
+
+app = command_group("List, explain, exclude and export worklogs, billed or not.")
+
+State = StrEnum("State", {state: state for state in WORKLOG_STATES})  # type: ignore[misc]
+
+
+def _known_code(code: str | None) -> str | None:
+    if code is not None and code.upper() not in REASONS:
+        raise typer.BadParameter(f"there is no such code; the codes are {', '.join(REASONS)}")
+    return code.upper() if code else None
+
+
+Worklog = Annotated[str, typer.Argument(metavar="ID", help="The worklog's id in ServiceDesk Plus.")]
+States = Annotated[
+    list[State] | None, typer.Option("--state", help="Only worklogs in this state; can be repeated.")
+]
+ReasonCode = Annotated[
+    str | None,
+    typer.Option(
+        "--reason", metavar="CODE", callback=_known_code, help="Only this reason, e.g. ACCOUNT_UNMAPPED."
+    ),
+]
+Account = Annotated[str | None, typer.Option("--account", help="Only this account: its id or name.")]
+Since = Annotated[
+    datetime | None,
+    typer.Option("--since", formats=["%Y-%m-%d"], metavar="DATE", help="Only work from this day on."),
+]
+Changed = Annotated[bool, typer.Option("--changed", help="Only those that were changed after billing.")]
+
+
+@command(app, "list")
+def list_(  # noqa: PLR0913 - the filters of a list
+    project: Project,
+    *,
+    state: States = None,
+    reason: ReasonCode = None,
+    account: Account = None,
+    since: Since = None,
+    changed: Changed = False,
+    limit: Limit = 50,
+    after: Annotated[
+        int, typer.Option("--after", metavar="N", help="Go on behind this row; a full page says which.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """List worklogs in the order they first came, with where each is and why."""
+    wanted = _filter(state, reason, account, since, changed=changed)
+    with project.reading() as ledger:
+        rows = views.list_worklogs(ledger, wanted, after=after, limit=limit)
+        if as_json:
+            show.data(rows)
+            return
+        if not rows:
+            show.say(_nothing(ledger, wanted))
+            return
+        total = views.sum_worklogs(ledger, wanted)
+        currency = views.connection_view(ledger).base_currency
+    columns = [
+        Column("Worklog"),
+        Column("Date"),
+        Column("Account", wraps=True),
+        Column("Technician", wraps=True),
+    ]
+    columns += [Column("Time", right=True), Column("Money", right=True), Column("State")]
+    columns += [Column("Changed" if changed else "Invoice or reason", wraps=True)]
+    show.table(columns, [_cells(row, changed=changed) for row in rows])
+    show.say(
+        f"{number(len(rows))} of {plural(total.count, 'worklog')}; together {hours(total.minutes)} hours, "
+        f"{money(total.money, currency)}."
+    )
+    if len(rows) == limit and total.count > limit:
+        show.say(f"For more: --after {rows[-1].row}, or a greater --limit.")
+
+
+@command(app, "show")
+def show_(project: Project, *, worklog: Worklog, as_json: AsJson = False) -> None:
+    """Show everything about a worklog: where it is, why, its invoice line and its history."""
+    with project.reading() as ledger:
+        found = views.find_worklogs(ledger, worklog)
+        if not found:
+            raise _unknown(worklog)
+        details = [views.worklog_detail(ledger, row) for row in found]
+        currency = views.connection_view(ledger).base_currency
+    if as_json:
+        show.data(details)
+        return
+    for detail in details:
+        draw_worklog(detail, currency)
+    if len(details) > 1:
+        show.say()
+        show.say(
+            f"{len(details)} different worklogs share this id; to mean one, write "
+            f"{', '.join(_precise(row) for row in found)}."
+        )
+
+
+@command(app)
+def exclude(
+    project: Project,
+    *,
+    worklog: Worklog,
+    reason: Annotated[str, typer.Option("--reason", help="Why it is not billed; kept for whoever asks.")],
+) -> None:
+    """Take a worklog out of billing until somebody includes it again."""
+    with project.deciding() as ledger:
+        row = _one(ledger, worklog)
+        exclude_worklog(ledger, row.row, reason)
+        who = ledger.actor
+        currency = views.connection_view(ledger).base_currency
+    stake = f", {money(row.money, currency)}" if row.money is not None else ""
+    show.say(f"Excluded worklog {row.label} ({hours(row.minutes)}{stake}), decided by {who}.")
+    show.say(f"To take it back: `msp-xero worklogs include {row.label}`.")
+
+
+@command(app)
+def include(project: Project, *, worklog: Worklog) -> None:
+    """Take back an exclusion; the next run judges the worklog anew."""
+    with project.deciding() as ledger:
+        row = _one(ledger, worklog)
+        state = include_worklog(ledger, row.row)
+    what = {
+        "open": "the next run bills it",
+        "held": "it is held as before; the next run judges it anew",
+        "excluded": "a rule of the configuration still excludes it",
+    }[state]
+    show.say(f"Included worklog {row.label}: {what}.")
+
+
+@command(app)
+def export(  # noqa: PLR0913 - the filters of a list
+    project: Project,
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .csv, .xlsx or .json.")],
+    state: States = None,
+    reason: ReasonCode = None,
+    account: Account = None,
+    since: Since = None,
+    changed: Changed = False,
+) -> None:
+    """Write worklogs to a file: .csv, .xlsx or .json."""
+    if file.suffix.lower() not in (".csv", ".xlsx", ".json"):
+        raise typer.BadParameter("the file's name has to end in .csv, .xlsx or .json", param_hint="FILE")
+    wanted = _filter(state, reason, account, since, changed=changed)
+    with project.reading() as ledger:
+        count = export_worklogs(views.every_worklog(ledger, wanted), file)
+    show.say(f"Wrote {plural(count, 'worklog')} to {file}.")
+
+
+def _filter(
+    states: list[State] | None,
+    reason: str | None,
+    account: str | None,
+    since: datetime | date | None,
+    *,
+    changed: bool,
+) -> WorklogFilter:
+    return WorklogFilter(
+        states=tuple(str(state) for state in states or ()),
+        reason_code=reason,
+        account=account,
+        since=since.date() if isinstance(since, datetime) else since,
+        changed=changed,
+    )
+
+
+def _one(ledger: Ledger, wanted: str) -> WorklogRow:
+    found = views.find_worklogs(ledger, wanted)
+    if not found:
+        raise _unknown(wanted)
+    if len(found) > 1:
+        meant = "; ".join(
+            f"{_precise(row)} ({row.module} {row.parent_display_id or row.parent_id or ''}".rstrip() + ")"
+            for row in found
+        )
+        raise MspXeroError(f"{len(found)} different worklogs share the id {wanted}; say which: {meant}")
+    return found[0]
+
+
+def _precise(row: WorklogRow) -> str:
+    return f"{row.worklog_id}#{row.ordinal + 1}"
+
+
+def _unknown(wanted: str) -> MspXeroError:
+    return MspXeroError(
+        f"no worklog {wanted} was delivered yet; if it exists in ServiceDesk Plus, run `meltano run worklogs`"
+    )
+
+
+def _nothing(ledger: Ledger, wanted: WorklogFilter) -> str:
+    if not views.sum_worklogs(ledger, WorklogFilter()).count:
+        return "No worklogs yet. Run `meltano run worklogs`."
+    if wanted == WorklogFilter(changed=True):
+        return "No worklog was changed after it was billed."
+    return "No worklog fits this filter."
+
+
+def _cells(row: WorklogRow, *, changed: bool) -> tuple[str, ...]:
+    why = row.invoice_number or (f"{row.reason_code}: {row.reason}" if row.reason_code else None)
+    if changed and row.changed:
+        why = f"{row.invoice_number}: {', '.join(sorted(row.changed))}"
+    return (
+        row.label,
+        day(row.work_date),
+        text(row.account_name or row.account_id),
+        text(row.technician_name),
+        hours(row.minutes),
+        money(row.money),
+        row.state,
+        text(why),
+    )

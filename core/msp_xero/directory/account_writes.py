@@ -1,0 +1,275 @@
+"""Writing accounts one by one: each write in SDP is followed at once by its commit in the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select
+
+from msp_xero.directory.account_plan import CREATED, NAMED, is_active, is_invalid
+from msp_xero.directory.fields import Values, flatten
+from msp_xero.directory.match import EXACT, Named, exact_key
+from msp_xero.directory.writes import (
+    DUPLICATE,
+    REFUSALS,
+    Gate,
+    digest_of,
+    facts,
+    identity,
+    name_of,
+    update_gate,
+    words,
+)
+from msp_xero.errors import Rejected, RemoteError
+from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.link_staging import ACCOUNT, Entry, note_entry
+from msp_xero.ledger.models import AccountLink
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msp_xero.directory.port import Row
+    from msp_xero.directory.work import AccountWork
+
+_TABLE: Final = AccountLink.__tablename__
+_LOST: Final = (
+    "ServiceDesk Plus MSP does not list the linked account any more: it was deleted, or the key may not "
+    "see it; link another account, or unlink it"
+)
+_SAME_NAME_TAKEN: Final = (
+    "an account of this name is linked to another contact: unlink that one, or rename one"
+)
+_SAME_NAME: Final = "an account of this name exists: link it by hand"
+_HIDDEN: Final = (
+    "ServiceDesk Plus MSP says that an account of this name exists, but does not show it to this key: "
+    "widen the scope of the key's technician"
+)
+
+
+def set_link(row: AccountLink, account: Named | None, how: str | None) -> None:
+    """Set or take away the link of a contact; what was wrong before does not concern the new one."""
+    row.account_id = account.id if account else None
+    row.account_name = account.name if account else None
+    row.state = "linked" if account else "unmapped"
+    row.how = how
+    row.candidates = None
+    row.problem = None
+    row.written_digest = None
+
+
+class AccountWriter:
+    """Creates and updates the accounts of one settle."""
+
+    def __init__(self, work: AccountWork) -> None:
+        self._work = work
+        self._summary = work.summary
+        self._creating = Gate()
+        self._updating = update_gate()
+        self._created: set[int] = set()
+        self._relisted = False
+
+    # --------------------------------------------------------------- creating
+
+    def create(self, row: AccountLink) -> None:
+        """Create the account of a contact, or store why that is not possible."""
+        work, policy = self._work, self._work.policy
+        values = self._wanted(row)
+        if url := policy.login_url(name=row.contact_name, contact_id=row.contact_id):
+            values.setdefault(policy.login_url_field, url)
+        if too_long := work.fields.too_long(values):
+            self._fail(row, "; ".join(too_long))
+        elif known := self._creating.problem(values):
+            self._fail(row, known)
+        elif policy.dry_run:
+            self._note(row, "create", values)
+            self._summary.created += 1
+        else:
+            self._send_new(row, values)
+
+    def _send_new(self, row: AccountLink, values: Values) -> None:
+        fields = self._work.fields
+        try:
+            answer = self._work.client.create_account(fields.nested(values))
+        except REFUSALS as error:
+            about_name = not getattr(error, "fields", ()) or "name" in getattr(error, "fields", ())
+            if isinstance(error, Rejected) and DUPLICATE in error.codes and about_name:
+                self._find_by_name(row, error)
+                return
+            problem = words(error)
+            if self._work.policy.login_url_field in getattr(error, "fields", ()):
+                problem += " Set login_url_template."
+            self._creating.refused(error, problem, values)
+            self._fail(row, problem, error)
+            return
+        self._creating.passed()
+        account_id = identity(answer)
+        if account_id is None:
+            self._find_by_name(row, None)
+            return
+        account = Named(account_id, name_of(answer) or row.contact_name)
+        self._work.listed[account.id] = {**fields.nested(values), **answer, "id": account.id}
+        remaining = self._not_taken(answer, values)
+        if self._store_link(row, account, CREATED, digest=digest_of(remaining)):
+            self._created.add(row.id)
+        self._summary.created += 1
+
+    def _find_by_name(self, row: AccountLink, error: Rejected | None) -> None:
+        """The name exists: made a moment ago by somebody else, or by us before a crash. Look again."""
+        if not self._relisted:
+            self._relisted = True
+            self._work.read_list()
+        wanted = exact_key(row.contact_name)
+        alike = {
+            one: listed
+            for one, listed in self._work.listed.items()
+            if name_of(listed).casefold() == row.contact_name.casefold()
+        }
+        free = [one for one in alike if self._is_free(one)]
+        same = [one for one in free if exact_key(name_of(alike[one])) == wanted]
+        if len(same) == 1:
+            if self._store_link(row, Named(same[0], name_of(alike[same[0]])), EXACT):
+                self._summary.new += 1
+            return
+        problem = _SAME_NAME if free else _SAME_NAME_TAKEN if alike else _HIDDEN
+        self._fail(row, problem, error, candidates=free)
+
+    def _is_free(self, account_id: str) -> bool:
+        with self._work.ledger.read() as session:
+            holder = select(AccountLink.id).where(*self._work.mine(), AccountLink.account_id == account_id)
+            return session.scalar(holder) is None
+
+    def _store_link(self, row: AccountLink, account: Named, how: str, digest: str | None = None) -> bool:
+        """Store a link unless a person decided about the contact in the meantime."""
+        ledger = self._work.ledger
+        with ledger.write(self._work.fence) as session:
+            stored = session.get_one(AccountLink, row.id)
+            note_entry(session, ledger, ACCOUNT, Entry(account.id, account.name))
+            if stored.account_id is not None or stored.state == "ignored" or stored.choice != row.choice:
+                return False
+            set_link(stored, account, how)
+            if how == CREATED:
+                stored.written_at, stored.written_digest = ledger.clock.now(), digest
+            action = "created" if how == CREATED else "linked"
+            changes = [Change(_TABLE, row.id, action, {"sdp_id": account.id, "how": how})]
+            record(session, ledger, changes, run_id=self._work.run_id)
+        set_link(row, account, how)
+        row.written_digest = digest
+        return True
+
+    # --------------------------------------------------------------- updating
+
+    def bring_up_to_date(self, row: AccountLink) -> None:
+        """Write the members of a linked account that differ from what its contact wants."""
+        if is_invalid(row):
+            self._summary.failed += 1
+        elif not is_active(row):
+            self._summary.archived += 1
+        if row.account_id is None:
+            return
+        self._summary.linked += 1
+        if is_invalid(row) or not is_active(row) or row.id in self._created:
+            return
+        current = self._work.listed.get(row.account_id)
+        if current is None:
+            self._fail(row, _LOST)
+            return
+        self._compare(row, current)
+
+    def _compare(self, row: AccountLink, current: Row) -> None:
+        fields = self._work.fields
+        wanted = self._wanted(row)
+        if row.how not in NAMED:
+            del wanted["name"]  # a person, or a merge, joined two names that differ: both stay
+        changed = fields.changes(current, wanted)
+        if too_long := fields.too_long(changed):
+            self._fail(row, "; ".join(too_long))
+        elif not changed or self._kept_by_sdp(row, current, changed):
+            self._summary.unchanged += 1
+            self._settled(row, name_of(current))
+        elif known := self._updating.problem():
+            self._fail(row, known)
+        elif self._work.policy.dry_run:
+            self._note(row, "update", changed)
+            self._summary.updated += 1
+        else:
+            self._send_changes(row, str(row.account_id), current, changed)
+
+    def _send_changes(self, row: AccountLink, account_id: str, current: Row, changed: Values) -> None:
+        work = self._work
+        try:
+            answer = work.client.update_account(account_id, work.fields.nested(changed))
+        except REFUSALS as error:
+            problem = words(error)
+            self._updating.refused(error, problem)
+            self._fail(row, problem, error)
+            return
+        self._updating.passed()
+        remaining = self._not_taken(answer, changed)
+        overwrote = {path: work.fields.current(current, path) for path in changed}
+        name = name_of(answer) or str(changed.get("name", name_of(current)))
+        with work.ledger.write(work.fence) as session:
+            stored = session.get_one(AccountLink, row.id)
+            if stored.account_id == account_id:
+                stored.account_name = name
+                stored.written_digest = digest_of(remaining)
+                stored.written_at = work.ledger.clock.now()
+                stored.problem = stored.problem if is_invalid(stored) else None
+            note_entry(session, work.ledger, ACCOUNT, Entry(account_id, name))
+            changes = [Change(_TABLE, row.id, "updated", {"sdp_id": account_id, "overwrote": overwrote})]
+            record(session, work.ledger, changes, run_id=work.run_id)
+        self._summary.updated += 1
+
+    def _not_taken(self, answer: Row, sent: Values) -> dict[str, Any]:
+        """Return the values that SDP stored in a form of its own, as far as its answer tells."""
+        fields = self._work.fields
+        told = {path: value for path, value in sent.items() if fields.delivers(answer, path)}
+        return self._beside(answer, fields.changes(answer, told))
+
+    def _kept_by_sdp(self, row: AccountLink, current: Row, changed: Values) -> bool:
+        """Whether writing again would change nothing: SDP still has what it made of these very values."""
+        return row.written_digest is not None and row.written_digest == digest_of(
+            self._beside(current, changed)
+        )
+
+    def _beside(self, account: Row, values: Values) -> dict[str, Any]:
+        return {path: [value, self._work.fields.current(account, path)] for path, value in values.items()}
+
+    def _settled(self, row: AccountLink, name: str) -> None:
+        """Note SDP's present name, and that an earlier problem is over; most rows need neither."""
+        if self._work.policy.dry_run or (row.problem is None and row.account_name == name):
+            return
+        with self._work.ledger.write(self._work.fence) as session:
+            stored = session.get_one(AccountLink, row.id)
+            if stored.account_id == row.account_id:
+                stored.account_name = name
+                stored.problem = stored.problem if is_invalid(stored) else None
+
+    # ------------------------------------------------------------------- both
+
+    def _wanted(self, row: AccountLink) -> Values:
+        values = {
+            path: value for path, value in flatten(row.wanted).items() if path not in self._work.unknown
+        }
+        values["name"] = row.contact_name
+        if self._work.policy.write_link_to:
+            values[self._work.policy.write_link_to] = row.contact_id
+        return values
+
+    def _fail(
+        self, row: AccountLink, problem: str, error: RemoteError | None = None, candidates: Sequence[str] = ()
+    ) -> None:
+        """Store why a record could not be written; the others go on."""
+        self._summary.failed += 1
+        if row.account_id is None:
+            self._summary.unmapped += 1
+        if self._work.policy.dry_run or row.problem == problem:
+            return
+        ledger = self._work.ledger
+        with ledger.write(self._work.fence) as session:
+            stored = session.get_one(AccountLink, row.id)
+            stored.problem, stored.candidates = problem, list(candidates) or None
+            told = facts(error) if error else None
+            record(session, ledger, [Change(_TABLE, row.id, "failed", told)], run_id=self._work.run_id)
+
+    def _note(self, row: AccountLink, action: str, values: Values) -> None:
+        self._summary.planned.append({"id": row.contact_id, "action": action, "fields": sorted(values)})

@@ -1,0 +1,1 @@
+"""``make demo``: the main job on the embedded sandbox, shown as a billing person sees it."""

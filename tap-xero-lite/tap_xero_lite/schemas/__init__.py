@@ -1,0 +1,3 @@
+"""JSON schemas, one file per stream."""
+
+from __future__ import annotations
