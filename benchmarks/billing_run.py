@@ -114,7 +114,7 @@ def _write_configs(folder: Path, xero: str, sdp: str) -> dict[str, Path]:
     sdp_settings = {"base_url": sdp, "auth_token": "sandbox-authtoken"}
     xero_settings = {
         "client_id": "sandbox-client",
-        "client_secret": "sandbox-secret",  # noqa: S106 - the sandbox's own, no secret
+        "client_secret": "sandbox-secret",
         "api_url": f"{xero}/api.xro/2.0",
         "identity_url": xero,
         "token_store": f"{folder}/token.json",
@@ -191,8 +191,14 @@ def _command(plugin: str, config: Path, folder: Path, *, catalog: bool) -> list[
     return command
 
 
-def _run(  # noqa: PLR0913, PLR0917 - one measured process
-    plugin: str, config: Path, folder: Path, source: IO[bytes] | None, out: IO[bytes], *, catalog: bool = False
+def _run(  # noqa: PLR0913 - one measured process
+    plugin: str,
+    config: Path,
+    folder: Path,
+    source: IO[bytes] | None,
+    out: IO[bytes],
+    *,
+    catalog: bool = False,
 ) -> Figure:
     command = _command(plugin, config, folder, catalog=catalog)
     with (folder / f"{plugin}.log").open("wb") as log:

@@ -69,7 +69,10 @@ def sandbox() -> Iterator[None]:
     """Run the local Xero and the local ServiceDesk Plus MSP for the time of the demo."""
     console.print("Starting the sandbox: a local Xero and a local ServiceDesk Plus MSP")
     process = subprocess.Popen(
-        [BIN / "msp-xero-sandbox", "--scale", "medium"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [BIN / "msp-xero-sandbox", "--scale", "medium"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -135,7 +138,9 @@ def show_calls(name: str, address: str) -> None:
     """Print how often each call was made."""
     calls: dict[str, int] = requests.get(f"{address}/_sandbox/calls?summary=1", timeout=30).json()
     most = sorted(calls.items(), key=lambda call: -call[1])
-    shown = ", ".join(f"{route.replace('/api.xro/2.0', '').replace('/api/v3', '')} {n}" for route, n in most[:6])
+    shown = ", ".join(
+        f"{route.replace('/api.xro/2.0', '').replace('/api/v3', '')} {n}" for route, n in most[:6]
+    )
     rest = f", {len(most) - 6} more kinds" if len(most) > 6 else ""
     console.print(f"{name}: {sum(calls.values()):,} calls ({shown}{rest})", soft_wrap=True)
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from sqlalchemy import func, select
-
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.models import Invoice, Worklog
+from sqlalchemy import func, select
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -66,7 +65,9 @@ class Project:
         self.folder = folder
         self.sandbox = sandbox
         text = (ROOT / "meltano.yml").read_text()
-        text = text.replace("http://127.0.0.1:9101", sandbox.xero).replace("http://127.0.0.1:9102", sandbox.sdp)
+        text = text.replace("http://127.0.0.1:9101", sandbox.xero).replace(
+            "http://127.0.0.1:9102", sandbox.sdp
+        )
         (folder / "meltano.yml").write_text(text)
         (folder / "constraints.txt").symlink_to(ROOT / "constraints.txt")
         for name in LINKED:

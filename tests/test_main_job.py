@@ -31,9 +31,8 @@ def test_first_run_bills_each_account_once_and_a_second_run_bills_nothing(billed
 def billable_row(sandbox, project):
     """A worklog that was billed, as the sandbox's SDP holds it."""
     with project.ledger() as ledger, ledger.read() as session:
-        from sqlalchemy import select
-
         from msp_xero.ledger.models import Worklog
+        from sqlalchemy import select
 
         row = session.scalar(
             select(Worklog).where(Worklog.state == "invoiced", Worklog.module == "request").limit(1)
@@ -67,7 +66,9 @@ def test_new_worklogs_only_are_billed_by_the_next_run(billed, sandbox):
 def test_changed_later_means_reported_not_resent(billed, sandbox):
     row = billable_row(sandbox, billed)
     before = len(sandbox.our_invoices())
-    sandbox.change("sdp", kind="worklog", action="edit", id=row.worklog_id, values={"minutes": row.minutes + 60})
+    sandbox.change(
+        "sdp", kind="worklog", action="edit", id=row.worklog_id, values={"minutes": row.minutes + 60}
+    )
     billed.run("worklogs")
     assert "1 changed after billing" in billed.output
     assert len(sandbox.our_invoices()) == before
@@ -90,7 +91,9 @@ def test_a_new_default_worklog_type_releases_the_held_ones(billed, sandbox):
     path = billed.folder / "meltano.yml"
     text = path.read_text()
     path.write_text(
-        text.replace("rate_source: item_price", "rate_source: item_price\n        default_worklog_type: Remote support")
+        text.replace(
+            "rate_source: item_price", "rate_source: item_price\n        default_worklog_type: Remote support"
+        )
     )
     billed.run("worklogs")
     assert billed.reasons().get("TYPE_MISSING", 0) == 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
 from msp_xero.directory.match import Named
 from msp_xero.directory.suggest import suggest as suggest_accounts
 from msp_xero.ledger import links
+from msp_xero.ledger.link_staging import ACCOUNT
+
 from msp_xero_console import show
 from msp_xero_console.choosing import the_one
 from msp_xero_console.command import AsJson, command, command_group
@@ -67,7 +68,7 @@ def suggest(project: Project, *, as_json: AsJson = False) -> None:
     """Name accounts that look like the contacts that are not linked. Links nothing."""
     with project.reading() as ledger:
         rows = links.account_links(ledger, unmapped_only=True)
-        free = [Named(entry.sdp_id, entry.name) for entry in links.pick_list(ledger, links.ACCOUNT)]
+        free = [Named(entry.sdp_id, entry.name) for entry in links.pick_list(ledger, ACCOUNT)]
     found = [(row, suggest_accounts(row.contact_name, free)) for row in rows]
     if as_json:
         show.data(
@@ -148,7 +149,7 @@ def _contact(ledger: Ledger, wanted: str) -> str:
 
 def _account(ledger: Ledger, wanted: str) -> str:
     linked = [(row.account_id, row.account_name) for row in links.account_links(ledger) if row.account_id]
-    free = [(entry.sdp_id, entry.name) for entry in links.pick_list(ledger, links.ACCOUNT)]
+    free = [(entry.sdp_id, entry.name) for entry in links.pick_list(ledger, ACCOUNT)]
     if not free and wanted.isdigit():
         return wanted  # the accounts job has not listed SDP's side yet, and an id is certain enough
     return the_one(wanted, [*linked, *free], noun="account", list_command="msp-xero accounts suggest")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from msp_xero.billing.plan import Plan
     from msp_xero.billing.settle import Settled
+
     from msp_xero_console.project import Project
 
 TARGET = "target-xero-invoices"

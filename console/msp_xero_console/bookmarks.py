@@ -7,13 +7,13 @@ file, small, sorted and ended by a line break, so that a change of a bookmark is
 from __future__ import annotations
 
 import json
-from pathlib import Path  # noqa: TC003 - Typer evaluates annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, unquote
 
 import typer
-
 from msp_xero.errors import MspXeroError
+
 from msp_xero_console import show
 from msp_xero_console.command import AsJson, command, command_group
 from msp_xero_console.files import complete_or_nothing
@@ -51,9 +51,11 @@ def export(project: Project, *, folder: Folder, as_json: AsJson = False) -> None
                 unfinished.write_text(wanted, "utf-8", newline="\n")
         outcome = "as it was" if known == wanted else "new" if known is None else "updated"
         done.append((state_id, path.name, outcome))
-    for path in _files(folder):
-        if state_id_of(path.name) not in bookmarks and _is_wanted(project, state_id_of(path.name)):
-            done.append((state_id_of(path.name), path.name, "kept; Meltano has no such bookmark"))
+    done += [
+        (state_id, file_name(state_id), "kept; Meltano has no such bookmark")
+        for state_id in map(state_id_of, (path.name for path in _files(folder)))
+        if state_id not in bookmarks and _is_wanted(project, state_id)
+    ]
     _report(done, f"in {folder}", as_json=as_json, empty=_NONE)
 
 

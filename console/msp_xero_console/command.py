@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NoReturn, ParamSpec, TypeAlias
 
 import typer
-
 from msp_xero.errors import MspXeroError
+
 from msp_xero_console.project import Project
 
 if TYPE_CHECKING:

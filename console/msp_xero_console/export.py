@@ -7,13 +7,13 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msp_xero.ledger.views import WorklogRow
+from msp_xero.reasons import explain
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Font
 
-from msp_xero.ledger.views import WorklogRow
-from msp_xero.reasons import explain
 from msp_xero_console.files import complete_or_nothing
 from msp_xero_console.show import plain
 

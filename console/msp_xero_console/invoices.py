@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import views
 from msp_xero.ledger.models import INVOICE_STATES
 from msp_xero.reasons import INVOICE_NEXT, explain
+
 from msp_xero_console import billing, show
 from msp_xero_console.command import AsJson, Limit, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msp_xero.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _VARIABLE = re.compile(r"(?P<escape>\\)?\$(?:\{(?P<curly>\w+)\}|(?P<plain>[A-Z][A-Z0-9_]*))")
 _TRUE = {"y", "yes", "t", "true", "on", "1"}
@@ -119,17 +119,16 @@ class _Chain:
     def value(self, setting: str) -> Any:
         """Return the value of a setting by the order of precedence, None when it has none."""
         definition = self._definitions.get(setting, {})
-        given = None
+        kind = definition.get("kind")
         for plugin, override in zip(self._plugins, self._overrides, strict=True):
-            given = self._from_variables(plugin, setting, definition)
-            if given is None:
-                given = _merged(override, plugin, setting)
-            if given is not None:
-                break
-        if given is None:
-            given = definition.get("value")
-        expanded = expand(given, self.variables)
-        return None if expanded == "" else _cast(setting, expanded, definition.get("kind"))
+            variable = self._from_variables(plugin, setting, definition)
+            if variable is not None:
+                # Taken as it is: a secret may well hold a dollar sign.
+                return _cast(setting, variable, kind)
+            configured = _merged(override, plugin, setting)
+            if configured is not None:
+                return _cast(setting, expand(configured, self.variables), kind)
+        return _cast(setting, expand(definition.get("value"), self.variables), kind)
 
     def _from_variables(
         self, plugin: Mapping[str, Any], setting: str, definition: Mapping[str, Any]
@@ -137,7 +136,7 @@ class _Chain:
         """Return what the shell or an ``env:`` block says; else what ``.env`` says."""
         names = [
             variable_name(prefix, name)
-            for prefix in (plugin["name"], self._namespace())
+            for prefix in (plugin["name"], plugin.get("namespace") or plugin["name"])
             for name in (setting, *(definition.get("aliases") or []))
         ]
         for source in (self._blocks, self._document.shell, self._document.dotenv):
@@ -146,15 +145,22 @@ class _Chain:
                     return source[name]
         return None
 
-    def _namespace(self) -> str:
-        return next((layer["namespace"] for layer in self._plugins if layer.get("namespace")), "")
-
     def _env_blocks(self, environment: Mapping[str, Any]) -> dict[str, str]:
-        """Return the variables that ``env:`` blocks set, each block seeing those before it."""
-        blocks = [self._document.content, *reversed(self._plugins), environment, *reversed(self._overrides)]
+        """Return the variables that ``env:`` blocks set.
+
+        Meltano expands variables in the environment's block only (verified with 4.4); in the others
+        ``${NAME}`` stays as it is written, and so it must here.
+        """
         found: dict[str, str] = {}
-        for block in blocks:
-            given = expand(block.get("env") or {}, {**self._around, **found})
+        for block in (
+            self._document.content,
+            *reversed(self._plugins),
+            environment,
+            *reversed(self._overrides),
+        ):
+            given = block.get("env") or {}
+            if block is environment:
+                given = expand(given, {**self._around, **found})
             found |= {name: str(value) for name, value in given.items() if value is not None}
         return found
 
@@ -200,22 +206,25 @@ def _merged(override: Mapping[str, Any], plugin: Mapping[str, Any], setting: str
 
 
 def _cast(setting: str, value: Any, kind: str | None) -> Any:
-    """Read a text as what the setting is declared to be."""
+    """Read a text as what the setting is declared to be; an empty one is no value."""
     if isinstance(value, date):
         return value.isoformat()
     if not isinstance(value, str):
         return value
     try:
-        match kind:
-            case "boolean":
-                return value.lower() in _TRUE
-            case "integer":
-                return int(value)
-            case "decimal":
-                return float(value)
-            case "array" | "object":
-                return json.loads(value)
-            case _:
-                return value
+        return _READ.get(kind or "", str)(value) if value else None
     except ValueError as error:
         raise SettingError(setting, f"its value is not of kind {kind}") from error
+
+
+def _truth(text: str) -> bool:
+    return text.lower() in _TRUE
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "boolean": _truth,
+    "integer": int,
+    "decimal": float,
+    "array": json.loads,
+    "object": json.loads,
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess  # noqa: S404 - Meltano cannot be imported: it pins other versions than we do
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 from dotenv import dotenv_values
-
 from msp_xero.errors import MspXeroError, SettingError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.settings import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL
+
 from msp_xero_console.meltano import Document, environment_names
 
 if TYPE_CHECKING:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # A pipe has no width: nothing is wrapped or cut, so that programs find whole ids and whole lines.
 _WIDTH_OF_A_PIPE = 100_000
 
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
 _COLOURS = {
     "ok": "green",
     "done": "green",
@@ -89,7 +91,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 def data(value: Any) -> None:
     """Print a value as JSON: exact numbers, ISO dates, keys in a fixed order."""
-    encoded = msgspec.json.encode(plain(value), decimal_format="number")
+    encoded = _ENCODER.encode(plain(value))
     sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
 from msp_xero.ledger import views
 from msp_xero.ledger.runs import last_runs
 from msp_xero.ledger.views import Total
 from msp_xero.reasons import INVOICE_NEXT, explain
+
 from msp_xero_console import show
 from msp_xero_console.command import AsJson, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
@@ -175,7 +175,7 @@ class _Picture:
             )
         if self.changed:
             show.say(
-                f"{plural(self.changed, 'worklog')} changed after billing. They are not sent again: "
+                f"{plural(self.changed, 'worklog')} changed after billing, which is never sent again: "
                 "see `msp-xero worklogs list --changed`."
             )
 
@@ -213,4 +213,5 @@ class _Picture:
             show.say(f"… and {len(self.unsettled) - _SHOWN} more: `msp-xero invoices list --state unknown`.")
 
     def _sums(self, total: Total) -> tuple[str, str, str]:
-        return number(total.count), hours(total.minutes), money(total.money, self.connection.base_currency)
+        known = total.money if total.unpriced < total.count or not total.count else None
+        return number(total.count), hours(total.minutes), money(known, self.connection.base_currency)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
 from msp_xero.ledger import links
+
 from msp_xero_console import show
 from msp_xero_console.choosing import the_one
 from msp_xero_console.command import AsJson, command, command_group

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date, datetime
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 _CENT = Decimal("0.01")
 # Besides controls: marks that turn the direction of text around, which can disguise what a line says.
 _DISGUISES = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
@@ -76,9 +76,17 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 def counted(counts: Mapping[str, Any] | None) -> str:
     """Write a run's counts as ``3 created, 12 unchanged``; nothing for zeros."""
-    named = [
-        f"{value:,} {name.replace('_', ' ')}"
-        for name, value in (counts or {}).items()
+    known = dict(counts or {})
+    currency, total, minutes = known.pop("currency", None), known.pop("total", None), known.pop("minutes", 0)
+    held = known.pop("held", 0)
+    known["held"] = sum(held.values()) if isinstance(held, dict) else held
+    parts = [
+        f"{value:,} {(name.removesuffix('s') if value == 1 else name).replace('_', ' ')}"
+        for name, value in known.items()
         if isinstance(value, int) and not isinstance(value, bool) and value
     ]
-    return ", ".join(named)
+    if minutes:
+        parts.append(f"{hours(minutes)} hours")
+    if total:
+        parts.append(money(total, currency))
+    return ", ".join(parts)

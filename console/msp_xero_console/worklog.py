@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msp_xero.reasons import explain
+
 from msp_xero_console import show
 from msp_xero_console.show import Column
 from msp_xero_console.words import NOTHING, day, hours, moment, money, printable, text

@@ -8,13 +8,13 @@ from pathlib import Path  # noqa: TC003 - Typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import views
 from msp_xero.ledger.decisions import exclude_worklog, include_worklog
 from msp_xero.ledger.models import WORKLOG_STATES
 from msp_xero.ledger.views import WorklogFilter
 from msp_xero.reasons import REASONS
+
 from msp_xero_console import show
 from msp_xero_console.command import AsJson, Limit, command, command_group
 from msp_xero_console.export import export_worklogs

@@ -79,7 +79,8 @@ async def _serve(settings: Settings) -> None:
     sandbox = assemble(settings)
     with contextlib.ExitStack() as opened:
         listeners = [
-            opened.enter_context(listen(settings.host, port)) for port in (settings.xero_port, settings.sdp_port)
+            opened.enter_context(listen(settings.host, port))
+            for port in (settings.xero_port, settings.sdp_port)
         ]
         await _serve_on(listeners, sandbox)
 

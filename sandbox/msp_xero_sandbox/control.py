@@ -55,8 +55,9 @@ class Control:
             return _json({"error": f"there is no {call.method} {call.path}; there are {known}"}, 404)
         try:
             return _json(found(call))
-        except (ValueError, KeyError, TypeError) as error:
-            return _json({"error": str(error)}, 400)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            # Whatever a test sends wrongly comes back to it; KeyError alone would only say a name.
+            return _json({"error": f"{type(error).__name__}: {error}"}, 400)
 
     def _index(self, _call: Call) -> Any:
         return {

@@ -31,10 +31,20 @@ def guid(number: int) -> str:
 
 
 def account(code: str, kind: str, group: str, **more: Any) -> dict[str, Any]:
-    return {"AccountID": guid(int(code)), "Code": code, "Name": code, "Type": kind, "Class": group, "Status": "ACTIVE", **more}
+    return {
+        "AccountID": guid(int(code)),
+        "Code": code,
+        "Name": code,
+        "Type": kind,
+        "Class": group,
+        "Status": "ACTIVE",
+        **more,
+    }
 
 
-def tax(tax_type: str, rate: str, *, revenue: bool = True, expenses: bool = False, status: str = "ACTIVE") -> dict[str, Any]:
+def tax(
+    tax_type: str, rate: str, *, revenue: bool = True, expenses: bool = False, status: str = "ACTIVE"
+) -> dict[str, Any]:
     return {
         "Name": tax_type,
         "TaxType": tax_type,
@@ -43,7 +53,9 @@ def tax(tax_type: str, rate: str, *, revenue: bool = True, expenses: bool = Fals
         "DisplayTaxRate": Decimal(rate),
         "CanApplyToRevenue": revenue,
         "CanApplyToExpenses": expenses,
-        "TaxComponents": [{"Name": "GST", "Rate": Decimal(rate), "IsCompound": False, "IsNonRecoverable": False}],
+        "TaxComponents": [
+            {"Name": "GST", "Rate": Decimal(rate), "IsCompound": False, "IsNonRecoverable": False}
+        ],
     }
 
 
@@ -81,7 +93,11 @@ def small_books() -> dict[str, list[dict[str, Any]]]:
                 "Code": "REM-1",
                 "Name": "Remote support",
                 "Description": "Remote support, per hour",
-                "SalesDetails": {"UnitPrice": Decimal("128.1950"), "AccountCode": "200", "TaxType": "OUTPUT2"},
+                "SalesDetails": {
+                    "UnitPrice": Decimal("128.1950"),
+                    "AccountCode": "200",
+                    "TaxType": "OUTPUT2",
+                },
             },
             {"ItemID": guid(11), "Code": "BARE", "Name": "No sales account", "SalesDetails": {}},
         ],
@@ -90,7 +106,9 @@ def small_books() -> dict[str, list[dict[str, Any]]]:
             {"ContactID": BOB, "Name": "Bób & Söhne"},
             {"ContactID": OLD, "Name": "Old Limited", "ContactStatus": "ARCHIVED"},
         ],
-        "branding_themes": [{"BrandingThemeID": guid(20), "Name": "Standard", "SortOrder": 0, "Type": "INVOICE"}],
+        "branding_themes": [
+            {"BrandingThemeID": guid(20), "Name": "Standard", "SortOrder": 0, "Type": "INVOICE"}
+        ],
         "tracking_categories": [
             {
                 "TrackingCategoryID": guid(30),
@@ -110,14 +128,22 @@ def small_books() -> dict[str, list[dict[str, Any]]]:
                 "Contact": {"ContactID": ADA},
                 "Date": "2026-10-01",
                 "Status": "AUTHORISED",
-                "LineItems": [{"Description": "By hand", "Quantity": 1, "UnitAmount": 100, "AccountCode": "200"}],
+                "LineItems": [
+                    {"Description": "By hand", "Quantity": 1, "UnitAmount": 100, "AccountCode": "200"}
+                ],
             }
         ],
     }
 
 
 def line(**changes: Any) -> dict[str, Any]:
-    values = {"Description": "Work", "Quantity": 2, "UnitAmount": 10.5, "AccountCode": "200", "TaxType": "OUTPUT2"}
+    values = {
+        "Description": "Work",
+        "Quantity": 2,
+        "UnitAmount": 10.5,
+        "AccountCode": "200",
+        "TaxType": "OUTPUT2",
+    }
     return {name: value for name, value in {**values, **changes}.items() if value is not None}
 
 
@@ -170,8 +196,15 @@ class InProcess:
         granted = self.form("/connect/token", grant_type="client_credentials", **values)
         self.token = granted.json["access_token"]
 
-    def call(self, method: str, path: str, content: Any = None, headers: dict[str, str] | None = None) -> Reply:
-        sent = {"Accept": "application/json", "Authorization": f"Bearer {self.token}", **self.headers, **(headers or {})}
+    def call(
+        self, method: str, path: str, content: Any = None, headers: dict[str, str] | None = None
+    ) -> Reply:
+        sent = {
+            "Accept": "application/json",
+            "Authorization": f"Bearer {self.token}",
+            **self.headers,
+            **(headers or {}),
+        }
         body = b""
         if content is not None:
             sent.setdefault("Content-Type", "application/json")
@@ -180,7 +213,9 @@ class InProcess:
         return self._reply(self.app.handle(make_call(method, url, sent, body)))
 
     def get(self, path: str, **headers: str) -> Reply:
-        return self.call("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        return self.call(
+            "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
 
     def put(self, *invoices: dict[str, Any], query: str = "unitdp=4", **headers: str) -> Reply:
         spelt = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -256,7 +291,9 @@ def live(served: str) -> Iterator[Live]:
             data={"grant_type": "client_credentials"},
             timeout=10,
         )
-        session.headers.update({"Authorization": f"Bearer {token.json()['access_token']}", "Accept": "application/json"})
+        session.headers.update(
+            {"Authorization": f"Bearer {token.json()['access_token']}", "Accept": "application/json"}
+        )
         yield client
 
 
@@ -268,4 +305,9 @@ def books() -> Any:
 
 class Books:
     ADA, BOB, OLD, START = ADA, BOB, OLD, START
-    guid, invoice, line, messages = staticmethod(guid), staticmethod(invoice), staticmethod(line), staticmethod(messages)
+    guid, invoice, line, messages = (
+        staticmethod(guid),
+        staticmethod(invoice),
+        staticmethod(line),
+        staticmethod(messages),
+    )

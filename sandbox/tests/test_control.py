@@ -8,7 +8,11 @@ def test_calls_are_logged_without_secrets(live, books):
     token, write = live.control("GET", "calls")
     assert (token["n"], token["path"], token["headers"]["authorization"]) == (1, "/connect/token", "***")
     assert write["n"] == 2
-    assert (write["method"], write["path"], write["query"]) == ("PUT", "/api.xro/2.0/Invoices", {"unitdp": "4"})
+    assert (write["method"], write["path"], write["query"]) == (
+        "PUT",
+        "/api.xro/2.0/Invoices",
+        {"unitdp": "4"},
+    )
     assert (write["headers"]["authorization"], write["headers"]["cookie"]) == ("***", "***")
     assert write["headers"]["idempotency-key"] == "k"
     assert (write["status"], write["fault"]) == (200, None)
@@ -19,7 +23,12 @@ def test_calls_are_logged_without_secrets(live, books):
 
 
 def test_summary_counts_by_route(live):
-    for path in ("/Items", "/Items", "/Contacts/aaaaaaaa-0000-4000-a000-000000000000", "/Invoices/SDP-000017"):
+    for path in (
+        "/Items",
+        "/Items",
+        "/Contacts/aaaaaaaa-0000-4000-a000-000000000000",
+        "/Invoices/SDP-000017",
+    ):
         live.call("GET", path)
     assert live.control("GET", "calls?summary=1") == {
         "GET /api.xro/2.0/Contacts/{id}": 1,

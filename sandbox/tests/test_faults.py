@@ -40,7 +40,9 @@ def test_reset_after_commit_loses_the_answer(live, books):
 def test_timeout_after_commit_never_answers(live, books):
     post(live, kind="timeout_after_commit")
     with pytest.raises(requests.ReadTimeout):
-        live.session.put(f"{live.url}/api.xro/2.0/Invoices", json={"Invoices": [books.invoice("SDP-1")]}, timeout=0.2)
+        live.session.put(
+            f"{live.url}/api.xro/2.0/Invoices", json={"Invoices": [books.invoice("SDP-1")]}, timeout=0.2
+        )
     assert live.numbers() == ["OLD-1", "SDP-1"]
 
 
@@ -57,7 +59,9 @@ def test_status_before_or_after_commit(live, books, commit, numbers):
     failed = live.put(books.invoice("SDP-1"), headers=KEY)
     assert (failed.status_code, failed.json()["Title"]) == (500, "An error occurred")
     assert live.numbers() == numbers
-    assert live.put(books.invoice("SDP-1"), headers=KEY).status_code == 500, "an internal error stays under its key"
+    assert live.put(books.invoice("SDP-1"), headers=KEY).status_code == 500, (
+        "an internal error stays under its key"
+    )
 
 
 def test_status_of_a_gateway_is_not_kept_under_the_key(live, books):
@@ -69,7 +73,8 @@ def test_status_of_a_gateway_is_not_kept_under_the_key(live, books):
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type"), [("The Organisation is offline", "text/plain"), ({"any": ["json"]}, "application/json")]
+    ("body", "content_type"),
+    [("The Organisation is offline", "text/plain"), ({"any": ["json"]}, "application/json")],
 )
 def test_status_with_a_body_of_its_own(live, books, body, content_type):
     post(live, kind="status", status=502, body=body)
@@ -95,7 +100,9 @@ def test_slow_answers_late(live, books):
 def test_slow_can_commit_after_the_client_has_left(live, books):
     post(live, kind="slow", seconds=0.3, commit="after")
     with pytest.raises(requests.ReadTimeout):
-        live.session.put(f"{live.url}/api.xro/2.0/Invoices", json={"Invoices": [books.invoice("SDP-1")]}, timeout=0.1)
+        live.session.put(
+            f"{live.url}/api.xro/2.0/Invoices", json={"Invoices": [books.invoice("SDP-1")]}, timeout=0.1
+        )
     assert live.numbers() == ["OLD-1"], "not yet"
     deadline = time.monotonic() + 5
     while "SDP-1" not in live.numbers():
@@ -141,7 +148,9 @@ def test_revoked_lasts_until_the_faults_are_cleared(live, books):
     post(live, kind="revoked")
     assert live.put(books.invoice("SDP-1")).status_code == 403
     assert live.call("GET", "/Organisation").json()["Detail"] == "AuthenticationUnsuccessful"
-    token = live.session.post(f"{live.url}/connect/token", data={"grant_type": "client_credentials"}, timeout=10)
+    token = live.session.post(
+        f"{live.url}/connect/token", data={"grant_type": "client_credentials"}, timeout=10
+    )
     assert (token.status_code, token.json()) == (400, {"error": "invalid_grant"})
     live.control("DELETE", "faults")
     assert live.put(books.invoice("SDP-1")).status_code == 200
@@ -215,6 +224,8 @@ def test_faults_match_by_method_path_query_and_body(live, books):
     ],
 )
 def test_wrong_faults_are_refused_with_a_reason(live, fault):
-    answer = live.session.post(f"{live.url}/_sandbox/faults", json=[{"kind": "reset_before"}, fault], timeout=10)
+    answer = live.session.post(
+        f"{live.url}/_sandbox/faults", json=[{"kind": "reset_before"}, fault], timeout=10
+    )
     assert (answer.status_code, bool(answer.json()["error"])) == (400, True)
     assert live.control("GET", "faults") == [], "all or nothing"

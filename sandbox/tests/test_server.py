@@ -24,8 +24,20 @@ READY = re.compile(r"msp-xero-sandbox ready xero=(http://127\.0\.0\.1:\d+) sdp=(
 def test_command_says_when_it_is_ready_and_ends_cleanly(tmp_path, number):
     data = tmp_path / "rows.json"
     data.write_text(json.dumps({"xero": {"organisation": [{"Name": "From a file", "BaseCurrency": "NZD"}]}}))
-    command = [sys.executable, "-m", "msp_xero_sandbox.cli", "--xero-port", "0", "--sdp-port", "0", "--data", str(data)]
-    with subprocess.Popen([*command, "--set", "xero.day_limit=7"], stdout=subprocess.PIPE, text=True) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "msp_xero_sandbox.cli",
+        "--xero-port",
+        "0",
+        "--sdp-port",
+        "0",
+        "--data",
+        str(data),
+    ]
+    with subprocess.Popen(
+        [*command, "--set", "xero.day_limit=7"], stdout=subprocess.PIPE, text=True
+    ) as process:
         found = READY.fullmatch(process.stdout.readline())
         assert found
         for system, url in zip(("xero", "sdp"), found.groups(), strict=True):
@@ -56,7 +68,13 @@ def test_command_line():
 
 @pytest.mark.parametrize(
     ("parse", "text"),
-    [(parse_latency, "x"), (parse_latency, "5,1"), (parse_latency, "-1"), (parse_scale, "huge"), (parse_scale, "0")]
+    [
+        (parse_latency, "x"),
+        (parse_latency, "5,1"),
+        (parse_latency, "-1"),
+        (parse_scale, "huge"),
+        (parse_scale, "0"),
+    ]
     + [(parse_switch, text) for text in ("xero.a", "other.a=b", "=")],
 )
 def test_wrong_options_say_what_is_right(parse, text, capsys):
@@ -98,7 +116,9 @@ def test_latency_makes_calls_overlap_and_the_sixth_is_refused():
 
 def test_same_seed_same_delays_and_ids():
     def walk():
-        sandbox = assemble(Settings(latency_seconds=(0.001, 0.5)), Clock(datetime(2026, 11, 22, tzinfo=UTC), running=False))
+        sandbox = assemble(
+            Settings(latency_seconds=(0.001, 0.5)), Clock(datetime(2026, 11, 22, tzinfo=UTC), running=False)
+        )
         served = [sandbox.xero.faulty.serve(make_call("GET", "/connections", {})) for _ in range(3)]
         return [outcome.delay for outcome in served], sandbox.xero.faulty.app.dump()
 
@@ -128,6 +148,9 @@ def test_clock_stands_still_until_moved():
 
 
 def test_keep_alive_and_percent_encoding(live):
-    assert live.call("GET", "/Contacts?where=Name%3D%3D%22Ada%20Limited%22").json()["Contacts"][0]["Name"] == "Ada Limited"
+    assert (
+        live.call("GET", "/Contacts?where=Name%3D%3D%22Ada%20Limited%22").json()["Contacts"][0]["Name"]
+        == "Ada Limited"
+    )
     assert live.call("GET", "/Items/REM%2D1").json()["Items"][0]["Code"] == "REM-1"
     assert live.call("HEAD", "/Nowhere").status_code == 404

@@ -76,7 +76,9 @@ def test_post_changes_what_is_sent_and_leaves_the_rest(xero, books):
 def test_archived_contacts_cannot_be_changed_through_the_api(xero, books):
     for status in ("ARCHIVED", "ACTIVE"):
         refused = write(xero, "POST", {"ContactID": books.OLD, "ContactStatus": status})
-        assert books.messages(refused.json)[0].startswith("The specified contact details matched an archived contact.")
+        assert books.messages(refused.json)[0].startswith(
+            "The specified contact details matched an archived contact."
+        )
     xero.switch(unarchive="accept")
     assert write(xero, "POST", {"ContactID": books.OLD, "ContactStatus": "ACTIVE"}).status == 200
 
@@ -97,7 +99,10 @@ def test_becoming_a_customer_does_not_move_the_change_time(xero):
 
 
 def test_unknown_contact_id_refuses_the_whole_request(xero, books):
-    assert write(xero, "POST", {"ContactID": books.guid(77), "Name": "x"}, query="summarizeErrors=false").status == 404
+    assert (
+        write(xero, "POST", {"ContactID": books.guid(77), "Name": "x"}, query="summarizeErrors=false").status
+        == 404
+    )
     assert xero.get("/Contacts/nothing").status == 404
 
 
@@ -109,7 +114,11 @@ def test_contact_number_finds_and_is_unique(xero, books):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"EmailAddress": "nobody"}, "Email address must be valid."), ({"Name": "x" * 256}, "Name"), ({"Name": ""}, "at least 1")],
+    [
+        ({"EmailAddress": "nobody"}, "Email address must be valid."),
+        ({"Name": "x" * 256}, "Name"),
+        ({"Name": ""}, "at least 1"),
+    ],
 )
 def test_refused_contacts(xero, books, values, message):
     shown = write(xero, "PUT", {"Name": "Fine", **values}, query="summarizeErrors=false").json["Contacts"][0]
@@ -124,7 +133,9 @@ def test_refused_calls_can_show_all_elements(xero):
 
 def test_merged_contact_points_to_the_winner_and_its_invoices_move(xero, books):
     key = xero.created("SDP-1")["InvoiceID"]
-    xero.app.change_row({"kind": "contact", "action": "merge", "id": books.ADA, "values": {"into": books.BOB}})
+    xero.app.change_row(
+        {"kind": "contact", "action": "merge", "id": books.ADA, "values": {"into": books.BOB}}
+    )
     loser = xero.get(f"/Contacts/{books.ADA}").json["Contacts"][0]
     assert (loser["ContactStatus"], loser["MergedToContactID"]) == ("ARCHIVED", books.BOB)
     assert xero.get(f"/Invoices/{key}").json["Invoices"][0]["Contact"]["ContactID"] == books.BOB
@@ -140,7 +151,9 @@ def test_items_are_not_paged_and_prices_have_the_places_asked_for(xero):
 
 
 def test_items_are_created_renamed_and_deleted(xero, books):
-    made = write(xero, "PUT", {"Code": "NEW", "SalesDetails": {"UnitPrice": 9.999}}, kind="Items").json["Items"][0]
+    made = write(xero, "PUT", {"Code": "NEW", "SalesDetails": {"UnitPrice": 9.999}}, kind="Items").json[
+        "Items"
+    ][0]
     assert made["UpdatedDateUTC"] == "/Date(1795338000000)/"
     assert made["SalesDetails"]["UnitPrice"] == D("10.00")
     twice = write(xero, "PUT", {"Code": "new"}, kind="Items")
@@ -148,7 +161,10 @@ def test_items_are_created_renamed_and_deleted(xero, books):
     renamed = xero.call("POST", f"/Items/{made['ItemID']}", {"Code": "NEWER"}).json["Items"][0]
     assert renamed["ItemID"] == made["ItemID"]
     assert xero.get("/Items/NEW").status == 404
-    assert write(xero, "POST", {"Code": "NEWER", "Name": "named"}, kind="Items").json["Items"][0]["ItemID"] == made["ItemID"]
+    assert (
+        write(xero, "POST", {"Code": "NEWER", "Name": "named"}, kind="Items").json["Items"][0]["ItemID"]
+        == made["ItemID"]
+    )
     assert xero.call("DELETE", f"/Items/{made['ItemID']}").status == 204
     assert xero.call("DELETE", f"/Items/{made['ItemID']}").status == 404
     assert "NEWER" not in [row["Code"] for row in xero.get("/Items").json["Items"]]
@@ -156,7 +172,12 @@ def test_items_are_created_renamed_and_deleted(xero, books):
 
 @pytest.mark.parametrize(
     "values",
-    [{"Code": "x" * 31}, {"Name": "x" * 51}, {"SalesDetails": {"AccountCode": "999"}}, {"SalesDetails": {"TaxType": "X"}}],
+    [
+        {"Code": "x" * 31},
+        {"Name": "x" * 51},
+        {"SalesDetails": {"AccountCode": "999"}},
+        {"SalesDetails": {"TaxType": "X"}},
+    ],
 )
 def test_refused_items(xero, values):
     assert write(xero, "PUT", {"Code": "NEW", **values}, kind="Items").status == 400
@@ -184,13 +205,25 @@ def test_reference_lists(xero, books):
 
 CHANGES = [
     ({"kind": "contact", "action": "add", "values": {"Name": "Added"}}, "Name", "Added"),
-    ({"kind": "contact", "action": "edit", "id": "Ada Limited", "values": {"Name": "Edited"}}, "Name", "Edited"),
+    (
+        {"kind": "contact", "action": "edit", "id": "Ada Limited", "values": {"Name": "Edited"}},
+        "Name",
+        "Edited",
+    ),
     ({"kind": "contact", "action": "archive", "id": "Ada Limited"}, "ContactStatus", "ARCHIVED"),
     ({"kind": "item", "action": "add", "values": {"Code": "ADDED"}}, "Code", "ADDED"),
     ({"kind": "item", "action": "edit", "id": "REM-1", "values": {"Code": "REM-2"}}, "Code", "REM-2"),
     ({"kind": "item", "action": "delete", "id": "REM-1"}, "Code", "REM-1"),
-    ({"kind": "invoice", "action": "edit", "id": "OLD-1", "values": {"Reference": "by hand"}}, "Reference", "by hand"),
-    ({"kind": "invoice", "action": "edit", "id": "OLD-1", "values": {"InvoiceNumber": "OLD-2"}}, "InvoiceNumber", "OLD-2"),
+    (
+        {"kind": "invoice", "action": "edit", "id": "OLD-1", "values": {"Reference": "by hand"}},
+        "Reference",
+        "by hand",
+    ),
+    (
+        {"kind": "invoice", "action": "edit", "id": "OLD-1", "values": {"InvoiceNumber": "OLD-2"}},
+        "InvoiceNumber",
+        "OLD-2",
+    ),
     ({"kind": "invoice", "action": "void", "id": "OLD-1"}, "Status", "VOIDED"),
     ({"kind": "invoice", "action": "delete", "id": "OLD-1"}, "Status", "DELETED"),
     ({"kind": "invoice", "action": "pay", "id": "OLD-1"}, "Status", "PAID"),
@@ -211,7 +244,9 @@ def test_people_add_and_change_invoices(xero, books):
     row = xero.app.change_row({"kind": "invoice", "action": "add", "values": values})
     assert (row["Total"], row["Status"], row["AmountDue"]) == (D("24.15"), "PAID", D(0))
     lines = [books.line(Quantity=4)]
-    row = xero.app.change_row({"kind": "invoice", "action": "edit", "id": "OLD-1", "values": {"LineItems": lines}})
+    row = xero.app.change_row(
+        {"kind": "invoice", "action": "edit", "id": "OLD-1", "values": {"LineItems": lines}}
+    )
     assert row["Total"] == D("48.30")
     assert xero.get("/Invoices/OLD-1/History").json["HistoryRecords"][-1]["User"] == "Billing Person"
 
@@ -229,7 +264,7 @@ def test_people_add_and_change_invoices(xero, books):
         {"kind": "invoice", "action": "edit", "id": "OLD-1", "values": {"Nonsense": 1}},
         {"kind": "account", "action": "archive", "id": "999"},
         {"kind": "account", "action": "edit", "id": "200", "values": {"Code": "201"}},
-        {"kind": "tax_rate", "action": "delete", "id": "NONE"},
+        {"kind": "tax_rate", "action": "delete", "id": "NOTHING"},
         {},
     ],
 )

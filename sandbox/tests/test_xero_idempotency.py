@@ -39,7 +39,9 @@ def test_the_conflict_can_stand_in_the_elements(xero, books):
     xero.switch(key_conflict_shape="elements")
     keyed(xero, books)
     reply = keyed(xero, books, "SDP-2")
-    assert reply.json["Elements"][0]["ValidationErrors"][0]["Message"].endswith("is used with a different request.")
+    assert reply.json["Elements"][0]["ValidationErrors"][0]["Message"].endswith(
+        "is used with a different request."
+    )
 
 
 @pytest.mark.parametrize(("caches", "status"), [("on", 400), ("off", 200)])
@@ -47,7 +49,9 @@ def test_rejections_are_replayed_unless_switched_off(xero, books, caches, status
     xero.switch(key_caches_rejections=caches)
     element = books.invoice("SDP-1", Contact={"ContactID": books.OLD})
     assert xero.put(element, idempotency_key="k").status == 400
-    xero.app.change_row({"kind": "contact", "action": "edit", "id": books.OLD, "values": {"ContactStatus": "ACTIVE"}})
+    xero.app.change_row(
+        {"kind": "contact", "action": "edit", "id": books.OLD, "values": {"ContactStatus": "ACTIVE"}}
+    )
     assert xero.put(element, idempotency_key="k").status == status
 
 

@@ -21,7 +21,12 @@ def test_created_invoice_is_shown_as_recorded(xero, books):
     assert list(body)[:4] == ["Id", "Status", "ProviderName", "DateTimeUTC"]
     assert body["DateTimeUTC"] == "/Date(1795338000000)/"
     row = body["Invoices"][0]
-    assert (row["SubTotal"], row["TotalTax"], row["Total"], row["AmountDue"]) == (D(21), D("3.15"), D("24.15"), D("24.15"))
+    assert (row["SubTotal"], row["TotalTax"], row["Total"], row["AmountDue"]) == (
+        D(21),
+        D("3.15"),
+        D("24.15"),
+        D("24.15"),
+    )
     assert row["DateString"] == "2026-11-20T00:00:00"
     assert row["Date"] == "/Date(1795132800000+0000)/"
     assert row["UpdatedDateUTCString"] == "2026-11-22T09:00:00Z"
@@ -36,10 +41,14 @@ def test_default_date_is_today_where_the_organisation_is(xero, books):
     assert xero.created("SDP-1", Date="")["DateString"] == "2026-11-22T00:00:00"
     xero.clock.advance(2 * 3600)
     xero.sign_in()
-    assert xero.created("SDP-2", Date="")["DateString"] == "2026-11-23T00:00:00", "midnight has passed in Auckland"
+    assert xero.created("SDP-2", Date="")["DateString"] == "2026-11-23T00:00:00", (
+        "midnight has passed in Auckland"
+    )
 
 
-@pytest.mark.parametrize("date", ["2026-11-05", "/Date(1793836800000+0000)/", "/Date(1793836800000)/", "2026-11-05T00:00:00"])
+@pytest.mark.parametrize(
+    "date", ["2026-11-05", "/Date(1793836800000+0000)/", "/Date(1793836800000)/", "2026-11-05T00:00:00"]
+)
 def test_dates_are_read_in_all_their_forms(xero, date):
     assert xero.created(Date=date)["DateString"] == "2026-11-05T00:00:00"
 
@@ -86,7 +95,9 @@ def test_put_refuses_a_number_that_is_taken_in_any_case(xero, books):
     assert refused(xero, books, "sdp-1") == ["Invoice # must be unique."]
     xero.switch(number_case_sensitive="on")
     assert xero.created("sdp-1")["InvoiceNumber"] == "sdp-1"
-    assert refused(xero, books, "OLD-1") == ["Invoice # must be unique."], "a person's invoice holds its number too"
+    assert refused(xero, books, "OLD-1") == ["Invoice # must be unique."], (
+        "a person's invoice holds its number too"
+    )
 
 
 def test_voided_keeps_its_number_and_deleted_frees_it(xero, books):
@@ -109,7 +120,9 @@ def test_two_of_one_call_cannot_share_a_number(xero, books):
 
 def test_post_changes_what_carries_the_number(xero, books):
     row = xero.created("SDP-1")
-    changed = xero.post(books.invoice("SDP-1", Reference="changed", LineItems=[books.line(Quantity=3)])).json["Invoices"][0]
+    changed = xero.post(books.invoice("SDP-1", Reference="changed", LineItems=[books.line(Quantity=3)])).json[
+        "Invoices"
+    ][0]
     assert changed["InvoiceID"] == row["InvoiceID"]
     assert (changed["Reference"], changed["SubTotal"]) == ("changed", D("31.50"))
 
@@ -157,7 +170,10 @@ def test_each_element_on_its_own(xero, books, spelling):
     ("changes", "message"),
     [
         ({"Contact": ""}, "The Contact must contain at least 1 of the following elements"),
-        ({"Contact": {"ContactID": "dddddddd-0000-4000-a000-000000000000"}}, "The Contact must contain at least 1"),
+        (
+            {"Contact": {"ContactID": "dddddddd-0000-4000-a000-000000000000"}},
+            "The Contact must contain at least 1",
+        ),
         ({"CurrencyCode": "EUR"}, "Organisation is not subscribed to currency EUR"),
         ({"InvoiceNumber": "x" * 256}, "InvoiceNumber"),
         ({"InvoiceNumber": "é"}, "printable ASCII"),
@@ -196,7 +212,9 @@ def test_refused_heads(xero, books, changes, message):
     ],
 )
 def test_refused_lines(xero, books, changes, message):
-    assert any(message in text for text in refused(xero, books, LineItems=[books.line(), books.line(**changes)][-1:]))
+    assert any(
+        message in text for text in refused(xero, books, LineItems=[books.line(), books.line(**changes)][-1:])
+    )
 
 
 def test_rounding_account_is_the_system_account_that_lines_may_use(xero, books):
@@ -224,7 +242,11 @@ def test_messages_on_lines_stand_where_the_switch_says(xero, books):
 )
 def test_unreadable_values_are_error_14(xero, books, changes, path):
     reply = xero.put(books.invoice(**changes), query="summarizeErrors=false")
-    assert (reply.status, reply.json["ErrorNumber"], reply.json["Type"]) == (400, 14, "PostDataInvalidException")
+    assert (reply.status, reply.json["ErrorNumber"], reply.json["Type"]) == (
+        400,
+        14,
+        "PostDataInvalidException",
+    )
     assert path in reply.json["Message"] or path == "Quantity"
 
 
@@ -235,13 +257,18 @@ def test_unreadable_bodies_are_error_14(xero, body):
 
 
 def test_forms_are_not_accepted(xero):
-    assert xero.call("PUT", "/Invoices", b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}).status == 415
+    assert (
+        xero.call("PUT", "/Invoices", b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}).status
+        == 415
+    )
 
 
 def test_drafts_may_lack_codes_and_approved_ones_may_not(xero, books):
     bare = {"Description": "x", "Quantity": 1, "UnitAmount": 5}
     assert "AccountCode" not in xero.created(LineItems=[bare])["LineItems"][0]
-    assert refused(xero, books, Status="AUTHORISED", LineItems=[bare]) == ["Account code or ID must be specified"]
+    assert refused(xero, books, Status="AUTHORISED", LineItems=[bare]) == [
+        "Account code or ID must be specified"
+    ]
     no_sales_account = {**bare, "ItemCode": "BARE"}
     assert xero.created(LineItems=[no_sales_account])["Status"] == "DRAFT"
     assert "Account code or ID" in refused(xero, books, Status="SUBMITTED", LineItems=[no_sales_account])[0]
@@ -347,7 +374,9 @@ def test_approvals_a_month_can_be_limited(xero, books):
     months = [("SDP-1", "2026-11-01"), ("SDP-2", "2026-11-30"), ("SDP-3", "2026-12-01")]
     shown = xero.put(*(books.invoice(number, Date=day, Status="AUTHORISED") for number, day in months))
     assert shown.status == 200
-    assert refused(xero, books, Status="AUTHORISED") == ["You have reached the limit of invoices you can approve"]
+    assert refused(xero, books, Status="AUTHORISED") == [
+        "You have reached the limit of invoices you can approve"
+    ]
     assert xero.created("SDP-4")["Status"] == "DRAFT"
 
 
@@ -360,7 +389,9 @@ def test_tracking_is_stored_with_its_ids(xero, books):
 
 
 def test_other_switches_of_invoices(xero, books):
-    xero.switch(supplied_total="reject", quantity_places="error", zero_lines_lose_codes="on", customer_on_draft="off")
+    xero.switch(
+        supplied_total="reject", quantity_places="error", zero_lines_lose_codes="on", customer_on_draft="off"
+    )
     assert refused(xero, books, Total=1) == ["The invoice total does not equal the sum of the lines."]
     assert "Quantity" in refused(xero, books, LineItems=[books.line(Quantity=1.00001)])[0]
     row = xero.created(LineItems=[books.line(UnitAmount=0)], Contact={"ContactID": books.BOB})
@@ -392,12 +423,19 @@ def test_history_notes_are_added_every_time(xero):
         assert (added["Details"], added["ValidationErrors"]) == ("billed by msp-xero", [])
     rows = xero.get(f"/Invoices/{key}/History").json["HistoryRecords"]
     assert [row["Changes"] for row in rows] == ["Created", "Note", "Note"]
-    assert xero.call("PUT", f"/Invoices/{key}/History", {"HistoryRecords": [{"Details": "x" * 2501}]}).status == 400
+    assert (
+        xero.call("PUT", f"/Invoices/{key}/History", {"HistoryRecords": [{"Details": "x" * 2501}]}).status
+        == 400
+    )
 
 
 def test_online_address_pdf_and_unknown_ids(xero):
     key = xero.created("SDP-1", Status="AUTHORISED")["InvoiceID"]
-    assert xero.get(f"/Invoices/{key}/OnlineInvoice").json["OnlineInvoices"][0]["OnlineInvoiceUrl"].startswith("https://")
+    assert (
+        xero.get(f"/Invoices/{key}/OnlineInvoice")
+        .json["OnlineInvoices"][0]["OnlineInvoiceUrl"]
+        .startswith("https://")
+    )
     assert xero.get("/Invoices/SDP-1", Accept="application/pdf").body.startswith(b"%PDF")
     for path in ("/Invoices/nothing", "/Nowhere", "/Invoices/SDP-1/Nowhere"):
         missing = xero.get(path)

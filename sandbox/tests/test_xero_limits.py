@@ -44,7 +44,13 @@ def test_day_limit_says_how_long_it_lasts(xero):
     assert xero.get("/Organisation").status == 200
 
 
-def test_app_minute_limit_and_concurrency(xero):
+@pytest.mark.parametrize("window", ["fixed", "rolling"])
+def test_a_limit_of_zero_refuses_the_first_call(xero, window):
+    xero.switch(day_limit="0", rate_window=window)
+    assert xero.get("/Organisation").headers["retry-after"] == "86400"
+
+
+def test_app_minute_limit(xero):
     xero.switch(app_minute_limit="1")
     xero.get("/Organisation")
     assert xero.get("/Organisation").headers["x-rate-limit-problem"] == "appminute"
@@ -74,7 +80,9 @@ def test_oversized_requests_are_refused(xero, books):
     assert xero.put(books.invoice("SDP-1")).status == 413
 
 
-@pytest.mark.parametrize(("name", "value"), [("nonsense", "1"), ("minute_limit", "x"), ("rate_window", "x"), ("null_guard", "yes")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("nonsense", "1"), ("minute_limit", "x"), ("rate_window", "x"), ("null_guard", "yes")]
+)
 def test_bad_switches_are_named(xero, name, value):
     with pytest.raises(ValueError, match=name):
         xero.app.set_switch(name, value)

@@ -58,10 +58,16 @@ def test_statuses_and_summary_force_paging(many):
 def test_lists_by_ids_numbers_contacts_and_text(many, books):
     key = many.get("/Invoices/SDP-001").json["Invoices"][0]["InvoiceID"]
     assert numbers(many.get(f"/Invoices?IDs={key},{books.guid(9)}")) == ["SDP-001"]
-    assert sorted(numbers(many.get("/Invoices?InvoiceNumbers=SDP-001,sdp-002,none&page=1"))) == ["SDP-001", "SDP-002"]
+    assert sorted(numbers(many.get("/Invoices?InvoiceNumbers=SDP-001,sdp-002,none&page=1"))) == [
+        "SDP-001",
+        "SDP-002",
+    ]
     assert numbers(many.get(f"/Invoices?ContactIDs={books.BOB}")) == []
     assert numbers(many.get("/Invoices?Statuses=AUTHORISED")) == ["OLD-1"]
-    assert numbers(many.get("/Invoices?searchTerm=sdp-00&pageSize=20&page=1&order=InvoiceNumber"))[0] == "SDP-000"
+    assert (
+        numbers(many.get("/Invoices?searchTerm=sdp-00&pageSize=20&page=1&order=InvoiceNumber"))[0]
+        == "SDP-000"
+    )
     assert "OLD-1" not in numbers(many.get("/Invoices?createdByMyApp=true"))
 
 
@@ -79,14 +85,14 @@ def test_default_order_is_by_change_so_rows_move_while_a_list_is_walked(many, bo
         ('Type=="ACCREC" AND Status=="AUTHORISED"', ["OLD-1"]),
         ('Type="ACCREC"&&Status = "authorised"', ["OLD-1"]),
         ("Date<DateTime(2026,11,01)", ["OLD-1"]),
-        ("Date >= DateTime(2026, 10, 01) and Date <= DateTime.Parse(\"2026-10-01\")", ["OLD-1"]),
+        ('Date >= DateTime(2026, 10, 01) and Date <= DateTime.Parse("2026-10-01")', ["OLD-1"]),
         ('InvoiceNumber=="SDP-007"', ["SDP-007"]),
         ('Contact.Name=="ADA LIMITED" AND AmountDue>100', ["OLD-1"]),
         ("AmountDue==115.00m", ["OLD-1"]),
         ("AmountPaid>0", []),
         ("Reference==null", ["OLD-1"]),
         ('Reference!=null AND Reference=="ref 1" AND InvoiceNumber=="SDP-001"', ["SDP-001"]),
-        ('SentToContact==true', []),
+        ("SentToContact==true", []),
         ('InvoiceNumber=="a \\"quoted\\" one"', []),
     ],
 )
@@ -138,7 +144,13 @@ def test_null_members_may_need_a_guard(many):
 
 
 @pytest.mark.parametrize(
-    "stamp", ["2026-11-22T09:00:30", "2026-11-22T09:00:30Z", "Sun, 22 Nov 2026 09:00:30 GMT", "2026-11-22T22:00:30+13:00"]
+    "stamp",
+    [
+        "2026-11-22T09:00:30",
+        "2026-11-22T09:00:30Z",
+        "Sun, 22 Nov 2026 09:00:30 GMT",
+        "2026-11-22T22:00:30+13:00",
+    ],
 )
 def test_modified_since_in_all_its_forms(xero, stamp):
     xero.clock.advance(60)

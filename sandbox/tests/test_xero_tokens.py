@@ -16,9 +16,20 @@ def token(xero, client="sandbox-client:sandbox-secret", **form):
     return xero.form("/connect/token", client, **form)
 
 
-def consent(xero, client_id="sandbox-web", scope="offline_access accounting.invoices accounting.settings.read", **more):
-    query = {"response_type": "code", "client_id": client_id, "redirect_uri": BACK, "scope": scope, "state": "s1", **more}
-    target = "/identity/connect/authorize?" + "&".join(f"{name}={value.replace(' ', '%20')}" for name, value in query.items())
+def consent(
+    xero, client_id="sandbox-web", scope="offline_access accounting.invoices accounting.settings.read", **more
+):
+    query = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": BACK,
+        "scope": scope,
+        "state": "s1",
+        **more,
+    }
+    target = "/identity/connect/authorize?" + "&".join(
+        f"{name}={value.replace(' ', '%20')}" for name, value in query.items()
+    )
     answer = xero.app.handle(make_call("GET", target, {}))
     assert answer.status == 302, answer.body
     return {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["location"]).query).items()}
@@ -35,7 +46,9 @@ def refresh(xero, text):
 
 def test_client_credentials_by_basic_and_by_body(xero):
     basic = token(xero, grant_type="client_credentials", scope="accounting.invoices")
-    body = token(xero, "", grant_type="client_credentials", client_id="sandbox-client", client_secret="sandbox-secret")
+    body = token(
+        xero, "", grant_type="client_credentials", client_id="sandbox-client", client_secret="sandbox-secret"
+    )
     assert basic.json["expires_in"] == 1800
     assert basic.json["scope"] == "accounting.invoices"
     assert "accounting.contacts.read" in body.json["scope"].split()
@@ -59,7 +72,11 @@ def test_access_token_reads_like_a_jwt(xero):
         (WEB, {"grant_type": "client_credentials"}, "unauthorized_client"),
         (WEB, {"grant_type": "refresh_token", "refresh_token": "unknown"}, "invalid_grant"),
         (WEB, {"grant_type": "authorization_code", "code": "unknown"}, "invalid_grant"),
-        ("sandbox-client:sandbox-secret", {"grant_type": "client_credentials", "scope": "accounting.invoices files"}, "invalid_scope"),
+        (
+            "sandbox-client:sandbox-secret",
+            {"grant_type": "client_credentials", "scope": "accounting.invoices files"},
+            "invalid_scope",
+        ),
         ("sandbox-client:sandbox-secret", {"grant_type": "password"}, "unsupported_grant_type"),
     ],
 )
@@ -87,7 +104,9 @@ def test_a_code_is_good_once_and_for_its_redirect_address_only(xero):
     assert token(xero, WEB, grant_type="authorization_code", code=code, redirect_uri=BACK).status == 200
     assert token(xero, WEB, grant_type="authorization_code", code=code, redirect_uri=BACK).status == 400
     code = consent(xero)["code"]
-    other = token(xero, WEB, grant_type="authorization_code", code=code, redirect_uri="http://localhost/other")
+    other = token(
+        xero, WEB, grant_type="authorization_code", code=code, redirect_uri="http://localhost/other"
+    )
     assert other.json == {"error": "invalid_grant"}
 
 
@@ -193,5 +212,8 @@ def test_missing_scope_is_401_with_a_challenge(xero, books):
 
 
 def test_unknown_token_is_401(xero):
-    assert xero.get("/Organisation", Authorization="Bearer nonsense").json["Detail"] == "AuthenticationUnsuccessful"
+    assert (
+        xero.get("/Organisation", Authorization="Bearer nonsense").json["Detail"]
+        == "AuthenticationUnsuccessful"
+    )
     assert xero.app.handle(make_call("GET", "/api.xro/2.0/Organisation", {})).status == 401

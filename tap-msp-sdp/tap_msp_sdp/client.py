@@ -46,13 +46,18 @@ class SdpListStream(SdpStream):
 
     primary_keys = ("id",)
 
+    @property
+    def columns(self) -> list[str]:
+        """Members that have a column of their own."""
+        return [name for name in self.schema["properties"] if name != "extra"]
+
     def rows(self) -> Iterable[Row]:
         """Return the rows as they come."""
         raise NotImplementedError
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Row]:
-        names = [name for name in self.schema["properties"] if name != "extra"]
+        names = self.columns
         for row in self.rows():
             record = {name: row.get(name) for name in names}
             record["id"] = text(row.get("id"))

@@ -85,7 +85,7 @@ MODULES: Final = {
             title="title",
             people=(),
             closed=("actual_end_time",),
-            extra=PARENTS_OF_TASKS,
+            extra=("created_date", *PARENTS_OF_TASKS),  # its name in the legacy format
         ),
     )
 }

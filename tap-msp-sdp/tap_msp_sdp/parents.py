@@ -22,7 +22,7 @@ logger: Final = logging.getLogger("tap_msp_sdp")
 
 Row = dict[str, Any]
 _ACCOUNTS: Final = ("account", "customer")  # on-premises, cloud (sdp-msp-api §3.6)
-_TIMES: Final = (CHANGED, CREATED, "reported_time", "completed_time", "closed_time", "actual_end_time")
+_CREATED: Final = (CREATED, "reported_time", "created_date")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def read_parent(module: Module, row: Row) -> Parent:
     identity = str(row.get("id"))
     updated = epoch_ms(row.get(CHANGED))
     closed = [at for at in (epoch_ms(row.get(name)) for name in module.closed) if at is not None]
-    times = [at for at in (epoch_ms(row.get(name)) for name in _TIMES) if at is not None]
+    created = [at for at in (epoch_ms(row.get(name)) for name in _CREATED) if at is not None]
     moved = [*closed, *([updated] if updated is not None else [])]
     status = row.get("status")
     in_progress = boolean(status.get("in_progress")) if isinstance(status, dict) else None
@@ -79,7 +79,7 @@ def read_parent(module: Module, row: Row) -> Parent:
         is_open=not closed and in_progress is not False,
         updated_ms=updated,
         moved_ms=max(moved, default=None),
-        latest_ms=max(times, default=None),
+        latest_ms=max([*moved, *created], default=None),
         account=account,
         is_msp=boolean(found.get("is_msp")) if isinstance(found, dict) else None,
         tells_account=any(name in row for name in _ACCOUNTS),

@@ -23,7 +23,7 @@ class Accounts(SdpListStream):
 
     @override
     def rows(self) -> Iterable[dict[str, Any]]:
-        return self.client.accounts()
+        return self.client.accounts(self.columns)
 
 
 class WorklogTypes(SdpListStream):

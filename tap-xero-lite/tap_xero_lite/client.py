@@ -52,7 +52,7 @@ class XeroStream(Stream, abc.ABC):
         for row in self.rows(self._since(context)):
             yield shape(row, schema, name=self.name)
 
-    def _since(self, context: Context | None) -> datetime | None:
+    def _since(self, context: Context | None) -> datetime | None:  # noqa: ARG002 - for incremental streams
         """Return where to start; a full-table stream starts nowhere."""
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msp_xero.singer import plain_errors
 from msp_xero.xero import XERO_BUDGET, XERO_CONNECTION, XeroClient, XeroSettings
@@ -13,8 +13,10 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
-from tap_xero_lite.client import XeroStream
 from tap_xero_lite.streams import STREAMS
+
+if TYPE_CHECKING:
+    from tap_xero_lite.client import XeroStream
 
 SELECTION: tuple[th.Property[Any], ...] = (
     th.Property(

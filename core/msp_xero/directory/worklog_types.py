@@ -258,7 +258,8 @@ class TypeWriter:
         wanted = (
             {"name": row.name} if how in NAMED else {}
         )  # a person joined two names that differ: both stay
-        if self._has_description and row.description:
+        # A type that was there before us keeps the description that somebody gave it.
+        if self._has_description and row.description and how == CREATED:
             wanted["description"] = row.description
         return wanted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import requests
@@ -28,6 +29,8 @@ def http_session(
     Raises:
         SettingError: ``ca_bundle`` is not a readable file.
     """
+    # At debug level urllib3 logs addresses with their query, which can name customers.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     session = requests.Session()
     adapter = HTTPAdapter(pool_connections=pool_size, pool_maxsize=pool_size, max_retries=0, pool_block=True)
     session.mount("https://", adapter)

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from decimal import Decimal
 
-    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from msp_xero.ledger.store import Ledger
 
+ZERO = amount_from_stored(0)
 _BATCH = 1000
 _UNSETTLED = ("sending", "unknown", "conflict")
 
@@ -50,7 +51,7 @@ class Total:
 
     count: int = 0
     minutes: int = 0
-    money: Decimal = amount_from_stored(0)
+    money: Decimal = ZERO
     unpriced: int = 0
 
     def __add__(self, other: Total) -> Total:
@@ -168,7 +169,6 @@ class WorklogDetail:
     revision: int
     first_seen_at: datetime
     last_seen_at: datetime
-    billed: dict[str, Any] | None
     lines: list[LineRow]
     history: list[Happening]
 
@@ -283,7 +283,7 @@ def list_worklogs(
         .limit(limit)
     )
     with ledger.read() as session:
-        return [_worklog_row(row) for row in session.execute(statement)]
+        return [WorklogRow(**row) for row in session.execute(statement).mappings()]
 
 
 def every_worklog(ledger: Ledger, wanted: WorklogFilter) -> Iterator[WorklogRow]:
@@ -309,25 +309,22 @@ def find_worklogs(ledger: Ledger, label: str) -> list[WorklogRow]:
         )
     with ledger.read() as session:
         statement = _worklog_rows().where(*conditions).order_by(Worklog.ordinal)
-        return [_worklog_row(row) for row in session.execute(statement)]
+        return [WorklogRow(**row) for row in session.execute(statement).mappings()]
 
 
 def worklog_detail(ledger: Ledger, found: WorklogRow) -> WorklogDetail:
     """Return everything about a worklog: terms, invoice lines, history."""
     with ledger.read() as session:
+        columns = ["description", "decision", "unit_price", "revision", "first_seen_at", "last_seen_at"]
         more = session.execute(
-            select(
-                Worklog.description,
-                Worklog.decision,
-                Worklog.unit_price,
-                Worklog.revision,
-                Worklog.first_seen_at,
-                Worklog.last_seen_at,
-                Worklog.billed,
-            ).where(Worklog.id == found.row)
-        ).one()
-        lines = _lines(session, InvoiceLine.worklog_row == found.row)
-        return WorklogDetail(found, *more, lines, _history(session, ledger, "worklog", found.row))
+            select(*(getattr(Worklog, name) for name in columns)).where(Worklog.id == found.row)
+        ).mappings()
+        return WorklogDetail(
+            worklog=found,
+            **more.one(),
+            lines=_lines(session, InvoiceLine.worklog_row == found.row),
+            history=_history(session, ledger, "worklog", found.row),
+        )
 
 
 def invoice_totals(ledger: Ledger) -> list[InvoiceTotal]:
@@ -359,10 +356,9 @@ def list_invoices(
         statement = statement.where(Invoice.state.in_(states))
     if before is not None:
         statement = statement.where(Invoice.id < before)
+    statement = statement.order_by(Invoice.id.desc()).limit(limit)
     with ledger.read() as session:
-        return [
-            _invoice_row(row) for row in session.execute(statement.order_by(Invoice.id.desc()).limit(limit))
-        ]
+        return [InvoiceRow(**row) for row in session.execute(statement).mappings()]
 
 
 def unsettled_invoices(ledger: Ledger, *, limit: int = _BATCH) -> list[InvoiceRow]:
@@ -376,10 +372,10 @@ def invoice_detail(ledger: Ledger, number: str) -> InvoiceDetail | None:
         Invoice.connection_id == ledger.connection_id, func.lower(Invoice.number) == number.strip().lower()
     )
     with ledger.read() as session:
-        found = session.execute(statement).first()
+        found = session.execute(statement).mappings().first()
         if found is None:
             return None
-        invoice = _invoice_row(found)
+        invoice = InvoiceRow(**found)
         short_code = ledger.connection(session).short_code
         lines = _lines(session, InvoiceLine.invoice_id == invoice.row)
         history = _history(session, ledger, "invoice", invoice.row)
@@ -408,7 +404,7 @@ def _sums(*group: ColumnElement[Any] | Any) -> Select[Any]:
 
 def _total(sums: Any) -> Total:
     count, minutes, money, unpriced = sums
-    return Total(count, int(minutes or 0), money if money is not None else amount_from_stored(0), unpriced)
+    return Total(count, int(minutes or 0), ZERO if money is None else money, unpriced)
 
 
 def _conditions(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[bool]]:
@@ -433,11 +429,7 @@ def _conditions(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[boo
 
 
 def _worklog_rows() -> Select[Any]:
-    own = [
-        getattr(Worklog, name)
-        for name in WorklogRow.__slots__
-        if name not in ("row", "invoice_number") and name != "label"
-    ]
+    own = [getattr(Worklog, name) for name in WorklogRow.__slots__ if name not in ("row", "invoice_number")]
     return (
         select(Worklog.id.label("row"), *own, Invoice.number.label("invoice_number"))
         .outerjoin(InvoiceLine, and_(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live))
@@ -445,17 +437,9 @@ def _worklog_rows() -> Select[Any]:
     )
 
 
-def _worklog_row(row: Row[Any]) -> WorklogRow:
-    return WorklogRow(**row._mapping)
-
-
 def _invoice_rows() -> Select[Any]:
     own = [getattr(Invoice, name) for name in InvoiceRow.__slots__ if name != "row"]
     return select(Invoice.id.label("row"), *own)
-
-
-def _invoice_row(row: Row[Any]) -> InvoiceRow:
-    return InvoiceRow(**row._mapping)
 
 
 def _lines(session: Session, condition: ColumnElement[bool]) -> list[LineRow]:
@@ -475,7 +459,7 @@ def _lines(session: Session, condition: ColumnElement[bool]) -> list[LineRow]:
         .where(condition)
         .order_by(InvoiceLine.invoice_id, InvoiceLine.position)
     )
-    return [LineRow(**row._mapping) for row in session.execute(statement)]
+    return [LineRow(**row) for row in session.execute(statement).mappings()]
 
 
 def _history(session: Session, ledger: Ledger, entity: str, entity_id: int) -> list[Happening]:

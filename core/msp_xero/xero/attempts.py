@@ -69,15 +69,14 @@ def broken(error: requests.RequestException, *, address: str, timeout: float) ->
         timeout: seconds, for the text.
     """
     sent = not _never_sent(error)
-    if isinstance(error, requests.Timeout):
-        problem = f"did not answer within {timeout:g} seconds"
+    if not sent:
+        problem, advice = "cannot be reached", "Check the network and the address"
+    elif isinstance(error, requests.Timeout):
+        problem, advice = f"did not answer within {timeout:g} seconds", "Try again later"
     elif isinstance(error, requests.exceptions.SSLError):
-        problem = "the TLS certificate or connection is not usable"
-    elif sent:
-        problem = "the connection broke before the whole answer had come"
+        problem, advice = "the TLS connection cannot be trusted", "Check the address and this machine's time"
     else:
-        problem = "cannot be reached"
-    advice = "Check the network and the address" if not sent else "Try again later"
+        problem, advice = "the connection broke before the whole answer had come", "Try again later"
     return Unavailable(problem, system=SYSTEM, address=address, advice=advice, sent=sent)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from msp_xero.errors import DayLimitReached, RemoteError, SettingError, Throttled
+from msp_xero.errors import DayLimitReached, RemoteError, SettingError, Throttled, Unavailable
 from msp_xero.xero.attempts import broken, repeating
 from msp_xero.xero.auth import XeroAuth
 from msp_xero.xero.errors import Answer, TokenRefused, classify
@@ -113,7 +113,7 @@ class XeroCalls:
             url=f"{self._settings.api_url}/{path}",
             label=f"{method} /{path.partition('/')[0]}",
             params=params,
-            headers={**headers, **self._tenant_header()},
+            headers={**headers, **self._ready()},
             body=body,
             budget=self._budget,
         )
@@ -144,7 +144,8 @@ class XeroCalls:
         if call.budget is not None:
             _tell(call.budget, answer, error)
         if error is not None:
-            log.info("%s: %s", call.label, error)
+            # Not its text: Xero's words can quote a customer's name.
+            log.info("%s: %s, %s", call.label, answer.status, type(error).__name__)
             raise error
         return answer
 
@@ -180,6 +181,15 @@ class XeroCalls:
             headers=response.headers,
             body=response.content,
         )
+
+    def _ready(self) -> dict[str, str]:
+        """Make sure of a token and a tenant before the first attempt; return the tenant's header."""
+        try:
+            self._auth.access_token()
+            return self._tenant_header()
+        except Unavailable as error:
+            error.sent = False  # the call itself was not made, so a write has a known outcome: not done
+            raise
 
     def _tenant_header(self) -> dict[str, str]:
         """Return the header that names the organisation; a Custom Connection needs none (xero-api §1.2)."""

@@ -80,7 +80,7 @@ class TokenStore:
         lock_seconds: how long to wait for another process that is renewing a token.
     """
 
-    def __init__(self, path: Path, *, lock_seconds: float = 120.0) -> None:
+    def __init__(self, path: Path, *, lock_seconds: float = 240.0) -> None:
         self.path = path
         self._lock_seconds = lock_seconds
 

@@ -14,8 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from msp_xero.edges.transport import http_session
 from msp_xero.xero import XeroClient, XeroSettings
+
+# A busy machine is no fault of the code.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 

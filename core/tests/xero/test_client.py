@@ -238,6 +238,14 @@ def test_a_timeout_is_an_unknown_outcome_of_a_write(connect, xero, raw, reply):
     assert client.items() == []
 
 
+def test_a_write_that_gets_no_token_is_known_not_to_be_done(client, xero, raw):
+    xero.on("POST token", raw(503, b""))
+    with pytest.raises(Unavailable) as caught:
+        put(client)
+    assert not caught.value.sent
+    assert client.calls == {"POST /connect/token": ATTEMPTS}
+
+
 def test_a_refused_connection_is_tried_again_even_for_a_write(connect, xero, clock):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -333,6 +341,18 @@ def test_addresses_and_logs_hold_no_query_no_secret_and_no_body(client, xero, re
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     for secret in ("Smith", "access-1", "the-secret", "THE-CLIENT"):
         assert secret not in told
+
+
+def test_xeros_words_are_in_the_error_but_not_in_the_log(client, xero, reply, caplog):
+    caplog.set_level("DEBUG", "msp_xero")
+    xero.on(
+        "PUT Invoices",
+        reply({"ErrorNumber": 10, "Message": "The contact name Mr Smith is already used"}, 400),
+    )
+    with pytest.raises(Rejected, match="Mr Smith"):
+        put(client)
+    assert "PUT /Invoices: 400, Rejected" in caplog.text
+    assert "Smith" not in caplog.text
 
 
 def login(xero, reply, *tenants):

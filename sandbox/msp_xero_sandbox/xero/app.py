@@ -128,7 +128,10 @@ class XeroApp:
 
     def change_row(self, change: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a person would do in Xero's own pages; return the row."""
-        return self._people.change(change, self._clock.now())
+        try:
+            return self._people.change(change, self._clock.now())
+        except answers.ApiError as error:
+            raise ValueError(str(error)) from error
 
     def set_switch(self, name: str, value: str) -> None:
         """Set one uncertain behaviour; ValueError names bad ones."""

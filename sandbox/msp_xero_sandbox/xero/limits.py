@@ -26,7 +26,7 @@ class Window:
         self._seconds = seconds
         self._calls: deque[float] = deque()
         self._count = 0
-        self._began = float("-inf")
+        self._began: float | None = None
 
     def used(self, now: float, *, rolling: bool) -> int:
         """Return the calls that count at this moment."""
@@ -34,21 +34,25 @@ class Window:
             while self._calls and self._calls[0] <= now - self._seconds:
                 self._calls.popleft()
             return len(self._calls)
-        return self._count if now < self._began + self._seconds else 0
+        return 0 if self._is_over(now) else self._count
 
     def add(self, now: float, *, rolling: bool) -> None:
         """Count one call."""
         if rolling:
             self._calls.append(now)
-        elif now >= self._began + self._seconds:
+        elif self._is_over(now):
             self._began, self._count = now, 1
         else:
             self._count += 1
 
     def frees_in(self, now: float, *, rolling: bool) -> int:
         """Return the whole seconds after which a full window takes a call again."""
-        start = self._calls[0] if rolling and self._calls else self._began
-        return max(1, ceil(start + self._seconds - now))
+        start = (self._calls[0] if self._calls else None) if rolling else self._began
+        # A limit of zero is full before anything was counted.
+        return max(1, ceil((now if start is None else start) + self._seconds - now))
+
+    def _is_over(self, now: float) -> bool:
+        return self._began is None or now >= self._began + self._seconds
 
 
 class Limits:

@@ -28,6 +28,9 @@ def read_number(value: object, path: str) -> Decimal:
         number = value
     elif type(value) is int:
         number = Decimal(value)
+    elif type(value) is float:
+        # Only rows that are told in Python have floats; the wire is decoded to Decimals.
+        number = Decimal(repr(value))
     elif isinstance(value, str):
         try:
             number = Decimal(value.strip())

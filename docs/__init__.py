@@ -1,0 +1,1 @@
+"""Documents; those that are generated are written by ``python -m docs.generate``."""
