@@ -77,7 +77,6 @@ def measure(worklogs: int) -> dict[str, Any]:
 def _measure(folder: Path, xero: str, sdp: str) -> dict[str, Any]:
     configs = _write_configs(folder, xero, sdp)
     _link(folder, configs)
-    requests.post(f"{xero}/_sandbox/reset-calls", timeout=60)
     figures: dict[str, Any] = {}
     before = _calls(xero), _calls(sdp)
     records, lines = folder / "records.singer", folder / "lines.singer"
@@ -118,7 +117,6 @@ def _write_configs(folder: Path, xero: str, sdp: str) -> dict[str, Path]:
         "api_url": f"{xero}/api.xro/2.0",
         "identity_url": xero,
         "token_store": f"{folder}/token.json",
-        "max_calls_per_minute": 1000,
     }
     configs = {
         "tap": sdp_settings,

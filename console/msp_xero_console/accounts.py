@@ -50,13 +50,13 @@ def list_(
     elif rows:
         columns = [Column("Contact", wraps=True), Column("Contact id"), Column("State")]
         columns += [Column("Account", wraps=True), Column("Account id"), Column("Note", wraps=True)]
-        show.table(columns, [_cells(row) for row in rows])
-        show.say(f"{plural(len(rows), 'contact')}.")
+        notes = [f"{plural(len(rows), 'contact')}."]
         if any(row.state == "unmapped" for row in rows):
-            show.say(
+            notes.append(
                 "Link one with `msp-xero accounts link CONTACT ACCOUNT`; "
                 "`msp-xero accounts suggest` names accounts that look alike."
             )
+        show.table(columns, [_cells(row) for row in rows], notes=notes)
     elif known:
         show.say("Every contact is linked or decided about.")
     else:
@@ -93,6 +93,7 @@ def suggest(project: Project, *, as_json: AsJson = False) -> None:
     ]
     if lines:
         show.table(columns, lines)
+        show.say()
     alone = sum(not accounts for _, accounts in found)
     if alone:
         show.say(

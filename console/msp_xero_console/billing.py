@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from msp_xero.billing.plan import HeldSum
+from msp_xero.billing.preflight import SETTLE_REASONS
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import preview as preview_settle
 from msp_xero.billing.settle import settle
 from msp_xero.errors import MspXeroError
-from msp_xero.ledger import Ledger
+from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.runs import finish_run, start_run
 
 if TYPE_CHECKING:
@@ -32,12 +34,20 @@ def is_enabled(project: Project) -> bool:
 def preview(project: Project) -> Plan:
     """Return what the next push would create and hold. Calls no write, neither in Xero nor in the ledger.
 
+    Planning looks at what the transform steps found billable; what they hold is added here, so that
+    the list of holds is whole.
+
     Raises:
         MspXeroError: a setting is wrong, or Xero cannot be read.
     """
     settings = BillingSettings.from_config(project.config(TARGET))
     with project.reading() as ledger:
-        return preview_settle(ledger, project.xero(TARGET), settings)
+        plan = preview_settle(ledger, project.xero(TARGET), settings)
+        for row in views.worklog_totals(ledger):
+            code = row.reason_code or ""
+            if row.state == "held" and code not in SETTLE_REASONS:
+                plan.held[code] = HeldSum(row.total.count, row.total.minutes, row.total.money)
+    return plan
 
 
 def push(project: Project, *, progress: Callable[[str], None] = lambda _: None) -> Settled:

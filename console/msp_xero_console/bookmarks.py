@@ -144,8 +144,8 @@ def _report(done: list[tuple[str, str, str]], where: str, *, as_json: bool, empt
     if as_json:
         show.data([{"state_id": key, "file": name, "outcome": outcome} for key, name, outcome in done])
     elif done:
-        show.table([Column("Bookmark"), Column("File"), Column("Outcome", wraps=True)], done)
         moved = sum(outcome in ("new", "updated", "set") for _, _, outcome in done)
-        show.say(f"{plural(len(done), 'bookmark')} {where}, {moved} changed.")
+        notes = [f"{plural(len(done), 'bookmark')} {where}, {moved} changed."]
+        show.table([Column("Bookmark"), Column("File"), Column("Outcome", wraps=True)], done, notes=notes)
     else:
         show.say(empty)

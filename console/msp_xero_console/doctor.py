@@ -27,6 +27,8 @@ def doctor(project: Project, *, as_json: AsJson = False) -> None:
         show.data(findings)
     else:
         show.say(f"Settings from {project.source}.")
+        show.say()
+        summary = f"{counts[OK]} ok, {plural(counts[WARNING], 'warning')}, {counts[FAILED]} failed."
         columns = [Column("Check"), Column("Result"), Column("What was seen, and what to do", wraps=True)]
         show.table(
             columns,
@@ -38,10 +40,7 @@ def doctor(project: Project, *, as_json: AsJson = False) -> None:
                 )
                 for one in findings
             ],
-        )
-        show.say(
-            f"{plural(len(findings), 'check')}: {counts[OK]} ok, {plural(counts[WARNING], 'warning')}, "
-            f"{counts[FAILED]} failed."
+            notes=[summary],
         )
     if counts[FAILED]:
         raise typer.Exit(EXIT_FAILED)

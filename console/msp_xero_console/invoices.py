@@ -55,12 +55,13 @@ def list_(
     elif rows:
         columns = [Column("Invoice"), Column("Date"), Column("Account", wraps=True)]
         columns += [Column(title, right=True) for title in ("Lines", "Time", "Total")]
-        show.table([*columns, Column("State"), Column("In Xero", wraps=True)], [_cells(row) for row in rows])
+        columns += [Column("State"), Column("In Xero", wraps=True)]
         everything = "; ".join(f"{t.count:,} {t.state} {money(t.total, t.currency)}" for t in totals)
         count = sum(total.count for total in totals)
-        show.say(f"{number(len(rows))} of {plural(count, 'invoice')}: {everything}.")
+        notes = [f"{number(len(rows))} of {plural(count, 'invoice')}: {everything}."]
         if len(rows) == limit and count > limit:
-            show.say(f"For more: --before {rows[-1].row}, or a greater --limit.")
+            notes.append(f"For more: --before {rows[-1].row}, or a greater --limit.")
+        show.table(columns, [_cells(row) for row in rows], notes=notes)
     elif any_at_all:
         show.say("No invoice is in this state.")
     else:
@@ -84,6 +85,8 @@ def show_(
         return
     show.heading(f"Invoice {detail.invoice.number}")
     show.facts(_facts(detail))
+    if detail.link:
+        show.raw(f"Open in Xero: {detail.link}")
     if detail.lines:
         show.heading("Lines and their worklogs")
         columns = [
@@ -96,9 +99,9 @@ def show_(
             Column("Item"),
             *(Column(title, right=True) for title in ("Hours", "Price", "Amount", "Tax")),
         ]
-        show.table(columns, _lines(detail))
-    if any(not line.live for line in detail.lines):
-        show.say("Lines in brackets are released: their worklogs are free again, or on a later invoice.")
+        released = "Lines in brackets are released: their worklogs are free again, or on a later invoice."
+        notes = [released] if any(not line.live for line in detail.lines) else []
+        show.table(columns, _lines(detail), notes=notes)
     draw_history(detail.history)
 
 
@@ -162,8 +165,8 @@ def _draw_plan(plan: Plan) -> None:
                 )
             ),
         )
-        show.table(columns, rows, footer=footer)
-        show.say("Numbers are given when they are pushed: `msp-xero invoices push`, or the next run.")
+        note = "Numbers are given when they are pushed: `msp-xero invoices push`, or the next run."
+        show.table(columns, rows, footer=footer, notes=[note])
     else:
         show.say("The next push would create no invoice.")
         if not plan.held:
@@ -203,8 +206,8 @@ def _cells(row: InvoiceRow) -> tuple[str, ...]:
 
 def _facts(detail: InvoiceDetail) -> Iterable[tuple[str, str]]:
     invoice = detail.invoice
-    status = f", {invoice.xero_status} in Xero" if invoice.xero_status else ""
-    yield "State", f"{invoice.state}{status}. {INVOICE_NEXT[invoice.state]}"
+    status = f" ({invoice.xero_status})" if invoice.xero_status else ""
+    yield "State", f"{invoice.state}{status}: {INVOICE_NEXT[invoice.state]}"
     if invoice.reason_code or invoice.reason:
         yield "Why", f"{invoice.reason_code}: {text(invoice.reason)}"
     yield "Account", f"{text(invoice.account_name)} ({invoice.account_id})"
@@ -220,8 +223,6 @@ def _facts(detail: InvoiceDetail) -> Iterable[tuple[str, str]]:
     yield "Total", total
     yield "Planned", moment(invoice.planned_at)
     yield "Settled", moment(invoice.settled_at)
-    if detail.link:
-        yield "Open in Xero", detail.link
 
 
 def _lines(detail: InvoiceDetail) -> Iterable[tuple[str, ...]]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # A pipe has no width: nothing is wrapped or cut, so that programs find whole ids and whole lines.
 _WIDTH_OF_A_PIPE = 100_000
 
+_NARROWEST = 16
+
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 _COLOURS = {
@@ -62,21 +64,45 @@ def heading(title: str) -> None:
     _print(Text(printable(title), style="bold"))
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, footer: Sequence[str] = ()) -> None:
-    """Print a table; cells are taken literally, whatever brackets they hold."""
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=bool(footer), header_style="bold")
+def table(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    *,
+    footer: Sequence[str] = (),
+    notes: Iterable[str] = (),
+) -> None:
+    """Print a table, and sentences below it; cells are taken literally, whatever brackets they hold."""
+    drawn = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        show_footer=bool(footer),
+        header_style="bold",
+    )
+    cells = [[Text(printable(cell), style=_COLOURS.get(cell, "")) for cell in row] for row in rows]
+    last = [Text(cell, style="bold") for cell in footer]
+    needed = 0
     for index, column in enumerate(columns):
+        widest = max([len(column.title), *(row[index].cell_len for row in [*cells, last] if row)])
+        # What does not wrap is never cut: a narrow window gets longer lines instead.
+        least = min(widest, _NARROWEST) if column.wraps else widest
+        needed += least + 2  # one blank belongs to the cell, one stands between the columns
         drawn.add_column(
             column.title,
             justify="right" if column.right else "left",
             no_wrap=not column.wraps,
+            min_width=least,
             overflow="fold",
-            min_width=16 if column.wraps else None,
-            footer=Text(footer[index], style="bold") if footer else "",
+            footer=last[index] if last else "",
         )
-    for row in rows:
-        drawn.add_row(*(Text(printable(cell), style=_COLOURS.get(cell, "")) for cell in row))
-    _print(drawn)
+    for row in cells:
+        drawn.add_row(*row)
+    _print(drawn, at_least=needed)
+    sentences = list(notes)
+    if sentences:
+        say()
+    for sentence in sentences:
+        say(sentence)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
@@ -108,10 +134,15 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _print(drawn: Any) -> None:
-    width = None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
-    console = Console(highlight=False, width=width, emoji=False, markup=False)
+def _print(drawn: Any, at_least: int = 0) -> None:
+    window = Console().width if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
+    console = Console(highlight=False, width=max(window, at_least), emoji=False, markup=False)
     with console.capture() as captured:
         console.print(drawn)
     # Tables are padded to their right edge; the blanks would wrap in a log or a chat.
-    sys.stdout.write("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")) + "\n")
+    raw("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
+
+
+def raw(line: str) -> None:
+    """Print a line as it is, such as an address that has to stay in one piece."""
+    sys.stdout.write(f"{line}\n")

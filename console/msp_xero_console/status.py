@@ -167,17 +167,18 @@ class _Picture:
             return
         columns = [Column("Where"), *(Column(title, right=True) for title in ("Worklogs", "Time", "Money"))]
         rows = [(words, *self._sums(self.place(state))) for state, words in _PLACES.items()]
-        show.table(columns, rows, footer=("Delivered", *self._sums(delivered)))
+        notes = []
         if delivered.unpriced:
-            show.say(
+            notes.append(
                 f"{plural(delivered.unpriced, 'worklog')} without a price of their own: "
                 "the item's price is looked up when the invoice is planned."
             )
         if self.changed:
-            show.say(
+            notes.append(
                 f"{plural(self.changed, 'worklog')} changed after billing, which is never sent again: "
                 "see `msp-xero worklogs list --changed`."
             )
+        show.table(columns, rows, footer=("Delivered", *self._sums(delivered)), notes=notes)
 
     def _draw_reasons(self, state: str, title: str) -> None:
         rows = [row for row in self.worklogs if row.state == state]
@@ -206,11 +207,15 @@ class _Picture:
             )
             for total in self.invoices
         ]
-        show.table([Column("State"), *amounts], rows)
-        for invoice in self.unsettled[:_SHOWN]:
-            show.say(f"{invoice.number} ({invoice.state}): {INVOICE_NEXT[invoice.state]}")
+        notes = [
+            f"{invoice.number} is {invoice.state}: {INVOICE_NEXT[invoice.state]}"
+            for invoice in self.unsettled[:_SHOWN]
+        ]
         if len(self.unsettled) > _SHOWN:
-            show.say(f"… and {len(self.unsettled) - _SHOWN} more: `msp-xero invoices list --state unknown`.")
+            notes.append(
+                f"… and {len(self.unsettled) - _SHOWN} more: `msp-xero invoices list --state unknown`."
+            )
+        show.table([Column("State"), *amounts], rows, notes=notes)
 
     def _sums(self, total: Total) -> tuple[str, str, str]:
         known = total.money if total.unpriced < total.count or not total.count else None

@@ -49,9 +49,9 @@ def list_(project: Project, *, as_json: AsJson = False) -> None:
     elif rows:
         columns = [Column("Item"), Column("Item name", wraps=True), Column("Price", right=True)]
         columns += [Column("Worklog type", wraps=True), Column("Type id"), Column("Status", wraps=True)]
-        show.table(columns, [_cells(row) for row in rows])
         linked = sum(row.status in ("linked", "renamed") for row in rows)
-        show.say(f"{plural(linked, 'type')} linked, {len(rows) - linked:,} not.")
+        notes = [f"{plural(linked, 'type')} linked, {len(rows) - linked:,} not."]
+        show.table(columns, [_cells(row) for row in rows], notes=notes)
     else:
         show.say("No items and worklog types yet. Run `meltano run worklog-types`.")
 

@@ -126,6 +126,8 @@ def _place(row: WorklogRow) -> str:
 def _happening(one: Happening) -> str:
     data: Mapping[str, Any] = one.data or {}
     sentence = _HAPPENED.get(one.action, one.action.replace("_", " "))
+    if one.action == "delivered" and data.get("state") in ("held", "excluded"):
+        sentence += f", {data['state']}"
     if data.get("reason_code"):
         sentence += f": {data['reason_code']}"
     if data.get("number"):

@@ -83,21 +83,14 @@ def list_(  # noqa: PLR0913 - the filters of a list
             return
         total = views.sum_worklogs(ledger, wanted)
         currency = views.connection_view(ledger).base_currency
-    columns = [
-        Column("Worklog"),
-        Column("Date"),
-        Column("Account", wraps=True),
-        Column("Technician", wraps=True),
-    ]
-    columns += [Column("Time", right=True), Column("Money", right=True), Column("State")]
-    columns += [Column("Changed" if changed else "Invoice or reason", wraps=True)]
-    show.table(columns, [_cells(row, changed=changed) for row in rows])
-    show.say(
-        f"{number(len(rows))} of {plural(total.count, 'worklog')}; together {hours(total.minutes)} hours, "
-        f"{money(total.money, currency)}."
-    )
+    columns = [Column("Worklog"), Column("Date"), Column("Account", wraps=True)]
+    columns += [Column("Time", right=True), Column("Money", right=True)]
+    columns += [Column("Invoice, and what changed" if changed else "Where and why", wraps=True)]
+    together = f"together {hours(total.minutes)} hours, {money(total.money, currency)}"
+    notes = [f"{number(len(rows))} of {plural(total.count, 'worklog')}; {together}."]
     if len(rows) == limit and total.count > limit:
-        show.say(f"For more: --after {rows[-1].row}, or a greater --limit.")
+        notes.append(f"For more: --after {rows[-1].row}, or a greater --limit.")
+    show.table(columns, [_cells(row, changed=changed) for row in rows], notes=notes)
 
 
 @command(app, "show")
@@ -223,16 +216,23 @@ def _nothing(ledger: Ledger, wanted: WorklogFilter) -> str:
 
 
 def _cells(row: WorklogRow, *, changed: bool) -> tuple[str, ...]:
-    why = row.invoice_number or (f"{row.reason_code}: {row.reason}" if row.reason_code else None)
-    if changed and row.changed:
-        why = f"{row.invoice_number}: {', '.join(sorted(row.changed))}"
     return (
         row.label,
         day(row.work_date),
         text(row.account_name or row.account_id),
-        text(row.technician_name),
         hours(row.minutes),
         money(row.money),
-        row.state,
-        text(why),
+        _changes(row) if changed else _place(row),
     )
+
+
+def _changes(row: WorklogRow) -> str:
+    return f"{row.invoice_number}: {', '.join(sorted(row.changed or {}))}"
+
+
+def _place(row: WorklogRow) -> str:
+    if row.invoice_number:
+        return f"{row.state} {row.invoice_number}"
+    if not row.reason_code:
+        return row.state
+    return f"{row.state} {row.reason_code}: {text(row.reason)}"

@@ -165,7 +165,7 @@ def line(worklog_id: str, **more: Any) -> Line:
 
 
 def fill(ledger: Ledger) -> None:
-    """Two invoiced, one changed afterwards, one planned, one open, four held, two excluded, two with one id."""
+    """Two invoiced, one of them changed; one planned; four open, two with one id; three held; one excluded."""
     held = {"decision": "hold", "unit_price": None, "amount": None}
     lines = [
         line("101"),
@@ -322,3 +322,9 @@ def add_links(session: Any, ledger: Ledger) -> None:
         session.add(
             SdpEntry(connection_id=ledger.connection_id, kind=kind, sdp_id=sdp_id, name=name, seen_at=NOW)
         )
+
+
+@pytest.fixture(name="line")
+def line_builder() -> Any:
+    """Build a delivered line; everything about it can be given."""
+    return line

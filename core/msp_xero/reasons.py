@@ -165,16 +165,16 @@ _ALL = (
 REASONS = {reason.code: reason for reason in _ALL}
 
 INVOICE_NEXT = {
-    "planned": "Planned; the next run sends it.",
-    "sending": "A run sent it and has not heard back; the next run looks it up in Xero before anything else.",
+    "planned": "the next run sends it.",
+    "sending": "it was sent, and no answer came; the next run looks it up in Xero before anything else.",
     "unknown": "Xero's answer was lost. The next run looks the number up: it adopts the invoice if it is "
     "there, and sends it again only if it is proven missing.",
-    "conflict": "The number belongs to another invoice in Xero; a person has to look (NUMBER_CONFLICT).",
+    "conflict": "the number belongs to another invoice in Xero; a person has to look (NUMBER_CONFLICT).",
     "rejected": "Xero refused it; its worklogs are held and wait (REJECTED_BY_XERO).",
-    "created": "In Xero.",
-    "paid": "In Xero, and paid.",
-    "voided": "Voided in Xero by a person.",
-    "deleted": "Deleted in Xero by a person.",
+    "created": "it is in Xero.",
+    "paid": "it is in Xero, and paid.",
+    "voided": "a person voided it in Xero.",
+    "deleted": "a person deleted it in Xero.",
 }
 """What each state of an invoice means and what happens next."""
 

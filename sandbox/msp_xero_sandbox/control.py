@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from msp_xero_sandbox.wire import Call
 
 PREFIX = "/_sandbox/"
+_YES = frozenset({"1", "true", "on"})
 _ON = {"on": True, "off": False}
 
 
@@ -85,9 +86,9 @@ class Control:
         return self._faulty.app.dump(kinds.split(",") if kinds else None)
 
     def _calls(self, call: Call) -> Any:
-        if call.query.get("summary"):
+        if call.query.get("summary") in _YES:
             return self._faulty.log.summary()
-        bodies = bool(call.query.get("bodies"))
+        bodies = call.query.get("bodies") in _YES
         return self._faulty.log.since(int(call.query.get("since", 0)), bodies=bodies)
 
     def _shown_faults(self, _call: Call) -> Any:

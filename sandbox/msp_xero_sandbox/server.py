@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
@@ -89,6 +90,11 @@ async def _reset(transport: asyncio.Transport, receive: Receive) -> None:
     await _client_left(receive)
 
 
+def _own_failure(error: Exception) -> Answer:
+    text = f"msp-xero-sandbox failed, this is a bug of the sandbox: {error!r}"
+    return Answer(status=500, headers={"content-type": "text/plain; charset=utf-8"}, body=text.encode())
+
+
 def _start(answer: Answer) -> Message:
     headers = [
         (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()
@@ -137,7 +143,11 @@ class Sites:
         )
         # A delayed commit must still happen when the client leaves or the server is told to stop.
         with contextlib.suppress(asyncio.CancelledError):
-            await site.serve(call, scope, receive, send)
+            try:
+                await site.serve(call, scope, receive, send)
+            except Exception as error:  # noqa: BLE001 - a bug of the sandbox must be loud, and not end it
+                traceback.print_exc()
+                await _send(send, _own_failure(error))
 
 
 class Server(uvicorn.Server):

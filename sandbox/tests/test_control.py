@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from msp_xero_sandbox.faults import KINDS
+from msp_xero_sandbox.xero.switches import Switches
 
 
 def test_calls_are_logged_without_secrets(live, books):
@@ -113,3 +117,12 @@ def test_wrong_control_calls_say_what_is_wrong(live, method, name, content, stat
     answer = live.session.request(method, f"{live.url}/_sandbox/{name}", json=content, timeout=10)
     assert answer.status_code == status
     assert answer.json()["error"]
+
+
+def test_readme_lists_every_switch_and_every_fault():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    for name, default, text in Switches.documented():
+        assert f"| `xero.{name}` | {f'`{default}`' if default else 'empty'} | {text} |" in readme
+    for kind, params in KINDS.items():
+        assert f"`{kind}`" in readme
+        assert all(f"`{param}`" in readme for param in params)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal as D
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -14,20 +14,32 @@ def compute(lines, rate, types):
 
 
 def test_recorded_exclusive_invoice():
-    assert compute([(D(2), D("10.50"))], D(15), "Exclusive") == (D("21.00"), D("3.15"), D("24.15"))
+    assert compute([(Decimal(2), Decimal("10.50"))], Decimal(15), "Exclusive") == (
+        Decimal("21.00"),
+        Decimal("3.15"),
+        Decimal("24.15"),
+    )
 
 
 def test_recorded_inclusive_line():
-    assert compute([(D(1), D("541.25"))], D(15), "Inclusive") == (D("470.65"), D("70.60"), D("541.25"))
+    assert compute([(Decimal(1), Decimal("541.25"))], Decimal(15), "Inclusive") == (
+        Decimal("470.65"),
+        Decimal("70.60"),
+        Decimal("541.25"),
+    )
 
 
 def test_tax_is_rounded_per_line_and_then_summed():
-    lines = [(D(1), D("25.06")), (D(1), D("25.61")), (D(1), D("25.63"))]
-    assert compute(lines, D(15), "Exclusive").total_tax == D("11.44")
+    lines = [(Decimal(1), Decimal("25.06")), (Decimal(1), Decimal("25.61")), (Decimal(1), Decimal("25.63"))]
+    assert compute(lines, Decimal(15), "Exclusive").total_tax == Decimal("11.44")
 
 
 def test_no_tax_has_none():
-    assert compute([(D(3), D("9.99"))], D(15), "NoTax") == (D("29.97"), D("0.00"), D("29.97"))
+    assert compute([(Decimal(3), Decimal("9.99"))], Decimal(15), "NoTax") == (
+        Decimal("29.97"),
+        Decimal("0.00"),
+        Decimal("29.97"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,11 +47,11 @@ def test_no_tax_has_none():
     [("0.1648", 2, "0.16"), ("0.1648", 4, "0.1648"), ("2.165", 2, "2.17"), ("2.16505", 4, "2.1651")],
 )
 def test_unit_price_is_rounded_half_up_before_anything_is_computed(price, places, rounded):
-    assert unit_price(D(price), places) == D(rounded)
+    assert unit_price(Decimal(price), places) == Decimal(rounded)
 
 
 def test_discount_comes_off_before_rounding():
-    assert line_amount(D(3), D("10.05"), D("12.5")) == D("26.38")
+    assert line_amount(Decimal(3), Decimal("10.05"), Decimal("12.5")) == Decimal("26.38")
 
 
 @given(
@@ -51,4 +63,4 @@ def test_total_is_always_subtotal_plus_tax(lines, rate, types):
     sums = compute(lines, rate, types)
     assert sums.total == sums.sub_total + sums.total_tax
     if types != "Exclusive":
-        assert sums.total == sum((line_amount(*each) for each in lines), D(0))
+        assert sums.total == sum((line_amount(*each) for each in lines), Decimal(0))

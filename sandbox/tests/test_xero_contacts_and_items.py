@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal as D
+from decimal import Decimal
 from urllib.parse import quote
 
 import pytest
@@ -145,8 +145,10 @@ def test_items_are_not_paged_and_prices_have_the_places_asked_for(xero):
     body = xero.get("/Items?page=1&pageSize=1").json
     assert "pagination" not in body
     assert [row["Code"] for row in body["Items"]] == ["REM-1", "BARE"]
-    assert body["Items"][0]["SalesDetails"]["UnitPrice"] == D("128.20")
-    assert xero.get("/Items/REM-1?unitdp=4").json["Items"][0]["SalesDetails"]["UnitPrice"] == D("128.1950")
+    assert body["Items"][0]["SalesDetails"]["UnitPrice"] == Decimal("128.20")
+    assert xero.get("/Items/REM-1?unitdp=4").json["Items"][0]["SalesDetails"]["UnitPrice"] == Decimal(
+        "128.1950"
+    )
     assert [row["Code"] for row in xero.get('/Items?where=Code=="BARE"').json["Items"]] == ["BARE"]
 
 
@@ -155,7 +157,7 @@ def test_items_are_created_renamed_and_deleted(xero, books):
         "Items"
     ][0]
     assert made["UpdatedDateUTC"] == "/Date(1795338000000)/"
-    assert made["SalesDetails"]["UnitPrice"] == D("10.00")
+    assert made["SalesDetails"]["UnitPrice"] == Decimal("10.00")
     twice = write(xero, "PUT", {"Code": "new"}, kind="Items")
     assert books.messages(twice.json) == ["Price List Item with Code ''new'' already exists"]
     renamed = xero.call("POST", f"/Items/{made['ItemID']}", {"Code": "NEWER"}).json["Items"][0]
@@ -242,12 +244,12 @@ def test_changes_that_people_make(xero, change, name, value):
 def test_people_add_and_change_invoices(xero, books):
     values = books.invoice("MINE", Status="PAID")
     row = xero.app.change_row({"kind": "invoice", "action": "add", "values": values})
-    assert (row["Total"], row["Status"], row["AmountDue"]) == (D("24.15"), "PAID", D(0))
+    assert (row["Total"], row["Status"], row["AmountDue"]) == (Decimal("24.15"), "PAID", Decimal(0))
     lines = [books.line(Quantity=4)]
     row = xero.app.change_row(
         {"kind": "invoice", "action": "edit", "id": "OLD-1", "values": {"LineItems": lines}}
     )
-    assert row["Total"] == D("48.30")
+    assert row["Total"] == Decimal("48.30")
     assert xero.get("/Invoices/OLD-1/History").json["HistoryRecords"][-1]["User"] == "Billing Person"
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+
 import pytest
+from msp_xero_sandbox.wire import make_call
 
 
 def keyed(xero, books, number="SDP-1", key="key-1", query="unitdp=4"):
@@ -65,10 +68,6 @@ def test_internal_errors_are_replayed(xero, books):
 
 
 def _call(xero, body):
-    import json
-
-    from msp_xero_sandbox.wire import make_call
-
     headers = {"Authorization": f"Bearer {xero.token}", "Idempotency-Key": "k"}
     return make_call("PUT", "/api.xro/2.0/Invoices", headers, json.dumps(body).encode())
 

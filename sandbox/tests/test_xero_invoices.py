@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal as D
+from decimal import Decimal
 
 import pytest
 
@@ -22,10 +22,10 @@ def test_created_invoice_is_shown_as_recorded(xero, books):
     assert body["DateTimeUTC"] == "/Date(1795338000000)/"
     row = body["Invoices"][0]
     assert (row["SubTotal"], row["TotalTax"], row["Total"], row["AmountDue"]) == (
-        D(21),
-        D("3.15"),
-        D("24.15"),
-        D("24.15"),
+        Decimal(21),
+        Decimal("3.15"),
+        Decimal("24.15"),
+        Decimal("24.15"),
     )
     assert row["DateString"] == "2026-11-20T00:00:00"
     assert row["Date"] == "/Date(1795132800000+0000)/"
@@ -56,33 +56,33 @@ def test_dates_are_read_in_all_their_forms(xero, date):
 def test_a_bare_object_and_other_casing_are_accepted(xero, books):
     lines = [{"description": "x", "quantity": "2", "unitamount": "10.5", "accountcode": "200"}]
     bare = {"type": "ACCREC", "contact": {"contactid": books.ADA}, "lineitems": lines}
-    assert xero.call("PUT", "/Invoices", bare).json["Invoices"][0]["Total"] == D("24.15")
+    assert xero.call("PUT", "/Invoices", bare).json["Invoices"][0]["Total"] == Decimal("24.15")
 
 
 @pytest.mark.parametrize(("query", "price", "total"), [("", "0.16", "0.32"), ("unitdp=4", "0.1648", "0.33")])
 def test_unit_price_places_are_decided_before_the_line_is_computed(xero, books, query, price, total):
     row = books.line(UnitAmount=0.1648, TaxType="NONE")
     shown = xero.put(books.invoice(LineItems=[row]), query=query).json["Invoices"][0]
-    assert shown["LineItems"][0]["UnitAmount"] == D(price)
-    assert shown["Total"] == D(total)
+    assert shown["LineItems"][0]["UnitAmount"] == Decimal(price)
+    assert shown["Total"] == Decimal(total)
 
 
 def test_reading_without_unitdp_shows_two_places_of_four(xero, books):
     row = xero.created(LineItems=[books.line(UnitAmount=0.1648)])
     for query, price in (("", "0.16"), ("?unitdp=4", "0.1648")):
         shown = xero.get(f"/Invoices/{row['InvoiceID']}{query}").json["Invoices"][0]
-        assert shown["LineItems"][0]["UnitAmount"] == D(price)
+        assert shown["LineItems"][0]["UnitAmount"] == Decimal(price)
         assert shown["Total"] == row["Total"]
 
 
 def test_item_supplies_what_is_not_sent_and_explicit_values_win(xero, books):
     bare = {"ItemCode": "REM-1", "Quantity": 1}
     row = xero.created(LineItems=[bare])["LineItems"][0]
-    assert (row["UnitAmount"], row["AccountCode"], row["TaxType"]) == (D("128.1950"), "200", "OUTPUT2")
+    assert (row["UnitAmount"], row["AccountCode"], row["TaxType"]) == (Decimal("128.1950"), "200", "OUTPUT2")
     assert row["Description"] == "Remote support, per hour"
     assert row["Item"]["Code"] == row["ItemCode"] == "REM-1"
     row = xero.created(LineItems=[{**bare, "UnitAmount": 99, "TaxType": "NONE"}])["LineItems"][0]
-    assert (row["UnitAmount"], row["TaxAmount"]) == (D(99), D(0))
+    assert (row["UnitAmount"], row["TaxAmount"]) == (Decimal(99), Decimal(0))
 
 
 def test_automatic_numbers_skip_those_in_use(xero):
@@ -124,7 +124,7 @@ def test_post_changes_what_carries_the_number(xero, books):
         "Invoices"
     ][0]
     assert changed["InvoiceID"] == row["InvoiceID"]
-    assert (changed["Reference"], changed["SubTotal"]) == ("changed", D("31.50"))
+    assert (changed["Reference"], changed["SubTotal"]) == ("changed", Decimal("31.50"))
 
 
 def test_update_keeps_listed_lines_and_deletes_the_others(xero, books):
@@ -282,7 +282,7 @@ def test_draft_without_codes_cannot_be_approved_later(xero, books):
 
 def test_a_line_may_be_only_text(xero, books):
     row = xero.created(LineItems=[books.line(), {"Description": "Ticket 17"}])
-    assert row["Total"] == D("24.15")
+    assert row["Total"] == Decimal("24.15")
     assert "AccountCode" not in row["LineItems"][1]
 
 
@@ -357,7 +357,11 @@ def test_status_machine(xero, books, before, after):
 def test_money_applied_keeps_an_invoice_from_most_changes(xero, books):
     key = xero.created("SDP-1", Status="AUTHORISED")["InvoiceID"]
     paid = xero.app.change_row({"kind": "invoice", "action": "pay", "id": key, "values": {"Amount": "4.15"}})
-    assert (paid["AmountPaid"], paid["AmountDue"], paid["Status"]) == (D("4.15"), D(20), "AUTHORISED")
+    assert (paid["AmountPaid"], paid["AmountDue"], paid["Status"]) == (
+        Decimal("4.15"),
+        Decimal(20),
+        "AUTHORISED",
+    )
     void = xero.post({"InvoiceID": key, "Status": "VOIDED"})
     assert "VOIDED cannot be applied" in books.messages(void.json)[0]
     for changes in ({"Date": "2026-11-21"}, {"LineItems": [books.line(Quantity=5)]}):
@@ -365,7 +369,7 @@ def test_money_applied_keeps_an_invoice_from_most_changes(xero, books):
         assert "cannot be edited as it has a payment" in books.messages(refused_edit.json)[0]
     assert xero.post({"InvoiceID": key, "Reference": "fine"}).status == 200
     rest = xero.app.change_row({"kind": "invoice", "action": "pay", "id": key})
-    assert (rest["Status"], rest["AmountDue"]) == ("PAID", D(0))
+    assert (rest["Status"], rest["AmountDue"]) == ("PAID", Decimal(0))
     assert xero.post({"InvoiceID": key, "DueDate": "2026-12-31"}).json["Invoices"][0]["Status"] == "PAID"
 
 
@@ -401,8 +405,8 @@ def test_other_switches_of_invoices(xero, books):
 
 
 def test_foreign_currency_gets_a_rate(xero):
-    assert xero.created(CurrencyCode="USD")["CurrencyRate"] == D("0.9")
-    assert xero.created(CurrencyCode="USD", CurrencyRate=0.7)["CurrencyRate"] == D("0.7")
+    assert xero.created(CurrencyCode="USD")["CurrencyRate"] == Decimal("0.9")
+    assert xero.created(CurrencyCode="USD", CurrencyRate=0.7)["CurrencyRate"] == Decimal("0.7")
 
 
 def test_email_is_for_approved_ones(xero):
@@ -456,5 +460,5 @@ def test_large_batches_are_quick(xero, books):
     before = xero.clock.now()
     lines = [books.line(Description=f"Ticket {n}", ItemCode="REM-1") for n in range(100)]
     rows = xero.put(*(books.invoice(f"SDP-{n}", LineItems=lines) for n in range(50))).json["Invoices"]
-    assert sum(row["SubTotal"] for row in rows) == D("105000.00")
+    assert sum(row["SubTotal"] for row in rows) == Decimal("105000.00")
     assert xero.clock.now() == before

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 
@@ -13,8 +14,6 @@ def numbers(reply):
 
 
 def where(xero, text, **headers):
-    from urllib.parse import quote
-
     return xero.get(f"/Invoices?where={quote(text)}", **headers)
 
 

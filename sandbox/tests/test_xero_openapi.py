@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 import pytest
 from msp_xero_sandbox.wire import Answer, make_call
 
-openapi_core = pytest.importorskip("openapi_core", reason="openapi-core is not installed")
-yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+pytest.importorskip("openapi_core", reason="openapi-core is not installed")
+pytest.importorskip("yaml", reason="PyYAML is not installed")
+import openapi_core
+import yaml
+from openapi_core.datatypes import RequestParameters
+from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 # The file stands beside the repository in the project's shared folder; its licence notice is there too.
 SPEC = Path(
@@ -49,9 +54,6 @@ class Sent:
     """A call as openapi-core wants to see it."""
 
     def __init__(self, method: str, path: str, body: bytes | None) -> None:
-        from openapi_core.datatypes import RequestParameters
-        from werkzeug.datastructures import Headers, ImmutableMultiDict
-
         call = make_call(method, path, {})
         self.host_url = HOST
         self.path = call.path
@@ -67,8 +69,6 @@ class Got:
     """An answer as openapi-core wants to see it."""
 
     def __init__(self, status: int, body: bytes) -> None:
-        from werkzeug.datastructures import Headers
-
         self.data = body
         self.status_code = status
         self.content_type = "application/json"
@@ -76,8 +76,6 @@ class Got:
 
 
 def check(spec: Any, xero: Any, method: str, path: str, content: Any = None) -> Any:
-    import json
-
     body = None if content is None else json.dumps(content).encode()
     reply = xero.call(method, path, body)
     request, response = Sent(method, f"/api.xro/2.0{path}", body), Got(reply.status, reply.body)
@@ -154,6 +152,7 @@ def test_writes_validate(spec, xero, books):
 def test_a_wrong_answer_would_be_noticed(spec, xero):
     request = Sent("GET", "/api.xro/2.0/Invoices", None)
     wrong = Answer(body=b'{"Invoices":[{"Type":"NONSENSE"}]}')
-    with warnings.catch_warnings(), pytest.raises(Exception, match="InvalidData"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        spec.validate_response(request, Got(wrong.status, wrong.body))
+        with pytest.raises(Exception, match="InvalidData"):
+            spec.validate_response(request, Got(wrong.status, wrong.body))

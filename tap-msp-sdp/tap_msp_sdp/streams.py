@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msp_xero.sdp.dialects import reference
 from typing_extensions import override
 
 from tap_msp_sdp.bookmarks import REPLICATION_KEY, Bookmarks
@@ -23,7 +24,9 @@ class Accounts(SdpListStream):
 
     @override
     def rows(self) -> Iterable[dict[str, Any]]:
-        return self.client.accounts(self.columns)
+        for row in self.client.accounts(self.columns):
+            named = {name: reference(row.get(name)).name for name in ("industry", "account_manager")}
+            yield {**row, **named}
 
 
 class WorklogTypes(SdpListStream):
@@ -97,6 +100,10 @@ class Worklogs(SdpStream):
     def partitions(self) -> list[dict[str, Any]] | None:
         """None: the SDK would ask for the records of each partition in the state by itself."""
         return None
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """None: :class:`Extraction` caps bookmarks itself, and the state stays readable."""
 
     @override
     def _write_starting_replication_value(self, context: Context | None) -> None:

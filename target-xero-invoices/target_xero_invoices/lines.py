@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from msp_xero.billing.document import worklog_marker, worklog_of
 from msp_xero.ledger.staging import Line
+from msp_xero.ledger.types import encode_exact
 
 _MOST = Decimal("9999999999.99")
 """Xero's largest line amount (xero-api §4.2)."""
 
 _LONGEST_KEY = 64
+_LONGEST_MODULE = 20
+_LONGEST_CODE = 40
+_LONGEST_INTEGER = 18
 _DECISIONS = ("bill", "hold", "exclude")
 
 
@@ -26,21 +32,21 @@ def line_from_record(record: dict[str, Any]) -> Line:
     source = record.get("source")
     source = source if isinstance(source, dict) else {}
     line: dict[str, Any] = {
-        "worklog_id": str(record["worklog_id"]),
-        "module": str(record["module"]),
+        "worklog_id": reader.key("worklog_id", _LONGEST_KEY),
+        "module": reader.key("module", _LONGEST_MODULE),
         "decision": reader.choice("decision", _DECISIONS),
-        "reason_code": reader.text("reason_code"),
+        "reason_code": reader.short("reason_code", _LONGEST_CODE),
         "reason": reader.text("reason"),
         "source": source,
         "minutes": reader.minutes(source),
         "parent_id": _short(source.get("parent_id")),
         "parent_display_id": _short(source.get("parent_display_id")),
         "parent_title": _text(source.get("parent_title")),
-        "account_id": reader.text("account_id"),
+        "account_id": reader.short("account_id", _LONGEST_KEY),
         "account_name": reader.text("account_name"),
         "technician_id": _short(source.get("technician_id")),
         "technician_name": _text(source.get("technician_name")),
-        "type_id": reader.text("worklog_type_id"),
+        "type_id": reader.short("worklog_type_id", _LONGEST_KEY),
         "type_name": reader.text("worklog_type_name"),
         "work_date": reader.day("work_date"),
         "created_time": _short(source.get("created_time")),
@@ -58,9 +64,10 @@ def line_from_record(record: dict[str, Any]) -> Line:
         }
     if line["decision"] != "bill" and not line["reason_code"]:
         reader.problems.append("a line that is not billed needs a reason_code")
-    if max(len(line["worklog_id"]), len(line["module"]), len(line["account_id"] or "")) > _LONGEST_KEY:
-        reader.problems.append(f"an id is longer than {_LONGEST_KEY} characters")
-        line["account_id"] = (line["account_id"] or "")[:_LONGEST_KEY] or None
+    key = (line["module"], line["worklog_id"])
+    if worklog_of(worklog_marker(*key)) != key:
+        # The marker on the invoice line could not be read back, so a lost ledger could not be rebuilt.
+        reader.problems.append("module and worklog_id are not a plain word and an id without spaces")
     if reader.problems:
         line |= {"decision": "hold", "reason_code": "INVALID_RECORD", "reason": "; ".join(reader.problems)}
     return Line(**line)
@@ -75,12 +82,33 @@ class _Reader:
 
     def text(self, name: str) -> str | None:
         value = self.record.get(name)
-        if value is None or isinstance(value, str):
+        if value is None:
+            return None
+        if isinstance(value, str):
             return _clean(value)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_INTEGER:
             return str(value)
         self.problems.append(f"{name} is not text")
         return None
+
+    def short(self, name: str, longest: int) -> str | None:
+        value = self.text(name)
+        if value is None or len(value) <= longest:
+            return value or None
+        self.problems.append(f"{name} is longer than {longest} characters")
+        return value[:longest]
+
+    def key(self, name: str, longest: int) -> str:
+        """Read a member of the key: a bad one is cut, and its digest keeps it apart from all others."""
+        value = self.record[name]
+        if isinstance(value, str) and 0 < len(value) <= longest and "\x00" not in value:
+            return value
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_INTEGER:
+            return str(value)
+        self.problems.append(f"{name} is not an id of up to {longest} characters")
+        digest = hashlib.sha256(encode_exact(value).encode()).hexdigest()[:12]
+        text = _clean(value) if isinstance(value, str) else type(value).__name__
+        return f"{text[: longest - 13]}~{digest}"
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
         value = self.record.get(name)
@@ -133,9 +161,9 @@ def _finite(value: Any) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def _clean(value: str | None) -> str | None:
+def _clean(value: str) -> str:
     """Drop NUL, which PostgreSQL cannot store and nobody can read."""
-    return value.replace("\x00", "") if value else value
+    return value.replace("\x00", "")
 
 
 def _text(value: Any) -> str | None:

@@ -47,15 +47,22 @@ class ControlTotal:
         if self.extraction is None:
             raise InputError(
                 "the extraction did not complete: its control total never arrived. What came is stored and "
-                "nothing was billed; the next complete run bills it. For lines of a tap that sends no control "
-                "total, set require_trailer to false"
+                "nothing was billed; the next complete run bills it. For lines of a tap that sends no "
+                "control total, set require_trailer to false"
             )
         for name, counted in (("worklogs", self.worklogs), ("minutes", self.minutes)):
-            sent = {
-                module: int(count) for module, count in (self.extraction.get(name) or {}).items() if count
-            }
+            sent = self._sent(name)
             if sent != {module: count for module, count in counted.items() if count}:
                 raise InputError(
                     f"the extraction does not agree: the tap sent {name} {sent}, {dict(counted)} arrived. "
                     "Nothing was billed. Run again with --full-refresh"
                 )
+
+    def _sent(self, name: str) -> dict[str, int]:
+        told = (self.extraction or {}).get(name) or {}
+        if not isinstance(told, dict) or not all(type(count) is int for count in told.values()):
+            raise InputError(
+                f"the control total of the extraction has no usable {name}. What came is stored and "
+                "nothing was billed; look at what the tap writes"
+            )
+        return {module: count for module, count in told.items() if count}

@@ -87,7 +87,9 @@ def marked_reference(text: str, marker: str) -> str:
     """Return the reference with its marker, cut to what Xero takes."""
     suffix = f" [{marker}]"
     flat = " ".join(text.split())
-    return f"{flat[: LONGEST_REFERENCE - len(suffix)]}{suffix}"
+    # Counted in UTF-16 units, the cautious way (xero-api §10.20).
+    cut = flat.encode("utf-16-le", "replace")[: 2 * (LONGEST_REFERENCE - len(suffix))]
+    return f"{cut.decode('utf-16-le', 'ignore')}{suffix}"
 
 
 def draft_totals(lines: Iterable[DraftLine], line_amount_types: str) -> Totals:

@@ -40,6 +40,8 @@ MAX_BATCH_BYTES = 3_000_000
 
 MAX_BATCH_LINES = 5_000
 _NUMBER_DIGITS = 5
+_LINE_OVERHEAD = 500
+"""Most bytes of a line beside its description and tracking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +147,9 @@ class _Planner:
         hold_all = preflight.invoice_hold(self.reference, self.date)
         for account_id, account_name in planning.billable_accounts(self.session, self.ledger):
             lines = planning.billable_lines(self.session, self.ledger, account_id)
+            if account_id is None:
+                self._hold([(line, preflight.NO_ACCOUNT) for line in lines])
+                continue
             contact = hold_all or preflight.billed_contact(self.contacts.get(account_id), self.reference)
             if isinstance(contact, Hold):
                 self._hold([(line, contact) for line in lines])
@@ -163,9 +168,9 @@ class _Planner:
             else:
                 ready.append(drafted)
         self._hold(held)
-        size = self.settings.max_lines_per_invoice
-        for start in range(0, len(ready), size):
-            self._add(self._draft(account_id, account_name, contact, ready[start : start + size]))
+        overhead = _LINE_OVERHEAD + len(wire.canonical(self.reference.tracking))
+        for lines_of_one in split_lines(ready, self.settings.max_lines_per_invoice, overhead):
+            self._add(self._draft(account_id, account_name, contact, lines_of_one))
 
     def _item(self, line: BillableLine) -> ItemTerms | Hold:
         key = (line.type_id, line.type_name)
@@ -200,7 +205,9 @@ class _Planner:
             terms=terms,
         )
 
-    def _draft(self, account_id: str, account_name: str, contact: Contact, lines: list[DraftLine]) -> Draft:
+    def _draft(
+        self, account_id: str, account_name: str, contact: Contact, lines: Sequence[DraftLine]
+    ) -> Draft:
         sequence = self._next_number()
         number = invoice_number(self.settings.number_prefix, sequence)
         marker = invoice_marker(number, lines)
@@ -226,7 +233,7 @@ class _Planner:
             marker=marker,
             totals=draft_totals(lines, self.settings.line_amount_types),
             minutes=minutes,
-            lines=lines,
+            lines=list(lines),
         )
 
     def _next_number(self) -> int:
@@ -325,6 +332,21 @@ class _Planner:
             "minutes": draft.minutes,
             "state": "planned",
         }
+
+
+def split_lines(
+    lines: Sequence[DraftLine], most: int, overhead: int = _LINE_OVERHEAD
+) -> Iterator[Sequence[DraftLine]]:
+    """Share out lines to invoices that have no more than ``most`` and fit into one call each."""
+    start, size = 0, 0
+    for index, line in enumerate(lines):
+        length = overhead + len(wire.canonical(line.description))
+        if index > start and (index - start >= most or size + length > MAX_BATCH_BYTES):
+            yield lines[start:index]
+            start, size = index, 0
+        size += length
+    if lines:
+        yield lines[start:]
 
 
 def _line_columns(draft: Draft) -> Iterator[dict[str, Any]]:

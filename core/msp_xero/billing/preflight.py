@@ -6,6 +6,7 @@ Each answers with the terms to bill by, or with a :class:`Hold` that says why no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from msp_xero.billing.arithmetic import ZERO, line_amount, line_tax
@@ -13,13 +14,15 @@ from msp_xero.billing.arithmetic import ZERO, line_amount, line_tax
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
-    from decimal import Decimal
 
     from msp_xero.billing.reference import Contact, Item, Reference
     from msp_xero.billing.settings import BillingSettings
 
 LONGEST_DESCRIPTION = 4000
 """UTF-16 units of a line's description (xero-api §4.2, counted as in §10.20)."""
+
+LARGEST_AMOUNT = Decimal("9999999999.99")
+"""Of a line (xero-api §4.2); one line beyond it would have the whole invoice refused."""
 
 SETTLE_REASONS = frozenset(
     {
@@ -49,6 +52,9 @@ class Hold:
 
     code: str
     reason: str
+
+
+NO_ACCOUNT = Hold("ACCOUNT_UNRESOLVED", "The worklog belongs to no account.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +197,17 @@ def line_terms(  # noqa: PLR0913 - a line has these parts
         return Hold("TOO_LONG", f"The description is longer than {LONGEST_DESCRIPTION} characters.")
     price = unit_price if unit_price is not None else amount if amount is not None else item.unit_price
     if unit_price is None and amount is not None:
-        quantity = quantity.__class__(1)
+        quantity = Decimal(1)
     if price is None:
         return Hold("ITEM_WITHOUT_PRICE", f"The Xero item {item.item_code} has no sales price.")
     computed = line_amount(quantity, price)
     if amount is not None and computed != amount:
         # Hours times a rounded rate miss the charge by cents: the charge counts (xero-api §4.3).
-        quantity, price, computed = quantity.__class__(1), amount, amount
-    if computed < ZERO:
+        quantity, price, computed = Decimal(1), amount, amount
+    if computed < ZERO or quantity < ZERO:
         return Hold("NEGATIVE_AMOUNT", "The amount is negative.")
+    if computed > LARGEST_AMOUNT:
+        return Hold("INVALID_RECORD", "The amount is larger than Xero can hold.")
     return LineTerms(
         item_code=item.item_code,
         account_code=item.account_code,

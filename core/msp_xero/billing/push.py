@@ -146,24 +146,23 @@ def _refused_whole(error: Rejected, ids: Sequence[int]) -> Outcome:
 def outcomes(elements: Sequence[Mapping[str, Any]], invoice_ids: Mapping[str, int]) -> Outcome:
     """Match Xero's elements to our invoices by number and read each one's own outcome.
 
-    HTTP 200 is not success here (xero-api §0 point 6). An invoice without an element, or with a
-    number that is taken, is unknown: it may be there.
+    HTTP 200 is not success here (xero-api §0 point 6). An invoice without an element, with a number
+    that is taken, or refused under an id of Xero's is unknown: it may be there.
     """
     outcome = Outcome()
-    open_ids = {number.casefold(): invoice_id for number, invoice_id in invoice_ids.items()}
+    answers: dict[str, list[Mapping[str, Any]]] = {}
     for element in elements:
-        invoice_id = open_ids.pop(str(element.get("InvoiceNumber", "")).casefold(), None)
-        if invoice_id is None:
-            continue
-        if not has_failed(element):
-            outcome.created.append(created(invoice_id, element))
-            continue
-        words = "; ".join(messages_in(element)) or "Xero refused the invoice without saying why"
-        if _NUMBER_TAKEN in words.casefold():
+        answers.setdefault(str(element.get("InvoiceNumber", "")).casefold(), []).append(element)
+    for number, invoice_id in invoice_ids.items():
+        told = answers.get(number.casefold(), [])
+        saved = next((element for element in told if not has_failed(element)), None)
+        words = "; ".join(messages_in(told)) or "Xero refused the invoice without saying why"
+        if saved is not None:
+            outcome.created.append(created(invoice_id, saved))
+        elif not told or _NUMBER_TAKEN in words.casefold() or any(map(_has_id, told)):
             outcome.unknown.append(invoice_id)
         else:
             outcome.refused.append(Refused(invoice_id, reason_code(words), words))
-    outcome.unknown += open_ids.values()
     return outcome
 
 
@@ -173,8 +172,13 @@ def has_failed(element: Mapping[str, Any]) -> bool:
         element.get("StatusAttributeString") == "ERROR"
         or element.get("HasErrors") is True
         or element.get("HasValidationErrors") is True
-        or element.get("InvoiceID", _ZERO_ID) == _ZERO_ID
+        or not _has_id(element)
     )
+
+
+def _has_id(element: Mapping[str, Any]) -> bool:
+    """Tell whether an element has an id of Xero's, which only what is on record has."""
+    return (element.get("InvoiceID") or _ZERO_ID) != _ZERO_ID
 
 
 def created(invoice_id: int, element: Mapping[str, Any], note: str | None = None) -> Created:

@@ -15,11 +15,11 @@ from msp_xero.errors import LedgerError
 from msp_xero.ledger import pushing
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Invoice
-from msp_xero.ledger.pushing import Outcome, Refused
+from msp_xero.ledger.pushing import Created, Outcome, Refused
 from msp_xero.xero import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
@@ -29,6 +29,7 @@ SECOND_LOOK_SECONDS = 5.0
 
 _OVERLAP = timedelta(minutes=10)
 _GONE = ("VOIDED", "DELETED")
+_NOTHING = {"Status": "DELETED"}
 
 
 def resolve_unknown(
@@ -45,15 +46,19 @@ def resolve_unknown(
     found = _look_up(client, [invoice.number for invoice in invoices])
     if any(invoice.number.casefold() not in found for invoice in invoices):
         ledger.clock.sleep(SECOND_LOOK_SECONDS)
-        missing = [invoice.number for invoice in invoices if invoice.number.casefold() not in found]
-        found |= _look_up(client, missing)
+        missing = [invoice for invoice in invoices if invoice.number.casefold() not in found]
+        found |= _look_up(client, [invoice.number for invoice in missing])
+    absent = [invoice for invoice in invoices if invoice.number.casefold() not in found]
+    renumbered = _look_for_renumbered(ledger, client, absent) if absent else {}
 
     outcome, proven_missing = Outcome(), defaultdict[int, list[Invoice]](list)
     for invoice in invoices:
-        holders = found.get(invoice.number.casefold(), [])
+        holders = sorted(found.get(invoice.number.casefold(), []), key=_is_gone)
         ours = next((row for row in holders if _is_ours(ledger, invoice, row)), None)
         if ours is not None:
             outcome.created.append(created(invoice.id, ours, _drift(invoice, ours)))
+        elif invoice.id in renumbered:
+            outcome.created.append(_adopt_renumbered(invoice, renumbered[invoice.id]))
         elif not holders and invoice.batch_id is not None:
             proven_missing[invoice.batch_id].append(invoice)
         else:
@@ -73,10 +78,42 @@ def _look_up(client: XeroClient, numbers: Iterable[str]) -> dict[str, list[dict[
     return found
 
 
+def _look_for_renumbered(
+    ledger: Ledger, client: XeroClient, invoices: Sequence[Invoice]
+) -> dict[int, dict[str, Any]]:
+    """Return the invoices that a person has given another number before we could look, by our id.
+
+    Only their marker or their lines tell. Believing the miss of their number would bill them twice.
+    """
+    since = min(invoice.planned_at for invoice in invoices) - _OVERLAP
+    found: dict[int, dict[str, Any]] = {}
+    for row in client.invoices(if_modified_since=since):
+        if row.get("Type") != "ACCREC" or not (marker_of(row.get("Reference")) or worklogs_on(row)):
+            continue
+        for invoice in invoices:
+            if _is_ours(ledger, invoice, row) and _is_gone(found.get(invoice.id, _NOTHING)):
+                found[invoice.id] = row
+    return found
+
+
+def _adopt_renumbered(invoice: Invoice, row: Mapping[str, Any]) -> Created:
+    return created(invoice.id, row, f"It was renumbered to {row.get('InvoiceNumber')} in Xero.")
+
+
+def _is_gone(row: Mapping[str, Any]) -> bool:
+    """Tell whether an invoice stands no more; a live one of the same number or marker comes first."""
+    return row.get("Status") in _GONE
+
+
 def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
-    """Tell whether Xero's invoice is the one we sent: by its marker, or by the worklogs on its lines."""
-    if marker_of(row.get("Reference")) == invoice.marker:
-        return True
+    """Tell whether Xero's invoice is the one we sent: by its marker, or by the worklogs on its lines.
+
+    The lines decide only where a person took the marker away: another marker is another invoice, even
+    if another installation has worklogs of the same ids.
+    """
+    marker = marker_of(row.get("Reference"))
+    if marker is not None:
+        return marker == invoice.marker
     on_lines = worklogs_on(row)
     return bool(on_lines) and on_lines <= pushing.worklog_keys(ledger, invoice.id)
 
@@ -111,8 +148,7 @@ def _judge_foreign_holder(
         if row.get("Type") == "ACCREC" and _is_ours(ledger, invoice, row)
     ]
     if renumbered:
-        note = f"It was renumbered to {renumbered[0].get('InvoiceNumber')} in Xero."
-        outcome.created.append(created(invoice.id, renumbered[0], note))
+        outcome.created.append(_adopt_renumbered(invoice, min(renumbered, key=_is_gone)))
         return
     if any(worklogs_on(row) or marker_of(row.get("Reference")) for row in holders):
         outcome.conflicts.append(
@@ -171,16 +207,24 @@ def refresh_invoices(
         rows = client.invoices(search_term=number_prefix, summary_only=True)
     else:
         rows = client.invoices(if_modified_since=since - _OVERLAP, summary_only=True)
-    changed, strangers = 0, list[str]()
+    changed, strangers, late = 0, list[str](), list[str]()
     for chunk in _chunks(row for row in rows if row.get("Type") == "ACCREC"):
         changed += _refresh(ledger, fence, chunk, run_id)
-        strangers += _strangers(ledger, chunk, number_prefix)
+        unexplained = _unexplained(ledger, chunk, number_prefix)
+        strangers += unexplained[0]
+        late += unexplained[1]
     if strangers:
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise LedgerError(
-            f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know ({shown}). "
-            "Nothing was billed. Either the ledger is an old or empty copy: restore the newest one; "
+            f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know "
+            f"({shown}). Nothing was billed. Either the ledger is an old or empty copy: restore the newest one; "
             "or another installation bills into the same organisation: give each its own number_prefix"
+        )
+    if late:
+        raise LedgerError(
+            f"Xero holds {', '.join(late[:3])} although it had refused it: an earlier call arrived late, and "
+            "its worklogs wait for another invoice by now. Nothing was billed. Delete or void it in Xero and "
+            "run again"
         )
     with ledger.write(fence) as session:
         ledger.connection(session).invoices_refreshed_at = looked_at
@@ -214,26 +258,41 @@ def _refresh(ledger: Ledger, fence: Fence, rows: list[dict[str, Any]], run_id: i
     return len(changes)
 
 
-def _strangers(ledger: Ledger, rows: list[dict[str, Any]], number_prefix: str) -> list[str]:
-    """Return the numbers of live invoices that msp-xero made but that are not in the ledger."""
-    suspects = {
-        str(row["InvoiceNumber"]): str(row.get("InvoiceID"))
+def _unexplained(
+    ledger: Ledger, rows: list[dict[str, Any]], number_prefix: str
+) -> tuple[list[str], list[str]]:
+    """Return the numbers of live invoices that msp-xero made but that should not be there.
+
+    First those that the ledger does not know, then those that it knows as refused.
+    """
+    suspects = [
+        (str(row["InvoiceNumber"]), str(row.get("InvoiceID")), marker)
         for row in rows
-        if row.get("Status") not in _GONE
+        if not _is_gone(row)
         and is_own_number(number_prefix, str(row.get("InvoiceNumber", "")))
-        and marker_of(row.get("Reference"))
-    }
+        and (marker := marker_of(row.get("Reference")))
+    ]
     if not suspects:
-        return []
+        return [], []
+    numbers, ids, markers = (set(values) for values in zip(*suspects, strict=True))
     with ledger.read() as session:
         known = session.execute(
-            select(Invoice.number, Invoice.xero_id, Invoice.marker).where(
+            select(Invoice.number, Invoice.xero_id, Invoice.marker, Invoice.state).where(
                 Invoice.connection_id == ledger.connection_id,
-                Invoice.number.in_(suspects) | Invoice.xero_id.in_(suspects.values()),
+                Invoice.number.in_(numbers) | Invoice.xero_id.in_(ids) | Invoice.marker.in_(markers),
             )
         ).all()
-    numbers = {row.number for row in known}
-    ids = {row.xero_id for row in known}
-    return sorted(
-        number for number, xero_id in suspects.items() if xero_id not in ids and number not in numbers
-    )
+    known_ids = {row.xero_id for row in known}
+    known_numbers = {row.number for row in known}
+    # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
+    open_markers = {row.marker for row in known if row.xero_id is None and row.state != "rejected"}
+    refused = {row.marker for row in known if row.xero_id is None and row.state == "rejected"}
+    strangers, late = [], []
+    for number, xero_id, marker in suspects:
+        if xero_id in known_ids or marker in open_markers:
+            continue
+        if marker in refused:
+            late.append(number)
+        elif number not in known_numbers:
+            strangers.append(number)
+    return sorted(strangers), sorted(late)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, Self
 
 from jinja2 import StrictUndefined, TemplateError
@@ -170,17 +171,26 @@ class BillingSettings:
         """
         names = cls.__dataclass_fields__
         settings = cls(**{name: config[name] for name in names if config.get(name) is not None})
-        if not re.fullmatch(r"[ -~]{1,50}", settings.number_prefix):
-            raise SettingError("number_prefix", "it has to be 1 to 50 printable ASCII characters", "SDP-")
+        if not re.fullmatch(r"(?! )[ -+\--~]{1,50}", settings.number_prefix):
+            # Xero's list filter separates numbers by commas, and may trim spaces before one.
+            problem = "it has to be 1 to 50 printable ASCII characters, no comma, no space in front"
+            raise SettingError("number_prefix", problem, "SDP-")
         if len(settings.tracking) > 2:
             raise SettingError("tracking", "Xero takes at most two categories", '{"Region": "Auckland"}')
         if settings.currency_code and not re.fullmatch(r"[A-Z]{3}", settings.currency_code):
             raise SettingError("currency_code", "it is not an ISO currency code", "NZD")
         try:
+            day = date(2026, 11, 22)
             settings.reference().render(
-                account_name="", contact_name="", first_date="", last_date="", hours="", lines=1, number=""
+                account_name="A",
+                contact_name="A",
+                first_date=day,
+                last_date=day,
+                hours="0.75",
+                lines=1,
+                number="SDP-00001",
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             problem = f"the template does not work: {error}"
             raise SettingError("reference_template", problem, f'"{DEFAULT_REFERENCE}"') from error
         return settings

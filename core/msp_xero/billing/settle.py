@@ -201,7 +201,9 @@ def _settle(  # noqa: PLR0913, PLR0917 - the body of settle
         )
         _take_over(settled, pushed)
         raise_if_stopped(pushed)
-        if settled.day_limit or settled.interrupted or not pushing.unsettled_invoices(ledger):
+        # What only a person can judge is not looked up again and again within one run.
+        open_states = {invoice.state for invoice in pushing.unsettled_invoices(ledger)}
+        if settled.day_limit or settled.interrupted or open_states <= {"conflict"}:
             return
 
 
@@ -250,7 +252,7 @@ def _reference(
         contact_ids = [
             links[account_id].contact_id
             for account_id, _ in planning.billable_accounts(session, ledger)
-            if account_id in links
+            if account_id is not None and account_id in links
         ]
     return read_reference(client, settings, organisation, contact_ids)
 

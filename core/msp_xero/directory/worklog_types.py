@@ -255,10 +255,9 @@ class TypeWriter:
         self._summary.updated += 1
 
     def _wanted(self, row: WorklogTypeLink, how: str | None) -> dict[str, str]:
-        wanted = (
-            {"name": row.name} if how in NAMED else {}
-        )  # a person joined two names that differ: both stay
-        # A type that was there before us keeps the description that somebody gave it.
+        # Where a person joined two names that differ, both stay; and a type that was there before us
+        # keeps the description that somebody gave it.
+        wanted = {"name": row.name} if how in NAMED else {}
         if self._has_description and row.description and how == CREATED:
             wanted["description"] = row.description
         return wanted

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from msp_xero.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from msp_xero.edges.clock import Clock
 
@@ -62,4 +63,12 @@ def hold_settle_lock(
         try:
             yield
         finally:
-            session.execute(text("SELECT pg_advisory_unlock(:space, :connection)"), key)
+            # A session that broke lost its lock already; the settle's own error is the one to show.
+            with contextlib.suppress(OperationalError):
+                session.execute(text("SELECT pg_advisory_unlock(:space, :connection)"), key)
+
+
+def open_one_by_one(connection: Connection) -> None:
+    """Let two processes that open a new PostgreSQL ledger take turns until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:space, 0)"), {"space": _POSTGRES_NAMESPACE})

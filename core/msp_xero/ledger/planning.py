@@ -71,17 +71,19 @@ def _is_billable(ledger: Ledger) -> tuple[Any, ...]:
     )
 
 
-def billable_accounts(session: Session, ledger: Ledger) -> list[tuple[str, str]]:
+def billable_accounts(session: Session, ledger: Ledger) -> list[tuple[str | None, str]]:
     """Return ``(account id, newest name)`` of all accounts with billable lines, by name."""
     rows = session.execute(
         select(Worklog.account_id, func.max(Worklog.account_name))
-        .where(*_is_billable(ledger), Worklog.account_id.is_not(None))
+        .where(*_is_billable(ledger))
         .group_by(Worklog.account_id)
     ).all()
-    return sorted(((row[0], row[1] or "") for row in rows), key=lambda pair: (pair[1].casefold(), pair[0]))
+    return sorted(
+        ((row[0], row[1] or "") for row in rows), key=lambda pair: (pair[1].casefold(), pair[0] or "")
+    )
 
 
-def billable_lines(session: Session, ledger: Ledger, account_id: str) -> list[BillableLine]:
+def billable_lines(session: Session, ledger: Ledger, account_id: str | None) -> list[BillableLine]:
     """Return an account's billable lines in the order of the work."""
     names = BillableLine.__slots__
     rows = session.execute(

@@ -221,7 +221,8 @@ def _record_refused(session: Session, ledger: Ledger, refused: Refused, run_id: 
 def give_back(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
     """End the lines of invoices that do not stand; return their worklogs' rows.
 
-    The newest copy of a worklog counts from now on.
+    The newest copy of a worklog counts from now on. Its terms are still those of the copy that was
+    billed, so it waits until it is delivered again, as every run of the job does.
     """
     rows = session.scalars(
         select(InvoiceLine.worklog_row).where(
@@ -236,6 +237,7 @@ def give_back(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
             source=func.coalesce(Worklog.newest, Worklog.source),
             # A digest that matches nothing: the next delivery brings the terms up to date.
             line_digest=case((Worklog.newest.is_not(None), ""), else_=Worklog.line_digest),
+            decision=case((Worklog.newest.is_not(None), "hold"), else_=Worklog.decision),
             newest=None,
             changed=None,
             changed_at=None,

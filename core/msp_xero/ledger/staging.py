@@ -123,8 +123,12 @@ class _Work:
     """The writes that one batch needs."""
 
     inserts: list[dict[str, Any]] = field(default_factory=list)
-    updates: list[dict[str, Any]] = field(default_factory=list)
+    updates: dict[int, dict[str, Any]] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
+
+    def update(self, row_id: int, values: dict[str, Any]) -> None:
+        """Write to a row; a later copy of a worklog in the same batch adds to an earlier one's."""
+        self.updates.setdefault(row_id, {"row_id": row_id}).update(values)
 
 
 def stage_lines(
@@ -142,7 +146,11 @@ def stage_lines(
     Returns:
         Counts of what happened.
     """
-    latest = {(line.module, line.worklog_id): line for line in lines}
+    latest: dict[tuple[str, str], Line] = {}
+    for line in lines:
+        # Taken out first: the order is that of the last copies, so that the newest is handled last.
+        latest.pop((line.module, line.worklog_id), None)
+        latest[line.module, line.worklog_id] = line
     with ledger.write() as session:
         staged = _stage(session, ledger, list(latest.values()), settle_reasons, run_id)
     staged.unchanged += len(lines) - len(latest)
@@ -259,15 +267,16 @@ def _update(work: _Work, row: _Known, line: Line, settle_reasons: frozenset[str]
     kept_by_person = row.reason_code == "EXCLUDED_BY_PERSON"
     kept_by_settle = line.decision == "bill" and row.state == "held" and row.reason_code in settle_reasons
     move = not (kept_by_person or kept_by_settle)
-    work.updates.append(
+    digest = line.digest()
+    work.update(
+        row.id,
         {
             **values,
             **(place if move else {}),
-            "row_id": row.id,
-            "line_digest": line.digest(),
+            "line_digest": digest,
             "money": line.amount,
             "last_seen_at": now,
-        }
+        },
     )
     if move and (place["state"], place["reason_code"]) != (row.state, row.reason_code):
         work.changes.append(
@@ -275,6 +284,11 @@ def _update(work: _Work, row: _Known, line: Line, settle_reasons: frozenset[str]
                 "worklog", row.id, place["state"], {"from": row.state, "reason_code": place["reason_code"]}
             )
         )
+    # What follows in this batch meets the row as it will be, or it would take another worklog for it.
+    row.module, row.created_time, row.technician_id = line.module, line.created_time, line.technician_id
+    row.line_digest = digest
+    if move:
+        row.state, row.reason_code = place["state"], place["reason_code"]
 
 
 def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
@@ -289,15 +303,16 @@ def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
     if changed == row.changed:
         staged.unchanged += 1
         return
-    work.updates.append(
+    work.update(
+        row.id,
         {
-            "row_id": row.id,
             "newest": line.source if changed else None,
             "changed": changed,
             "changed_at": now if changed else None,
             "last_seen_at": now,
-        }
+        },
     )
+    row.changed = changed
     action = "changed_after_billing" if changed else "as_billed_again"
     work.changes.append(Change("worklog", row.id, action, {"fields": sorted(changed or {})}))
     staged.changed_after_billing += 1
@@ -322,7 +337,7 @@ def _write(session: Session, ledger: Ledger, work: _Work, run_id: int | None) ->
             for row_id, row in zip(ids, work.inserts, strict=True)
         ]
     by_columns: dict[frozenset[str], list[dict[str, Any]]] = {}
-    for values in work.updates:
+    for values in work.updates.values():
         by_columns.setdefault(frozenset(values), []).append(values)
     for columns, rows in by_columns.items():
         names = sorted(columns - {"row_id"})

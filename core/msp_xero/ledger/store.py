@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text, update
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from msp_xero.edges.clock import Clock, SystemClock
 from msp_xero.errors import LedgerError, SettingError
-from msp_xero.ledger.lock import hold_settle_lock
+from msp_xero.ledger.lock import hold_settle_lock, open_one_by_one
 from msp_xero.ledger.models import BillingConnection, Worklog
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 HEAD_REVISION = "0001"
 _BUSY_SECONDS = 60
 _READ_BATCH = 1000
+_NOT_ALLOWED = "42501"
+"""PostgreSQL's code for a role that lacks a privilege."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Ledger:
             _upgrade(engine)
             with Session(engine) as session, session.begin():
                 _begin_write(session)
+                open_one_by_one(session.connection())
                 if (
                     session.scalar(select(BillingConnection.id).where(BillingConnection.name == connection))
                     is None
@@ -115,6 +118,8 @@ class Ledger:
     def read(self) -> Iterator[Session]:
         """A transaction that only reads, and sees one moment."""
         with Session(self.engine) as session:
+            if self.engine.dialect.name == "postgresql":
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield session
 
     @contextlib.contextmanager
@@ -131,6 +136,7 @@ class Ledger:
             session.begin(),
         ):
             _begin_write(session)
+            self._one_writer(session)
             if fence is not None:
                 self._check_fence(session, fence)
             yield session
@@ -154,12 +160,15 @@ class Ledger:
             yield fence
 
     def unbilled_sources(self) -> Iterator[dict[str, Any]]:
-        """Yield every worklog record that is not on an invoice and not excluded by a person."""
+        """Yield every worklog record that is not on an invoice and not excluded by a person.
+
+        A line whose source does not name it (it came from another tap) cannot be made anew from it.
+        """
         last = 0
         while True:
             with self.read() as session:
                 rows = session.execute(
-                    select(Worklog.id, Worklog.source)
+                    select(Worklog.id, Worklog.worklog_id, Worklog.source)
                     .where(
                         Worklog.connection_id == self.connection_id,
                         Worklog.state.in_(("open", "held", "excluded")),
@@ -169,11 +178,25 @@ class Ledger:
                     .order_by(Worklog.id)
                     .limit(_READ_BATCH)
                 ).all()
-            for _, source in rows:
-                yield source
+            for _, worklog_id, source in rows:
+                if source.get("module") and str(source.get("worklog_id")) == worklog_id:
+                    yield source
             if len(rows) < _READ_BATCH:
                 return
             last = rows[-1][0]
+
+    def _one_writer(self, session: Session) -> None:
+        """Let writers of one connection take turns on PostgreSQL too, as SQLite does by itself.
+
+        Otherwise staging could read a worklog as open, planning put it on an invoice, and staging then
+        write it open again.
+        """
+        if self.engine.dialect.name != "postgresql":
+            return
+        session.execute(text(f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'"))
+        session.execute(
+            select(BillingConnection.id).where(BillingConnection.id == self.connection_id).with_for_update()
+        )
 
     def _check_fence(self, session: Session, fence: Fence) -> None:
         held = session.execute(
@@ -215,7 +238,7 @@ def make_engine(url: str) -> Engine:
     if parsed.get_backend_name() == "postgresql":
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        # Serializable reads of one moment are not needed: rows are locked by the fence's UPDATE.
+        # Serializable writes are not needed: the writers of a connection take turns.
         return create_engine(parsed, pool_pre_ping=True)
     raise SettingError("ledger_url", "only SQLite and PostgreSQL are supported", example)
 
@@ -242,7 +265,9 @@ def _plain_failures(engine: Engine) -> Iterator[None]:
     """Turn the database's own failures into one sentence that says what to do."""
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, InternalError, ProgrammingError) as error:
+        if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", "") != _NOT_ALLOWED:
+            raise
         where = engine.url.render_as_string(hide_password=True)
         raise LedgerError(f"the ledger {where} cannot be used: {str(error.orig).splitlines()[0]}") from error
 

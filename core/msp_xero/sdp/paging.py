@@ -114,7 +114,8 @@ class ValueCursor:
         self.finished = False
         self._at_value: set[str] = set()  # ids handed out whose field equals self.value
         self._in_group = False  # more rows than a page share self.value: offsets are needed
-        self._new_in_pass = False
+        self._pass: set[str] = set()
+        self._pass_before: set[str] | None = None
 
     def criteria(self) -> Row:
         """Return the search criterion of the next page."""
@@ -155,21 +156,22 @@ class ValueCursor:
     def _accept_group(self, rows: list[Row], values: list[int | None], *, more: bool) -> list[Row]:
         """Walk the rows of one value by offset, pass after pass.
 
-        A row that leaves the group shifts the others under the offset; only a pass that brings
-        nothing new proves that none was skipped.
+        A row that leaves the group shifts the others under the offset. One that was read before it
+        left is missing in the next pass, so two equal passes prove that none was skipped.
         """
         group = [row for row, value in zip(rows, values, strict=True) if value == self.value]
         fresh = [found for row in group for found in self._fresh(row, self.value)]
-        self._new_in_pass = self._new_in_pass or bool(fresh)
+        self._pass |= {str(row.get("id")) for row in group}
         if more and len(group) == len(rows):
             self.offset += len(rows)
             if self.offset > len(self._at_value) + PAGE_ROWS:
                 raise CannotWalk("start_index is ignored")
             return fresh
         self.offset = 0
-        if self._new_in_pass:
-            self._new_in_pass = False
+        if self._pass != self._pass_before:
+            self._pass, self._pass_before = set(), self._pass
             return fresh
+        self._pass, self._pass_before = set(), None
         self.finished = not more and len(group) == len(rows)
         self.value, self._at_value, self._in_group = self.value + 1, set(), False
         return fresh

@@ -51,7 +51,7 @@ _ACCOUNTS: tuple[tuple[str, str, str, str, str, Row], ...] = (
 _TAX_RATES = (
     ("OUTPUT2", "15% GST on Income", "15.0000", "ACTIVE", "AEL-R", "OUTPUT2"),
     ("INPUT2", "15% GST on Expenses", "15.0000", "ACTIVE", "AELX-", "INPUT2"),
-    ("ZERORATEDOUTPUT", "Zero Rated", "0.0000", "ACTIVE", "AEL-R", "ZERORATED"),
+    ("ZERORATEDOUTPUT", "Zero Rated", "0.0000", "ACTIVE", "AEL-R", "ZERORATEDOUTPUT"),
     ("EXEMPTOUTPUT", "GST Exempt Income", "0.0000", "ACTIVE", "AEL-R", "EXEMPTOUTPUT"),
     ("NONE", "No GST", "0.0000", "ACTIVE", "AELXR", "NONE"),
     ("GSTONIMPORTS", "GST on Imports", "0.0000", "ACTIVE", "AELX-", "GSTONIMPORTS"),

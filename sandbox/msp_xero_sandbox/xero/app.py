@@ -154,7 +154,7 @@ class XeroApp:
         if kind == "token_expired":
             return self._door.expire(call, now)
         if kind == "revoked":
-            if not call.path.startswith(API):
+            if call.path.startswith("/connect/"):
                 headers = {"content-type": "application/json; charset=utf-8"}
                 return Answer(status=400, headers=headers, body=encode_json({"error": "invalid_grant"}))
             return self._door.forbidden()

@@ -67,9 +67,14 @@ class Keys:
             return
         if 400 <= answer.status < 500 and not self._switches.key_caches_rejections:
             return
-        moment = now.timestamp()
+        moment, digest = now.timestamp(), _digest(call)
         self._forget(moment)
-        self._remembered[owner, key] = _Remembered(moment, _digest(call), answer)
+        found = self._remembered.get((owner, key))
+        if found is None:
+            self._remembered[owner, key] = _Remembered(moment, digest, answer)
+        elif found.digest == digest:
+            # A fault can turn the answer into another one, but the key's life began with the first call.
+            found.answer = answer
 
     def _forget(self, moment: float) -> None:
         # Keys are added in order of time, so the oldest stand first.

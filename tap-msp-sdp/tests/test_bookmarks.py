@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+from tap_msp_sdp.bookmarks import Bookmarks
+from tap_msp_sdp.extraction import Walk, plan_walks, walks_by_module
+from tap_msp_sdp.settings import ExtractionSettings
+
+OLD, MID, NEW = (f"2026-01-0{day}T00:00:00.000Z" for day in (1, 2, 3))
+WALKS = {"requests": ["requests"], "tasks": ["requests", "problems", "tasks"], "projects": ["projects"]}
+
+
+class States(dict):
+    def __missing__(self, module):
+        self[module] = {}
+        return self[module]
+
+
+@pytest.fixture
+def states():
+    return States()
+
+
+@pytest.fixture
+def bookmarks(states):
+    return Bookmarks(states.__getitem__, WALKS)
+
+
+def test_a_module_with_one_walk_has_a_plain_bookmark(bookmarks, states):
+    assert bookmarks.get("requests", "requests") is None
+    bookmarks.advance("requests", "requests", MID)
+    bookmarks.advance("requests", "requests", OLD)
+    assert bookmarks.get("requests", "requests") == MID
+    assert states["requests"] == {"replication_key": "parent_updated_time", "replication_key_value": MID}
+
+
+def test_a_module_with_several_walks_is_as_far_as_the_last_of_them(bookmarks, states):
+    bookmarks.advance("tasks", "requests", NEW)
+    assert "replication_key_value" not in states["tasks"]
+    assert bookmarks.get("tasks", "problems") is None
+    bookmarks.advance("tasks", "problems", MID)
+    bookmarks.advance("tasks", "tasks", OLD)
+    assert states["tasks"]["replication_key_value"] == OLD
+    assert [bookmarks.get("tasks", walk) for walk in WALKS["tasks"]] == [NEW, MID, OLD]
+
+
+def test_setting_the_bookmark_back_by_hand_sets_all_walks_back(bookmarks, states):
+    for walk, value in (("requests", NEW), ("problems", MID), ("tasks", MID)):
+        bookmarks.advance("tasks", walk, value)
+    states["tasks"]["replication_key_value"] = OLD
+    assert {bookmarks.get("tasks", walk) for walk in WALKS["tasks"]} == {OLD}
+    bookmarks.advance("tasks", "problems", NEW)
+    assert bookmarks.get("tasks", "requests") == OLD
+
+
+def test_another_way_to_find_tasks_starts_anew_and_then_moves(states):
+    Bookmarks(states.__getitem__, WALKS).advance("projects", "projects", MID)
+    listed = Bookmarks(states.__getitem__, {"projects": ["tasks"], "tasks": ["tasks"]})
+    assert listed.get("projects", "tasks") is None
+    listed.advance("projects", "tasks", OLD)
+    assert listed.get("projects", "tasks") == OLD
+    back = Bookmarks(states.__getitem__, WALKS)
+    assert back.get("projects", "projects") is None
+    back.advance("projects", "projects", NEW)
+    assert back.get("projects", "projects") == NEW
+
+
+def walks(**settings):
+    return plan_walks(ExtractionSettings(**settings))
+
+
+def test_one_walk_serves_a_module_and_its_tasks():
+    assert walks(modules=("requests", "tasks")) == [
+        Walk("requests", ("requests", "tasks")),
+        Walk("problems", ("tasks",)),
+        Walk("changes", ("tasks",)),
+        Walk("tasks", ("tasks",)),
+    ]
+    assert walks(modules=("requests",)) == [Walk("requests", ("requests",))]
+    assert walks(modules=("projects",)) == [Walk("projects", ("projects",))]
+
+
+def test_the_global_list_serves_tasks_and_projects():
+    assert walks(modules=("requests", "projects", "tasks"), task_discovery="global") == [
+        Walk("requests", ("requests",)),
+        Walk("tasks", ("projects", "tasks")),
+    ]
+    assert walks_by_module(walks(modules=("projects", "tasks"), task_discovery="global")) == {
+        "projects": ["tasks"],
+        "tasks": ["tasks"],
+    }
