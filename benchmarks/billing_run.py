@@ -58,9 +58,9 @@ def main() -> None:
 def measure(worklogs: int) -> dict[str, Any]:
     """Measure one size on a sandbox of its own."""
     with tempfile.TemporaryDirectory() as folder:
+        ports = ["--xero-port", "0", "--sdp-port", "0", "--set", "xero.minute_limit=100000"]
         sandbox = subprocess.Popen(
-            [BIN / "msp-xero-sandbox", "--xero-port", "0", "--sdp-port", "0", "--scale", str(worklogs)]
-            + ["--set", "xero.minute_limit=100000"],
+            [BIN / "msp-xero-sandbox", *ports, "--scale", str(worklogs)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -100,12 +100,30 @@ def _measure(folder: Path, xero: str, sdp: str) -> dict[str, Any]:
     fresh.mkdir()
     requests.post(f"{xero}/_sandbox/reset", timeout=300)
     figures["whole pipe"] = _pipe(_link_fresh(fresh, xero, sdp), fresh)
+    reads = 6  # organisation, invoices, contacts, items, accounts, tax rates: once each for 1,000 contacts
     figures["notes"] = [
-        f"{billed:,} lines on {len(invoices)} invoices; "
-        f"Xero calls {xero_calls} ({writes} writes at least, for {LINES_A_CALL:,} lines or "
-        f"{INVOICES_A_CALL} invoices a call); SDP calls {sdp_calls:,}",
+        f"{billed:,} lines on {len(invoices)} invoices",
+        (
+            f"Xero calls {xero_calls}; the least possible is {reads + writes} ({reads} reads, {writes} writes of "
+            f"{LINES_A_CALL:,} lines or {INVOICES_A_CALL} invoices)"
+        ),
+        f"SDP calls {sdp_calls:,}; the least possible by parent is {_least_sdp_calls(sdp):,}",
     ]
     return figures
+
+
+def _least_sdp_calls(sdp: str) -> int:
+    """Count the calls that no walk over parents can do without (sdp-msp-api §3.1, §11).
+
+    One for every 100 rows of a list; of each request, problem and change its worklogs and its tasks; of
+    each project its tasks and its milestones, of each milestone its tasks; of each task its worklogs.
+    """
+    kinds = ("requests", "problems", "changes", "projects", "milestones", "tasks")
+    rows = requests.get(f"{sdp}/_sandbox/dump?kinds={','.join(kinds)}", timeout=300).json()
+    count = {kind: len(rows[kind]) for kind in kinds}
+    lists = sum(math.ceil(count[kind] / 100) for kind in ("requests", "problems", "changes", "projects"))
+    children = 2 * sum(count[kind] for kind in ("requests", "problems", "changes", "projects"))
+    return lists + children + count["milestones"] + count["tasks"]
 
 
 def _write_configs(folder: Path, xero: str, sdp: str) -> dict[str, Path]:

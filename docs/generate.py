@@ -12,10 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from msp_xero.reasons import markdown as reasons_markdown
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
-from msp_xero.reasons import markdown as reasons_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = {
@@ -25,6 +24,12 @@ PLUGINS = {
     "target-msp-sdp": "target_msp_sdp.target:TargetMspSdp",
     "target-xero-invoices": "target_xero_invoices.target:TargetXeroInvoices",
 }
+INTRODUCTION = (
+    "Generated from the code by `make docs`. Set them in `meltano.yml` under the plugin's `config`, or in "
+    "the environment as `<PLUGIN>_<SETTING>`, for example `TAP_MSP_SDP_BASE_URL`. Settings of the mapper "
+    "stand under its mappings. Secrets belong into the environment or `.env`."
+)
+HEADINGS = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
 _KINDS = {
     "integer": "integer",
     "number": "decimal",
@@ -60,15 +65,9 @@ def settings_of(plugin: str) -> dict[str, dict[str, Any]]:
 
 def settings_markdown() -> str:
     """Return ``docs/settings.md``."""
-    parts = [
-        "# Settings",
-        "",
-        "Generated from the code by `make docs`. Set them in `meltano.yml` under the plugin's `config`, or in "
-        "the environment as `<PLUGIN>_<SETTING>`, for example `TAP_MSP_SDP_BASE_URL`. Settings of the mapper "
-        "stand under its mappings. Secrets belong into the environment or `.env`.",
-    ]
+    parts = ["# Settings", "", INTRODUCTION]
     for plugin in PLUGINS:
-        parts += ["", f"## {plugin}", "", "| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
+        parts += ["", f"## {plugin}", "", *HEADINGS]
         parts += [_row(name, schema) for name, schema in settings_of(plugin).items()]
     return "\n".join(parts) + "\n"
 

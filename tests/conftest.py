@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import contract
-from tests.project import JOBS, Project
+from tests.project import Project
 from tests.systems import Sandbox, free_ports
 
 if TYPE_CHECKING:
@@ -56,30 +57,47 @@ def project(tmp_path: Path, start_sandbox: StartSandbox) -> Project:
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, int]) -> Path:
-    """A project in two moments of its first run, with the rows of both systems then; made once.
+    """A project in three moments of its first run, with the rows of both systems then; made once.
 
-    ``linked``: accounts and worklog types are linked, no worklog has come yet. ``billed``: after all jobs.
+    ``linked``: accounts and worklog types are linked, no worklog has come yet. ``staged``: the worklogs
+    are in the ledger, and pushing is off. ``billed``: after all three jobs, with pushing on.
     """
     folder = tmp_path_factory.mktemp("first-run")
     sandbox = Sandbox(ports, "--scale", "small")
-    project = Project.create(folder / "linked" / "project", sandbox)
+    linked = Project.create(folder / "linked" / "project", sandbox)
     try:
-        for moment, jobs in (("linked", JOBS[:2]), ("billed", JOBS[2:])):
-            if moment == "billed":
-                project = project.copy(folder / "billed" / "project", sandbox)
-            project.run(*jobs)
-            (folder / moment / "output").write_text(project.output)
-            sandbox.dump_to(folder / moment / "rows.json")
+        linked.run("accounts", "worklog-types")
+        _keep(linked)
+        staged = linked.copy(folder / "staged" / "project")
+        staged.run("worklogs", TARGET_XERO_INVOICES_PUSH="false")
+        _keep(staged)
+        billed = linked.copy(folder / "billed" / "project")
+        billed.run("worklogs")
+        _keep(billed)
     finally:
         problems = _judge_and_stop(sandbox)
     assert not problems, "\n".join(problems)
     return folder
 
 
+def _keep(project: Project) -> None:
+    """Write what the sandbox holds now, and what was said and called, beside the project."""
+    project.sandbox.dump_to(project.folder.parent / "rows.json")
+    (project.folder.parent / "output").write_text(project.output)
+    calls = {system: project.sandbox.calls(system) for system in ("xero", "sdp")}
+    (project.folder.parent / "calls.json").write_text(json.dumps(calls))
+
+
 @pytest.fixture
 def linked(tmp_path: Path, first_run: Path, start_sandbox: StartSandbox) -> Project:
     """A project whose accounts and worklog types are linked, before the first worklog."""
     return _continued(first_run / "linked", tmp_path, start_sandbox)
+
+
+@pytest.fixture
+def staged(tmp_path: Path, first_run: Path, start_sandbox: StartSandbox) -> Project:
+    """A project whose worklogs have come and wait for a push."""
+    return _continued(first_run / "staged", tmp_path, start_sandbox)
 
 
 @pytest.fixture
@@ -91,6 +109,6 @@ def billed(tmp_path: Path, first_run: Path, start_sandbox: StartSandbox) -> Proj
 def _continued(moment: Path, tmp_path: Path, start_sandbox: StartSandbox) -> Project:
     """Copy the project, and start a sandbox that holds what it held then."""
     sandbox = start_sandbox("--data", str(moment / "rows.json"))
-    project = Project(moment / "project", sandbox).copy(tmp_path / "project", sandbox)
+    project = Project(moment / "project", sandbox).copy(tmp_path / "project")
     project.output = (moment / "output").read_text()
     return project

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,11 @@ class Project:
             (folder / ".meltano" / kind).symlink_to(ROOT / ".meltano" / kind)
         return cls(folder, sandbox)
 
-    def copy(self, folder: Path, sandbox: Sandbox) -> Project:
-        """Return a copy of the whole project: ledger, bookmarks, everything but tokens."""
-        shutil.copytree(
-            self.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("xero-token*", "run")
-        )
-        return Project(folder, sandbox)
+    def copy(self, folder: Path) -> Project:
+        """Return a copy of the whole project on the same sandbox: ledger, bookmarks, all but tokens."""
+        left_out = shutil.ignore_patterns("xero-token*", "run")
+        shutil.copytree(self.folder, folder, symlinks=True, ignore=left_out)
+        return Project(folder, self.sandbox)
 
     # Running things
 
@@ -83,7 +83,7 @@ class Project:
         """Return what a command of ours prints as JSON."""
         done = self._call([BIN / "msp-xero", *arguments, "--json"])
         assert done.returncode in {0, 3}, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(done.stdout, parse_float=Decimal)
 
     def command(self, command: Sequence[Any], *, expect: int | None = 0, **variables: str) -> str:
         done = self._call(command, **variables)
@@ -103,14 +103,21 @@ class Project:
             check=False,
         )
 
-    @contextmanager
-    def running(self, *blocks: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    def running(self, *blocks: str) -> AbstractContextManager[subprocess.Popen[str]]:
         """Run ``meltano run`` beside the test, to interrupt it."""
-        with (self.folder / "run.log").open("w+") as log:
+        return self._beside([BIN / "meltano", "run", "--no-install", *blocks])
+
+    def pushing(self) -> AbstractContextManager[subprocess.Popen[str]]:
+        """Run ``msp-xero invoices push`` beside the test, to interrupt it."""
+        return self._beside([BIN / "msp-xero", "invoices", "push"])
+
+    @contextmanager
+    def _beside(self, command: Sequence[Any]) -> Iterator[subprocess.Popen[str]]:
+        with (self.folder / "beside.log").open("w+") as log:
             process = subprocess.Popen(
-                [BIN / "meltano", "run", "--no-install", *blocks],
+                command,
                 cwd=self.folder,
-                env=self.environment | variables,
+                env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -28,6 +28,17 @@ def rounded(value: Decimal, places: int = 2) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
 
 
+def tax_of(amount: Decimal, rate: Decimal, invoice: Row) -> Decimal:
+    """Return the tax of one line by the kind of amounts that its invoice has."""
+    match invoice["LineAmountTypes"]:
+        case "Exclusive":
+            return rounded(amount * rate / 100)
+        case "Inclusive":
+            return amount - rounded(amount / (1 + rate / 100))
+        case _:
+            return Decimal(0)
+
+
 def delivered(sandbox: Sandbox) -> dict[str, Row]:
     """Return the worklogs that ServiceDesk Plus shows: those of trashed and archived requests it does not."""
     dump = sandbox.control("GET", "sdp", "dump")
@@ -131,7 +142,7 @@ def _compare_lines(project: Project, source: dict[str, Row]) -> None:
             line["TaxAmount"],
         ), worklog_id
         assert line["LineAmount"] == rounded(line["Quantity"] * line["UnitAmount"])
-        assert line["TaxAmount"] == rounded(line["LineAmount"] * rates[line["TaxType"]] / 100)
+        assert line["TaxAmount"] == tax_of(line["LineAmount"], rates[line["TaxType"]], invoice)
         worklog = source.get(worklog_id)
         if worklog is None or row.changed is not None:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tests.project import JOBS
@@ -88,8 +87,8 @@ def test_a_second_run_bills_nothing_and_needs_few_calls(billed: Project) -> None
     before = sandbox.raw("xero", "invoices")
     billed.run(*JOBS)
     assert billed.summary("worklogs").startswith("nothing new to bill; 19 held")
-    assert "(0 new), 0 created, 0 updated" in billed.summary("accounts")
-    assert "(0 new), 0 created, 0 updated" in billed.summary("worklog-types")
+    assert billed.summary("accounts").startswith("7 linked, 0 created, 0 updated")
+    assert billed.summary("worklog-types").startswith("18 linked, 0 created, 0 updated")
     assert sandbox.raw("xero", "invoices") == before
     assert sandbox.writes("xero") == []
     assert sandbox.writes("sdp") == []
@@ -119,31 +118,6 @@ def test_only_new_worklogs_are_billed_by_the_next_run(billed: Project) -> None:
     assert [
         worklog_id for worklog_id, _, row in lines_in_xero(sandbox) if row["InvoiceNumber"] == number
     ] == [added["id"]]
-    reconcile(billed)
-
-
-def test_a_worklog_edited_after_billing_is_reported_and_not_sent(billed: Project) -> None:
-    sandbox = billed.sandbox
-    before = sandbox.raw("xero", "invoices")
-    worklog = invoiced_request(billed)
-    sandbox.change("sdp", "worklog", "edit", worklog["id"], minutes=90)
-    billed.run("worklogs")
-    assert "1 changed after billing" in billed.output
-    assert billed.summary().startswith("nothing new to bill")
-    (listed,) = billed.listed("worklogs", "list", "--changed")
-    assert listed["worklog_id"] == worklog["id"]
-    assert listed["changed"]["minutes"] == [30, 90]
-    assert sandbox.raw("xero", "invoices") == before
-    reconcile(billed)
-
-
-def test_a_run_from_an_old_bookmark_bills_nothing_twice(billed: Project) -> None:
-    sandbox = billed.sandbox
-    before = sandbox.raw("xero", "invoices")
-    billed.run("--full-refresh", "worklogs")
-    assert f"stored 0 new worklogs, 0 updated, {len(delivered(sandbox))} unchanged" in billed.output
-    assert billed.summary().startswith("nothing new to bill")
-    assert sandbox.raw("xero", "invoices") == before
     reconcile(billed)
 
 
@@ -212,31 +186,28 @@ def test_a_disabled_job_writes_nothing_moves_no_bookmark_and_carries_on_later(bi
     assert sandbox.writes("sdp") == []
     reconcile(billed, complete=False)
 
-    billed.run(*JOBS)
+    billed.run("worklog-types", "worklogs")
     assert billed.summary("worklogs").startswith("1 worklogs invoiced on 1 invoices")
     assert "1 created" in billed.summary("worklog-types")
     reconcile(billed)
 
 
-def test_without_push_nothing_is_sent_until_a_person_pushes(linked: Project) -> None:
-    project, sandbox = linked, linked.sandbox
-    project.set_loader("target-xero-invoices", push=False)
-    project.run("worklogs")
-    assert project.summary().startswith("push is off: 5 invoices over NZD ")
+def test_without_push_nothing_is_sent_until_a_person_pushes(staged: Project) -> None:
+    sandbox = staged.sandbox
+    assert staged.summary().startswith("push is off: 5 invoices over NZD ")
     assert sandbox.our_invoices() == {}
-    assert sandbox.writes("xero") == []
 
-    preview = project.listed("invoices", "preview")
+    preview = staged.listed("invoices", "preview")
     assert len(preview["invoices"]) == 5
     assert sandbox.writes("xero") == []
-    assert sum(one["lines"] for one in preview["invoices"]) == project.states()["open"] == 63
+    assert sum(one["lines"] for one in preview["invoices"]) == staged.states()["open"] == 63
 
-    pushed = project.listed("invoices", "push")
+    pushed = staged.listed("invoices", "push")
     assert (pushed["invoices"], pushed["worklogs"]) == (5, 63)
     made = sandbox.our_invoices()
-    assert {one["number"]: Decimal(str(one["total"])) for one in preview["invoices"]} == {
+    assert {one["number"]: one["total"] for one in preview["invoices"]} == {
         number: row["Total"] for number, row in made.items()
     }
-    reconcile(project)
-    assert "nothing new to bill" in project.msp_xero("invoices", "push", expect=3)
-    reconcile(project)
+    reconcile(staged)
+    assert "nothing new to bill" in staged.msp_xero("invoices", "push", expect=3)
+    reconcile(staged)

@@ -1,1 +1,1 @@
-"""What people use of msp-xero: the command line (and later the web console)."""
+"""What people use of msp-xero: the command line."""

@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from msp_xero.billing.plan import HeldSum
-from msp_xero.billing.preflight import SETTLE_REASONS
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import preview as preview_settle
 from msp_xero.billing.settle import settle
@@ -43,10 +42,12 @@ def preview(project: Project) -> Plan:
     settings = BillingSettings.from_config(project.config(TARGET))
     with project.reading() as ledger:
         plan = preview_settle(ledger, project.xero(TARGET), settings)
-        for row in views.worklog_totals(ledger):
-            code = row.reason_code or ""
-            if row.state == "held" and code not in SETTLE_REASONS:
-                plan.held[code] = HeldSum(row.total.count, row.total.minutes, row.total.money)
+        for row in views.worklog_totals(ledger, decision="hold"):
+            if row.state == "held":
+                held = plan.held.setdefault(row.reason_code or "", HeldSum())
+                held.lines += row.total.count
+                held.minutes += row.total.minutes
+                held.money += row.total.money
     return plan
 
 

@@ -15,6 +15,7 @@ from msp_xero.ledger.store import HEAD_REVISION
 from msp_xero.sdp import SdpSettings
 from msp_xero.xero import XeroSettings
 from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from msp_xero_console.meltano import variable_name
 from msp_xero_console.project import (
@@ -63,9 +64,12 @@ def examine(project: Project) -> Iterator[Finding]:
         yield finding
     yield from agreement(project)
     yield from switches(project)
-    yield from ledger_state(project)
+    ledger = list(ledger_state(project))
+    yield from ledger
     yield from sdp_connections(project, [plugin for plugin in SDP_PLUGINS if plugin in usable])
-    yield from xero_connections(project, [plugin for plugin in XERO_PLUGINS if plugin in usable])
+    readable = all(finding.status != FAILED for finding in ledger)
+    xero_plugins = [plugin for plugin in XERO_PLUGINS if plugin in usable]
+    yield from xero_connections(project, xero_plugins, ledger_readable=readable)
 
 
 # ---------------------------------------------------------------- settings
@@ -161,6 +165,9 @@ def ledger_state(project: Project) -> Iterator[Finding]:
     except MspXeroError as error:
         yield Finding("ledger", FAILED, str(error))
         return
+    except SQLAlchemyError as error:
+        yield Finding("ledger", FAILED, f"{where} cannot be used ({type(error).__name__}). Is it a ledger?")
+        return
     if ledger is None:
         yield Finding("ledger", OK, f"{where} is not there yet; the first run makes it")
         return
@@ -210,7 +217,9 @@ def sdp_connections(project: Project, plugins: list[str]) -> Iterator[Finding]:
 # -------------------------------------------------------------------- Xero
 
 
-def xero_connections(project: Project, plugins: list[str]) -> Iterator[Finding]:
+def xero_connections(
+    project: Project, plugins: list[str], *, ledger_readable: bool = True
+) -> Iterator[Finding]:
     """Check each Xero connection, and with the target's the books."""
     for plugin in plugins:
         subject = f"Xero for {plugin}"
@@ -222,7 +231,8 @@ def xero_connections(project: Project, plugins: list[str]) -> Iterator[Finding]:
             )
             if plugin == "target-xero-invoices":
                 config = project.config(plugin)
-                yield pinned(project, organisation)
+                if ledger_readable:
+                    yield pinned(project, organisation)
                 yield time_zone(project, organisation)
                 yield lock_dates(organisation, datetime.now(UTC))
                 yield from fallbacks(config, client)

@@ -110,11 +110,13 @@ class _Chain:
         self.variables = {**self._around, **self._blocks}
 
     def names(self) -> set[str]:
-        """Return the settings that are declared or configured anywhere in the chain."""
-        configured = {
-            name for layer in (*self._plugins, *self._overrides) for name in layer.get("config") or {}
-        }
-        return configured | set(self._definitions)
+        """Return the settings that are declared or configured in the chain.
+
+        What an environment alone says of a parent does not reach the child, unless it is declared
+        (verified with Meltano 4.4).
+        """
+        layers = (*self._plugins, self._overrides[0])
+        return {name for layer in layers for name in layer.get("config") or {}} | set(self._definitions)
 
     def value(self, setting: str) -> Any:
         """Return the value of a setting by the order of precedence, None when it has none."""

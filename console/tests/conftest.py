@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.models import (
     AccountLink,
@@ -22,12 +27,16 @@ from msp_xero.ledger.models import (
 from msp_xero.ledger.runs import finish_run, start_run
 from msp_xero.ledger.staging import Line, stage_lines
 from msp_xero_console.main import app
+from msp_xero_sandbox.assembly import assemble
+from msp_xero_sandbox.server import running
+from msp_xero_sandbox.settings import Settings as SandboxSettings
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
+    from msp_xero_sandbox.assembly import Sandbox
     from typer.testing import Result
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -122,13 +131,20 @@ def empty(project: Path) -> Cli:
     return Cli(project)
 
 
-@pytest.fixture
-def cli(project: Path) -> Cli:
-    """A project in which everything that can happen has happened."""
-    cli = Cli(project)
-    with cli.ledger() as ledger:
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger's folder, made once: each test gets a copy."""
+    folder = tmp_path_factory.mktemp("filled")
+    with Cli(folder).ledger() as ledger:
         fill(ledger)
-    return cli
+    return folder / ".msp-xero"
+
+
+@pytest.fixture
+def cli(project: Path, filled: Path) -> Cli:
+    """A project in which everything that can happen has happened."""
+    shutil.copytree(filled, project / ".msp-xero")
+    return Cli(project)
 
 
 def line(worklog_id: str, **more: Any) -> Line:
@@ -165,14 +181,14 @@ def line(worklog_id: str, **more: Any) -> Line:
 
 
 def fill(ledger: Ledger) -> None:
-    """Two invoiced, one of them changed; one planned; four open, two with one id; three held; one excluded."""
+    """Two invoiced (one changed since), one planned, four open, three held, one excluded; two share an id."""
     held = {"decision": "hold", "unit_price": None, "amount": None}
     lines = [
         line("101"),
         line("102", minutes=30, quantity=Decimal("0.5"), amount=Decimal(50)),
         line("103", account_id="8", account_name="Rimu & Co [Ltd]"),
         line("104"),
-        line("105", **held, reason_code="ACCOUNT_UNMAPPED", reason="Account Rimu has no Xero contact."),
+        line("105", account_id="8", unit_price=None, amount=None),
         line(
             "106",
             **held,
@@ -180,7 +196,7 @@ def fill(ledger: Ledger) -> None:
             reason="The worklog has no worklog type.",
             type_name=None,
         ),
-        line("107", **held, reason_code="ACCOUNT_UNMAPPED", reason="Account Rimu has no Xero contact."),
+        line("107", account_id="8", unit_price=None, amount=None),
         line(
             "108", decision="exclude", reason_code="EXCLUDED_BY_RULE", reason="It is marked as not billable."
         ),
@@ -203,6 +219,7 @@ def fill(ledger: Ledger) -> None:
                 organisation_name="Demo MSP Limited",
                 short_code=SHORT_CODE,
                 base_currency="NZD",
+                next_number=3,
                 sdp_base_url="https://sdp.example.com",
                 day_calls_remaining=4870,
                 day_calls_seen_at=NOW,
@@ -222,6 +239,9 @@ def fill(ledger: Ledger) -> None:
             for position, name in enumerate(members, 1):
                 rows[name].state = state
                 session.add(invoice_line(made, rows[name], position))
+        for name in ("105", "107"):
+            rows[name].state, rows[name].reason_code = "held", "ACCOUNT_UNMAPPED"
+            rows[name].reason = "Account Rimu has no Xero contact."
         rows["102"].changed = {"minutes": [30, 45]}
         rows["102"].changed_at = NOW
         add_links(session, ledger)
@@ -328,3 +348,66 @@ def add_links(session: Any, ledger: Ledger) -> None:
 def line_builder() -> Any:
     """Build a delivered line; everything about it can be given."""
     return line
+
+
+@pytest.fixture(scope="session")
+def meltano() -> str:
+    """The real Meltano."""
+    beside = Path(sys.executable).parent / "meltano"
+    found = os.environ.get("MELTANO") or (str(beside) if beside.is_file() else shutil.which("meltano"))
+    if not found:
+        pytest.skip("Meltano is not installed; name its executable in MELTANO")
+    return found
+
+
+class Systems:
+    """The local Xero and ServiceDesk Plus MSP, on sockets of this process."""
+
+    def __init__(self, rows: Sandbox, xero: str, sdp: str) -> None:
+        self._rows = rows
+        self._xero, self._sdp = xero, sdp
+
+    def connect(self, cli: Cli, *, pin: bool = True) -> Cli:
+        """Point a project to these systems; ``pin``: its ledger has billed this organisation before."""
+        path = cli.folder / "meltano.yml"
+        content = path.read_text()
+        content = content.replace("https://sdp.example.com", self._sdp).replace(
+            "sdp-secret", "sandbox-authtoken"
+        )
+        addresses = f'api_url: "{self._xero}/api.xro/2.0", identity_url: "{self._xero}"'
+        content = content.replace("client_id: client,", f"client_id: sandbox-client, {addresses},")
+        path.write_text(content.replace("xero-secret", "sandbox-secret"))
+        if pin and (cli.folder / ".msp-xero").exists():
+            self._pin(cli)
+        return cli
+
+    def _pin(self, cli: Cli) -> None:
+        """Make the ledger one of this organisation, with the link of its first account to a contact there."""
+        dump = requests.get(f"{self._xero}/_sandbox/dump", timeout=30).json()
+        contact = next(row for row in dump["contacts"] if row["ContactStatus"] == "ACTIVE")
+        item = next(row for row in dump["items"] if (row.get("SalesDetails") or {}).get("UnitPrice"))
+        with cli.ledger() as ledger, ledger.write() as session:
+            session.execute(
+                update(BillingConnection).values(organisation_id=dump["organisation"][0]["OrganisationID"])
+            )
+            linked = update(AccountLink).where(AccountLink.account_id == "7")
+            session.execute(linked.values(contact_id=contact["ContactID"]))
+            linked_item = update(WorklogTypeLink).where(WorklogTypeLink.type_id == "21")
+            session.execute(linked_item.values(item_id=item["ItemID"]))
+
+    def writes(self) -> list[str]:
+        """Return the calls that were no reads, but for tokens."""
+        calls = [
+            (call["method"], call["path"])
+            for address in (self._xero, self._sdp)
+            for call in requests.get(f"{address}/_sandbox/calls", timeout=30).json()
+        ]
+        return [f"{method} {path}" for method, path in calls if method != "GET" and "token" not in path]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Systems]:
+    """Both systems with the small story."""
+    rows = assemble(SandboxSettings(scale="small"))
+    with running([rows.xero, rows.sdp]) as (xero, sdp):
+        yield Systems(rows, xero, sdp)

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from msp_xero_console.status import app as status_app  # noqa: F401 - importing it must not fail
-
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from msp_xero.errors import SettingError
-
 from msp_xero_console.meltano import Document, variable_name
 
-TAP = {"name": "tap-x", "namespace": "tap_x", "settings": [{"name": "size"}, {"name": "flag", "kind": "boolean"}]}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAP = {
+    "name": "tap-x",
+    "namespace": "tap_x",
+    "settings": [{"name": "size"}, {"name": "flag", "kind": "boolean"}],
+}
 
 
 def resolve(plugin: dict[str, Any], **around: Any) -> dict[str, Any]:
@@ -37,54 +40,87 @@ def override(config: dict[str, Any], **more: Any) -> dict[str, Any]:
         pytest.param({"config": {"size": 3}}, {}, {"size": 3}, id="plugin"),
         pytest.param({"settings": [{"name": "size", "value": 9}]}, {}, {"size": 9}, id="default"),
         pytest.param(
-            {"config": {"size": 3}, "settings": [{"name": "size", "value": 9}]}, {}, {"size": 3}, id="plugin-default"
+            {"config": {"size": 3}, "settings": [{"name": "size", "value": 9}]},
+            {},
+            {"size": 3},
+            id="plugin-default",
         ),
         pytest.param(
-            {"config": {"size": 3}}, {"environment": override({"size": 4})}, {"size": 4}, id="environment-plugin"
+            {"config": {"size": 3}},
+            {"environment": override({"size": 4})},
+            {"size": 4},
+            id="environment-plugin",
         ),
         pytest.param({}, {"environment": override({"other": 4})}, {"other": 4}, id="environment-only"),
         pytest.param(
             {"config": {"size": 3}}, {"dotenv": {"TAP_X_SIZE": "5"}}, {"size": "5"}, id="dotenv-plugin"
         ),
         pytest.param(
-            {}, {"dotenv": {"TAP_X_SIZE": "5"}, "shell": {"TAP_X_SIZE": "6"}}, {"size": "6"}, id="shell-dotenv"
+            {},
+            {"dotenv": {"TAP_X_SIZE": "5"}, "shell": {"TAP_X_SIZE": "6"}},
+            {"size": "6"},
+            id="shell-dotenv",
         ),
         pytest.param(
-            {}, {"shell": {"TAP_X_SIZE": "6"}, "content": {"env": {"TAP_X_SIZE": "7"}}}, {"size": "7"}, id="block-shell"
+            {},
+            {"shell": {"TAP_X_SIZE": "6"}, "content": {"env": {"TAP_X_SIZE": "7"}}},
+            {"size": "7"},
+            id="block-shell",
         ),
         pytest.param({}, {"shell": {"TAP_X_UNDECLARED": "1"}}, {}, id="undeclared-is-unseen-by-meltano"),
         pytest.param({"config": {"size": 3}}, {"shell": {"TAP_X_SIZE": ""}}, {}, id="blank-variable-unsets"),
         pytest.param({}, {"shell": {"TAP_X_FLAG": "false"}}, {"flag": False}, id="false"),
         pytest.param({}, {"shell": {"TAP_X_FLAG": "yes"}}, {"flag": True}, id="yes"),
         pytest.param(
-            {"settings": [{"name": "size", "kind": "integer"}]}, {"shell": {"TAP_X_SIZE": "8"}}, {"size": 8}, id="int"
+            {"settings": [{"name": "size", "kind": "integer"}]},
+            {"shell": {"TAP_X_SIZE": "8"}},
+            {"size": 8},
+            id="int",
         ),
         pytest.param(
-            {"settings": [{"name": "size", "kind": "array"}]}, {"dotenv": {"TAP_X_SIZE": "[1]"}}, {"size": [1]}, id="list"
+            {"settings": [{"name": "size", "kind": "array"}]},
+            {"dotenv": {"TAP_X_SIZE": "[1]"}},
+            {"size": [1]},
+            id="list",
         ),
         pytest.param(
-            {"settings": [{"name": "size", "aliases": ["width"]}]}, {"shell": {"TAP_X_WIDTH": "8"}}, {"size": "8"}, id="alias"
+            {"settings": [{"name": "size", "aliases": ["width"]}]},
+            {"shell": {"TAP_X_WIDTH": "8"}},
+            {"size": "8"},
+            id="alias",
         ),
-        pytest.param({"config": {"size": "${A}-$B"}}, {"shell": {"A": "a", "B": "b"}}, {"size": "a-b"}, id="expand"),
+        pytest.param(
+            {"config": {"size": "${A}-$B"}}, {"shell": {"A": "a", "B": "b"}}, {"size": "a-b"}, id="expand"
+        ),
         pytest.param({"config": {"size": "x${NOPE}"}}, {}, {"size": "x"}, id="unknown-variable-is-empty"),
         pytest.param({"config": {"size": "${NOPE}"}}, {}, {}, id="only-an-unknown-variable-is-no-value"),
         pytest.param({"config": {"size": "\\${A}"}}, {"shell": {"A": "a"}}, {"size": "${A}"}, id="escaped"),
-        pytest.param({"config": {"size": {"a": ["${A}"]}}}, {"shell": {"A": "a"}}, {"size": {"a": ["a"]}}, id="deep"),
-        pytest.param({}, {"shell": {"TAP_X_SIZE": "pa$WORD"}}, {"size": "pa$WORD"}, id="secrets-keep-their-dollar"),
         pytest.param(
-            {"config": {"size": "${A}"}}, {"content": {"env": {"A": "${B}"}}, "shell": {"B": "b"}}, {"size": "${B}"},
+            {"config": {"size": {"a": ["${A}"]}}}, {"shell": {"A": "a"}}, {"size": {"a": ["a"]}}, id="deep"
+        ),
+        pytest.param(
+            {}, {"shell": {"TAP_X_SIZE": "pa$WORD"}}, {"size": "pa$WORD"}, id="secrets-keep-their-dollar"
+        ),
+        pytest.param(
+            {"config": {"size": "${A}"}},
+            {"content": {"env": {"A": "${B}"}}, "shell": {"B": "b"}},
+            {"size": "${B}"},
             id="project-block-is-not-expanded",
         ),
         pytest.param(
-            {"config": {"size": "${A}"}}, {"environment": {"env": {"A": "${B}"}}, "shell": {"B": "b"}}, {"size": "b"},
+            {"config": {"size": "${A}"}},
+            {"environment": {"env": {"A": "${B}"}}, "shell": {"B": "b"}},
+            {"size": "b"},
             id="environment-block-is-expanded",
         ),
         pytest.param(
-            {"config": {"size": {"a": 1, "b": 2}}}, {"environment": override({"size": {"b": 3}})},
-            {"size": {"a": 1, "b": 3}}, id="objects-merge",
+            {"config": {"size": {"a": 1, "b": 2}}},
+            {"environment": override({"size": {"b": 3}})},
+            {"size": {"a": 1, "b": 3}},
+            id="objects-merge",
         ),
     ],
-)  # fmt: skip
+)
 def test_the_order_of_precedence(
     plugin: dict[str, Any], around: dict[str, Any], expected: dict[str, Any]
 ) -> None:
@@ -149,14 +185,18 @@ env: {RAW: "${MELTANO_PROJECT_ROOT}/raw", PLAIN: plain}
 environments:
 - name: demo
   env: {READY: "${MELTANO_PROJECT_ROOT}/${PLAIN}"}
-  config: {plugins: {extractors: [{name: tap-x, config: {a: environment}}]}}
+  config: {plugins: {extractors: [{name: tap-x, config: {a: environment, orphan: 1}}]}}
 plugins:
   extractors:
   - name: tap-x
     namespace: tap_x
     executable: cat
     settings: [{name: a}, {name: b, kind: boolean}, {name: c, kind: integer, value: 7}, {name: d}, {name: e}]
-    config: {a: plugin, raw: "${RAW}", ready: "${READY}", root: "${MELTANO_PROJECT_ROOT}/${MELTANO_ENVIRONMENT}"}
+    config:
+      a: plugin
+      raw: ${RAW}
+      ready: ${READY}
+      root: ${MELTANO_PROJECT_ROOT}/${MELTANO_ENVIRONMENT}
   - name: tap-y
     inherit_from: tap-x
     config: {raw: own}
@@ -184,12 +224,3 @@ def test_agrees_with_meltano_itself(meltano: str, plugin: str, tmp_path: Path) -
         builtin={"MELTANO_PROJECT_ROOT": str(tmp_path), "MELTANO_ENVIRONMENT": "demo"},
     )
     assert document.plugin_config(plugin) == json.loads(dumped.stdout)
-
-
-@pytest.fixture(scope="session")
-def meltano() -> str:
-    beside = Path(sys.executable).parent / "meltano"
-    found = os.environ.get("MELTANO") or (str(beside) if beside.is_file() else shutil.which("meltano"))
-    if not found:
-        pytest.skip("Meltano is not installed; name its executable in MELTANO")
-    return found

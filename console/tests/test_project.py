@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from msp_xero.errors import MspXeroError, SettingError
-
 from msp_xero_console.project import Project
 
 if TYPE_CHECKING:
@@ -18,9 +17,7 @@ def find(shell: dict[str, str] | None = None, **options: object) -> Project:
     return Project.find(**{"environment": None, "config": None, **options}, shell=shell or {})  # type: ignore[arg-type]
 
 
-def test_the_project_is_found_from_a_folder_below_it(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_project_is_found_from_a_folder_below_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     below = project / "some" / "where"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
@@ -100,12 +97,12 @@ def test_a_bad_project_file_is_named(project: Path, content: str, problem: str) 
 
 
 def test_dotenv_and_included_files_are_read(project: Path) -> None:
-    (project / "meltano.yml").write_text(
-        "include_paths: [more/*.yml]\nplugins: {loaders: [{name: target-msp-sdp, settings: [{name: base_url}]}]}\n"
-    )
+    declared = "{name: target-msp-sdp, settings: [{name: base_url}]}"
+    (project / "meltano.yml").write_text(f"include_paths: [more/*.yml]\nplugins: {{loaders: [{declared}]}}\n")
     (project / "more").mkdir()
+    included = "{name: target-xero-invoices, config: {client_id: c}}"
     (project / "more" / "a.yml").write_text(
-        "environments: [{name: prod}]\nplugins: {loaders: [{name: target-xero-invoices, config: {client_id: c}}]}\n"
+        f"environments: [{{name: prod}}]\nplugins: {{loaders: [{included}]}}\n"
     )
     (project / ".env").write_text("TARGET_MSP_SDP_BASE_URL='http://sdp'\n")
     found = find(environment="prod")
@@ -114,4 +111,5 @@ def test_dotenv_and_included_files_are_read(project: Path) -> None:
 
 
 def test_nothing_secret_is_in_a_projects_text(project: Path) -> None:
-    assert "secret" not in repr(find())
+    assert "xero-secret" not in repr(find())
+    assert "sdp-secret" not in repr(find())

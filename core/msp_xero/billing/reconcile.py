@@ -88,7 +88,9 @@ def _look_for_renumbered(
     since = min(invoice.planned_at for invoice in invoices) - _OVERLAP
     found: dict[int, dict[str, Any]] = {}
     for row in client.invoices(if_modified_since=since):
-        if row.get("Type") != "ACCREC" or not (marker_of(row.get("Reference")) or worklogs_on(row)):
+        if row.get("Type") != "ACCREC" or not (
+            marker_of(row.get("Reference")) or (worklogs_on(row) and not _is_gone(row))
+        ):
             continue
         for invoice in invoices:
             if _is_ours(ledger, invoice, row) and _is_gone(found.get(invoice.id, _NOTHING)):
@@ -217,8 +219,8 @@ def refresh_invoices(
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise LedgerError(
             f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know "
-            f"({shown}). Nothing was billed. Either the ledger is an old or empty copy: restore the newest one; "
-            "or another installation bills into the same organisation: give each its own number_prefix"
+            f"({shown}). Nothing was billed. Either the ledger is an old or empty copy: restore the newest "
+            "one; or another installation bills into the same organisation: give each its own number_prefix"
         )
     if late:
         raise LedgerError(

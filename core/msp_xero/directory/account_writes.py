@@ -153,6 +153,7 @@ class AccountWriter:
             changes = [Change(_TABLE, row.id, action, {"sdp_id": account.id, "how": how})]
             record(session, ledger, changes, run_id=self._work.run_id)
         set_link(row, account, how)
+        self._summary.linked += 1
         row.written_digest = digest
         return True
 
@@ -160,14 +161,7 @@ class AccountWriter:
 
     def bring_up_to_date(self, row: AccountLink) -> None:
         """Write the members of a linked account that differ from what its contact wants."""
-        if is_invalid(row):
-            self._summary.failed += 1
-        elif not is_active(row):
-            self._summary.archived += 1
-        if row.account_id is None:
-            return
-        self._summary.linked += 1
-        if is_invalid(row) or not is_active(row) or row.id in self._created:
+        if row.account_id is None or is_invalid(row) or not is_active(row) or row.id in self._created:
             return
         current = self._work.listed.get(row.account_id)
         if current is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.account_plan import MERGED, AccountPlan, plan_accounts
+from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_invalid, plan_accounts
 from msp_xero.directory.account_writes import AccountWriter, set_link
 from msp_xero.directory.fields import AccountFields, field_paths
 from msp_xero.directory.match import Named
@@ -83,6 +83,9 @@ def settle_accounts(work: AccountWork) -> None:
     work.read_list()
     decided_at = work.ledger.clock.now()
     rows, creates = _decide(work)
+    work.summary.linked = sum(row.account_id is not None for row in rows)
+    work.summary.archived = sum(not is_active(row) for row in rows)
+    work.summary.failed += sum(is_invalid(row) for row in rows)
     writer = AccountWriter(work)
     for row in creates:
         if work.stopping():

@@ -53,6 +53,9 @@ def settle_worklog_types(work: TypeWork) -> None:
     """
     work.read_list()
     rows, creates = _decide(work)
+    work.summary.linked = sum(row.type_id is not None for row in rows)
+    work.summary.gone = sum(row.gone_at is not None for row in rows)
+    work.summary.failed = sum(is_invalid(row) and row.gone_at is None for row in rows)
     writer = TypeWriter(work)
     for row in creates:
         if work.stopping():
@@ -199,18 +202,13 @@ class TypeWriter:
             changes = [Change(_TABLE, row.id, action, {"sdp_id": found.id, "how": how})]
             record(session, ledger, changes, run_id=self._work.run_id)
         _set_link(row, found, how)
+        self._summary.linked += 1
         return True
 
     def bring_up_to_date(self, row: WorklogTypeLink) -> None:
         """Let a linked type be called like its item."""
-        if row.gone_at is not None:
-            self._summary.gone += 1
-        elif is_invalid(row):
-            self._summary.failed += 1
-        if row.type_id is None:
-            return
-        self._summary.linked += 1
-        if row.gone_at is not None or is_invalid(row) or not row.is_sold or row.id in self._created:
+        idle = row.gone_at is not None or is_invalid(row) or not row.is_sold
+        if row.type_id is None or idle or row.id in self._created:
             return
         current = self._work.listed.get(row.type_id)
         if current is None:

@@ -233,11 +233,19 @@ def connection_view(ledger: Ledger) -> ConnectionView:
         )
 
 
-def worklog_totals(ledger: Ledger) -> list[WorklogTotal]:
-    """Return the sums of every state and reason; together they are everything that was delivered."""
+def worklog_totals(ledger: Ledger, *, decision: str | None = None) -> list[WorklogTotal]:
+    """Return the sums of every state and reason; together they are everything that was delivered.
+
+    Args:
+        ledger: the open ledger.
+        decision: only worklogs for which the transform steps decided this (``bill``, ``hold``, ``exclude``).
+    """
+    conditions = [Worklog.connection_id == ledger.connection_id]
+    if decision is not None:
+        conditions.append(Worklog.decision == decision)
     statement = (
         _sums(Worklog.state, Worklog.reason_code)
-        .where(Worklog.connection_id == ledger.connection_id)
+        .where(*conditions)
         .group_by(Worklog.state, Worklog.reason_code)
         .order_by(Worklog.state, func.count().desc(), Worklog.reason_code)
     )

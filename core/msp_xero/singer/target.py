@@ -43,6 +43,7 @@ class CheckpointingTarget(Target):
         self._busy = False
         self._signal: int | None = None
         self._stored_at = time.monotonic()
+        self._rows_since_state = 0
         super().__init__(**options)
         self.max_parallelism = 1  # the streams of one run depend on each other
 
@@ -82,10 +83,12 @@ class CheckpointingTarget(Target):
             return
         with self._undisturbed():
             super()._process_state_message(message_dict)
-            pending = sum(sink.current_size for sink in self._sinks_active.values())
-            if pending >= CHECKPOINT_ROWS or time.monotonic() - self._stored_at >= CHECKPOINT_SECONDS:
+            if (
+                self._rows_since_state >= CHECKPOINT_ROWS
+                or time.monotonic() - self._stored_at >= CHECKPOINT_SECONDS
+            ):
                 self.drain_all()
-                self._stored_at = time.monotonic()
+                self._stored_at, self._rows_since_state = time.monotonic(), 0
 
     @override
     def _process_record_message(self, message_dict: dict[str, Any]) -> None:
@@ -96,6 +99,7 @@ class CheckpointingTarget(Target):
             )
         with self._undisturbed():
             super()._process_record_message(message_dict)
+        self._rows_since_state += 1
 
     @override
     def process_endofpipe(self) -> None:

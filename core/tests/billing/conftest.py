@@ -7,11 +7,13 @@ from decimal import Decimal
 
 import pytest
 import requests
+from msp_xero.billing.document import worklog_of
 from msp_xero.billing.preflight import SETTLE_REASONS
+from msp_xero.billing.reconcile import worklogs_on
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.ledger import Ledger
-from msp_xero.ledger.models import AccountLink, WorklogTypeLink
+from msp_xero.ledger.models import AccountLink, Invoice, InvoiceLine, Worklog, WorklogTypeLink
 from msp_xero.ledger.staging import Line, stage_lines
 from msp_xero.xero.client import XeroClient
 from msp_xero.xero.settings import XeroSettings
@@ -22,22 +24,24 @@ from msp_xero_sandbox.inprocess import InProcessAdapter, MovingClock
 from msp_xero_sandbox.settings import Settings
 from msp_xero_sandbox.story import build
 from msp_xero_sandbox.xero.app import XeroApp
+from sqlalchemy import func, select
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+GONE = ("VOIDED", "DELETED")
 
 
 class World:
     """One Xero, one ledger, and what a person or a run does with them."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder, url) -> None:
         self.folder = folder
+        self.url = url
         self.clock = Clock(START, running=False)
         self.rows = build(1, "small", START).xero
         self.xero = XeroApp(self.rows, self.clock, Settings())
         self.faulty = Faulty(self.xero, self.clock, CallLog())
         self.time = MovingClock(self.clock)
         self.adapter = InProcessAdapter(self.faulty, self.clock)
-        self.url = f"sqlite:///{folder}/ledger.db"
         self.ledger = self.open_ledger()
         self.contacts = [c for c in self.rows["contacts"] if c.get("ContactStatus") == "ACTIVE"]
         self.item = next(
@@ -64,9 +68,12 @@ class World:
         return XeroClient(settings, session=session, clock=self.time)
 
     def link_accounts(self, count: int = 3) -> None:
+        self.link_accounts_from(0, count)
+
+    def link_accounts_from(self, first: int, end: int) -> None:
         now = self.time.now()
         with self.ledger.write() as session:
-            for index in range(count):
+            for index in range(first, end):
                 contact = self.contacts[index]
                 session.add(
                     AccountLink(
@@ -134,15 +141,96 @@ class World:
     def settle(self, **settings):
         return settle(self.ledger, self.client(), BillingSettings.from_config(settings))
 
+    def fail(self, *faults):
+        """Let Xero's next calls go wrong."""
+        self.faulty.add_faults(list(faults))
+
+    def recover(self, seconds: float = 3600) -> None:
+        """End all faults and let time pass."""
+        self.faulty.clear_faults()
+        self.clock.advance(seconds)
+        self.adapter.commit_late_calls()
+
+    def person(self, kind, action, row="", **values):
+        """Do something in Xero's own pages."""
+        return self.xero.change_row({"kind": kind, "action": action, "id": row, "values": values})
+
     def invoices(self):
         """Every sales invoice in Xero whose number begins like ours."""
-        return [i for i in self.xero.dump()["invoices"] if i["InvoiceNumber"].startswith("SDP-")]
+        return [i for i in self.xero.dump(["invoices"])["invoices"] if i["InvoiceNumber"].startswith("SDP-")]
+
+    def ours(self):
+        """Every live invoice in Xero with a worklog of ours on it, whatever its number is."""
+        return [
+            i for i in self.xero.dump(["invoices"])["invoices"] if i["Status"] not in GONE and worklogs_on(i)
+        ]
+
+    def writes(self) -> int:
+        return sum(call["method"] == "PUT" for call in self.faulty.log.since())
+
+    def states(self):
+        with self.ledger.read() as session:
+            return dict(session.execute(select(Worklog.state, func.count()).group_by(Worklog.state)).all())
+
+    def reasons(self):
+        with self.ledger.read() as session:
+            return dict(session.execute(select(Worklog.worklog_id, Worklog.reason_code)).all())
+
+    def ledger_invoices(self):
+        with self.ledger.read() as session:
+            return session.scalars(select(Invoice).order_by(Invoice.id)).all()
+
+    def live_keys(self):
+        """``(module, worklog id)`` of every live line of the ledger, repeats included."""
+        with self.ledger.read() as session:
+            rows = session.execute(
+                select(Worklog.module, Worklog.worklog_id)
+                .join(InvoiceLine, InvoiceLine.worklog_row == Worklog.id)
+                .where(InvoiceLine.live)
+            )
+            return sorted(map(tuple, rows))
+
+    def assert_exactly_once(self, count: int) -> None:
+        """Every worklog is on one live invoice, in Xero and in the ledger alike."""
+        in_xero = sorted(key for invoice in self.ours() for key in worklogs_of(invoice))
+        assert len(in_xero) == len(set(in_xero)) == count
+        assert in_xero == self.live_keys()
+        assert self.states() == {"invoiced": count}
+        by_id = {invoice["InvoiceID"]: invoice for invoice in self.ours()}
+        made = [invoice for invoice in self.ledger_invoices() if invoice.state == "created"]
+        assert {invoice.xero_id for invoice in made} == set(by_id)
+        assert all(invoice.total == invoice.xero_total == by_id[invoice.xero_id]["Total"] for invoice in made)
+
+
+def worklogs_of(invoice):
+    """Like worklogs_on, but with repeats."""
+    return [key for line in invoice["LineItems"] if (key := worklog_of(line["Description"]))]
 
 
 @pytest.fixture
-def world(tmp_path):
-    world = World(tmp_path)
-    world.link_accounts()
-    world.link_types()
-    yield world
-    world.ledger.close()
+def make_world(tmp_path):
+    """A function that makes a linked world on a ledger."""
+    worlds = []
+
+    def make(url) -> World:
+        folder = tmp_path / f"world-{len(worlds)}"
+        folder.mkdir()
+        worlds.append(world := World(folder, url))
+        world.link_accounts()
+        world.link_types()
+        return world
+
+    yield make
+    for world in worlds:
+        world.ledger.close()
+
+
+@pytest.fixture
+def world(make_world, ledger_url):
+    return make_world(ledger_url)
+
+
+@pytest.fixture
+def sqlite_world(make_world, sqlite_databases, tmp_path):
+    """For what takes many runs and does not depend on the database."""
+    return make_world(sqlite_databases.fresh(tmp_path))

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.models import Event, Invoice, InvoiceLine, Worklog
 from sqlalchemy import func, select
-
-
-def states(world):
-    with world.ledger.read() as session:
-        return dict(session.execute(select(Worklog.state, func.count()).group_by(Worklog.state)).all())
-
-
-def reasons(world):
-    with world.ledger.read() as session:
-        return dict(session.execute(select(Worklog.worklog_id, Worklog.reason_code)).all())
 
 
 def test_a_run_bills_each_account_on_one_invoice_and_the_totals_agree(world):
@@ -28,7 +16,7 @@ def test_a_run_bills_each_account_on_one_invoice_and_the_totals_agree(world):
     assert sorted(i["InvoiceNumber"] for i in in_xero) == ["SDP-00001", "SDP-00002", "SDP-00003"]
     assert sum(i["Total"] for i in in_xero) == settled.total
     assert settled.differing_totals == 0
-    assert states(world) == {"invoiced": 9}
+    assert world.states() == {"invoiced": 9}
 
 
 def test_a_second_run_bills_nothing(world):
@@ -74,7 +62,7 @@ def test_an_unknown_outcome_of_a_write_never_bills_twice_and_never_loses(world, 
     world.faulty.clear_faults()
     world.clock.advance(3600)
     world.settle(batch_size=1, concurrency=1)
-    assert states(world) == {"invoiced": 9}
+    assert world.states() == {"invoiced": 9}
     live = [i for i in world.invoices() if i["Status"] not in ("DELETED", "VOIDED")]
     assert len(live) == 3
     assert sum(len(i["LineItems"]) for i in live) == 9
@@ -91,7 +79,7 @@ def test_the_day_limit_stops_cleanly_and_the_next_run_goes_on(world):
     world.faulty.clear_faults()
     world.clock.advance(86400)
     assert world.settle().invoices == 2
-    assert states(world) == {"invoiced": 9}
+    assert world.states() == {"invoiced": 9}
 
 
 def test_holds_name_their_reason_and_go_out_when_the_cause_is_gone(world):
@@ -100,7 +88,7 @@ def test_holds_name_their_reason_and_go_out_when_the_cause_is_gone(world):
     world.deliver(world.line(0), gone, unmapped)
     settled = world.settle()
     assert settled.invoices == 1
-    assert reasons(world) == {"1000": None, "1001": "TYPE_NOT_SYNCED", "1002": "ACCOUNT_UNMAPPED"}
+    assert world.reasons() == {"1000": None, "1001": "TYPE_NOT_SYNCED", "1002": "ACCOUNT_UNMAPPED"}
     assert settled.needs_person
     world.deliver(world.line(1))
     assert world.settle().worklogs == 1
@@ -121,7 +109,7 @@ def test_a_rejected_invoice_gives_its_worklogs_back_with_xeros_words_and_delays_
     world.xero.handle = archive_before_the_write
     settled = world.settle()
     assert (settled.invoices, settled.rejected) == (2, 1)
-    assert states(world) == {"invoiced": 4, "held": 2}
+    assert world.states() == {"invoiced": 4, "held": 2}
     with world.ledger.read() as session:
         held = session.scalars(select(Worklog).where(Worklog.state == "held")).all()
         assert {row.reason_code for row in held} <= {"CONTACT_ARCHIVED", "REJECTED_BY_XERO"}
@@ -157,23 +145,21 @@ def test_our_number_taken_by_a_foreign_invoice_moves_on_with_a_new_number(world)
     )
     world.deliver(*(world.line(n, account=0) for n in range(2)))
     world.settle()
-    assert states(world) == {"held": 2}
+    assert world.states() == {"held": 2}
     world.settle()
-    assert states(world) == {"invoiced": 2}
+    assert world.states() == {"invoiced": 2}
     assert [i["Reference"] for i in world.invoices() if i["InvoiceNumber"] == "SDP-00001"] == ["by hand"]
 
 
-def test_an_old_copy_of_the_ledger_bills_nothing(world, tmp_path):
+def test_an_old_copy_of_the_ledger_bills_nothing(world, databases, tmp_path):
     world.deliver(*(world.line(n) for n in range(3)))
     world.settle()
     world.ledger.close()
-    shutil.copy(tmp_path / "ledger.db", tmp_path / "backup.db")
+    backup = databases.copy(world.url, tmp_path)
     world.deliver(*(world.line(n) for n in range(3, 6)))
     world.settle()
     world.ledger.close()
-    shutil.copy(tmp_path / "backup.db", tmp_path / "ledger.db")
-    for extra in ("ledger.db-wal", "ledger.db-shm"):
-        (tmp_path / extra).unlink(missing_ok=True)
+    world.url = backup
     world.ledger = world.open_ledger()
     world.deliver(*(world.line(n) for n in range(3, 6)))
     with pytest.raises(LedgerError, match="does not know"):

@@ -1,0 +1,236 @@
+"""``msp-xero doctor``: its judgements, and the whole of it against the local systems."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import pytest
+from msp_xero.billing.reference import Organisation
+from msp_xero_console import checks
+from msp_xero_console.project import Project
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+
+def organisation(zone: str | None = "Pacific/Auckland", locked: date | None = None) -> Organisation:
+    return Organisation(
+        organisation_id="1",
+        name="Demo",
+        short_code=None,
+        base_currency="NZD",
+        zone=ZoneInfo(zone) if zone else UTC,
+        zone_name=zone,
+        locked_until=locked,
+    )
+
+
+def configured(tmp_path, **configs) -> Project:
+    mapping = configs.pop("mapping", {})
+    return Project(
+        tmp_path, "test", configs={n.replace("_", "-"): c for n, c in configs.items()}, mapping=mapping
+    )
+
+
+SDP = {"base_url": "http://sdp", "auth_token": "k"}
+XERO = {"client_id": "c", "client_secret": "s"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "config", "status", "seen"),
+    [
+        ("tap-msp-sdp", SDP, "ok", "http://sdp (onprem)"),
+        ("tap-msp-sdp", {**SDP, "verify_tls": False}, "warning", "verify_tls is off"),
+        ("tap-msp-sdp", {"auth_token": "k"}, "failed", "Setting base_url: is missing."),
+        ("tap-xero-lite", XERO, "ok", "client_credentials"),
+        ("tap-xero-lite", {"client_id": "c"}, "failed", "Setting client_secret: it is required"),
+        ("target-xero-invoices", XERO, "ok", "client_credentials, invoices SDP-… as DRAFT"),
+        ("target-xero-invoices", {**XERO, "push": False}, "ok", "push is off"),
+        ("target-xero-invoices", {**XERO, "currency_code": "kiwi"}, "failed", "Setting currency_code"),
+    ],
+)
+def test_settings(tmp_path, plugin, config, status, seen) -> None:
+    finding = checks.settings_of(configured(tmp_path, **{plugin: config}), plugin)
+    assert finding.status == status
+    assert seen in finding.seen
+    if status == "failed":
+        assert finding.advice.startswith("Set it in meltano.yml, or ")
+        assert plugin.upper().replace("-", "_") in finding.advice
+
+
+def test_a_plugin_that_is_not_there(tmp_path) -> None:
+    assert checks.settings_of(configured(tmp_path), "tap-msp-sdp").status == "warning"
+
+
+@pytest.mark.parametrize(
+    ("configs", "subjects"),
+    [
+        (
+            {
+                "mapping": {"ledger_url": "sqlite:////l.db"},
+                "target_msp_sdp": {"ledger_url": "sqlite:////l.db"},
+            },
+            [],
+        ),
+        (
+            {"tap_msp_sdp": SDP, "target_msp_sdp": {**SDP, "base_url": "http://other"}},
+            ["same base_url", "one ledger"],
+        ),
+        ({"tap_msp_sdp": SDP, "target_msp_sdp": {**SDP, "base_url": "http://sdp/"}}, ["one ledger"]),
+        (
+            {"tap_xero_lite": XERO, "target_xero_invoices": {**XERO, "client_id": "d"}},
+            ["same client_id", "one ledger"],
+        ),
+        (
+            {
+                "target_msp_sdp": {"ledger_url": "sqlite:////a.db"},
+                "target_xero_invoices": {"ledger_url": "sqlite:////b.db"},
+            },
+            ["one ledger"],
+        ),
+        (
+            {"target_msp_sdp": {"connection": "a"}, "target_xero_invoices": {}},
+            ["one ledger", "one connection"],
+        ),
+    ],
+)
+def test_agreement(tmp_path, configs, subjects) -> None:
+    assert [finding.subject for finding in checks.agreement(configured(tmp_path, **configs))] == subjects
+
+
+def test_different_ledgers_are_shown_without_their_passwords(tmp_path) -> None:
+    project = configured(
+        tmp_path,
+        target_msp_sdp={"ledger_url": "postgresql://u:hidden@db/a"},
+        target_xero_invoices={"ledger_url": "not a url hidden"},
+    )
+    (finding,) = checks.agreement(project)
+    assert finding.status == "failed"
+    assert "hidden" not in finding.seen
+
+
+def test_jobs_that_are_switched_off_are_named(tmp_path) -> None:
+    project = configured(tmp_path, target_msp_sdp={"accounts_enabled": False, "worklog_types_enabled": False})
+    (finding,) = checks.switches(project)
+    assert finding.seen == "switched off: accounts, worklog-types"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "status"),
+    [
+        ("Pacific/Auckland", "Pacific/Auckland", "ok"),
+        ("Antarctica/McMurdo", "Pacific/Auckland", "ok"),
+        ("UTC", "Europe/London", "warning"),
+        (None, "Pacific/Auckland", "warning"),
+        ("Mars/Olympus", "Pacific/Auckland", "failed"),
+        ("UTC", None, "warning"),
+    ],
+)
+def test_time_zones_are_compared_by_their_clocks_all_year(tmp_path, ours, theirs, status) -> None:
+    project = configured(tmp_path, mapping={"time_zone": ours})
+    assert checks.time_zone(project, organisation(theirs)).status == status
+
+
+@pytest.mark.parametrize(
+    ("locked", "status"),
+    [
+        (None, "ok"),
+        (date(2026, 11, 21), "ok"),
+        (date(2026, 11, 22), "warning"),
+        (date(2026, 12, 31), "warning"),
+    ],
+)
+def test_lock_dates(locked, status) -> None:
+    assert checks.lock_dates(organisation(locked=locked), NOW).status == status
+
+
+CHART = [
+    {"Code": "200", "Name": "Sales", "Type": "REVENUE", "Class": "REVENUE", "Status": "ACTIVE"},
+    {"Code": "290", "Name": "Old", "Class": "REVENUE", "Status": "ARCHIVED"},
+    {"Code": "300", "Name": "Costs", "Class": "EXPENSE"},
+    {"Code": "090", "Name": "Bank", "Type": "BANK", "Class": "ASSET"},
+    {"Code": "820", "Name": "GST", "SystemAccount": "GST"},
+]
+RATES = [
+    {"TaxType": "OUTPUT2", "Name": "15%", "Status": "ACTIVE", "CanApplyToRevenue": True},
+    {"TaxType": "INPUT2", "Name": "15%", "CanApplyToRevenue": False},
+    {"TaxType": "OLD", "Name": "12.5%", "Status": "DELETED"},
+]
+
+
+@pytest.mark.parametrize(
+    ("config", "statuses", "seen"),
+    [
+        ({}, ["ok", "ok"], "not set"),
+        ({"account_code": "200", "tax_type": "OUTPUT2"}, ["ok", "ok"], "200 (Sales)"),
+        ({"account_code": "290"}, ["failed", "ok"], "290 (Old) is archived"),
+        ({"account_code": "300"}, ["failed", "ok"], "300 (Costs) is not a revenue account"),
+        ({"account_code": "090"}, ["failed", "ok"], "cannot be used for sales"),
+        ({"account_code": "820"}, ["failed", "ok"], "cannot be used for sales"),
+        ({"account_code": "999"}, ["failed", "ok"], "Xero has no 999"),
+        ({"tax_type": "INPUT2"}, ["ok", "failed"], "INPUT2 (15%) cannot be used for sales"),
+        ({"tax_type": "OLD"}, ["ok", "failed"], "is not active"),
+    ],
+)
+def test_fallbacks(config, statuses, seen) -> None:
+    client = SimpleNamespace(accounts=lambda: CHART, tax_rates=lambda: RATES)
+    findings = list(checks.fallbacks(config, client))
+    assert [finding.status for finding in findings] == statuses
+    assert any(seen in finding.seen for finding in findings)
+    assert all(
+        finding.advice in ("Usable: 200.", "Usable: OUTPUT2.")
+        for finding in findings
+        if finding.status == "failed"
+    )
+
+
+def findings(cli, code: int) -> dict[str, dict[str, str]]:
+    return {row["subject"]: row for row in cli.data("doctor", code=code)}
+
+
+def test_all_is_well(sandbox, empty) -> None:
+    sandbox.connect(empty)
+    seen = findings(empty, 0)
+    assert {row["status"] for row in seen.values()} == {"ok"}
+    assert seen["ServiceDesk Plus for tap-msp-sdp"]["seen"].startswith("answers; first account: ")
+    assert seen["ledger"]["seen"].endswith("is not there yet; the first run makes it")
+    assert sandbox.writes() == []
+    assert "0 failed." in empty.says("doctor")
+
+
+def test_another_organisation_than_the_ledgers_fails(sandbox, cli) -> None:
+    sandbox.connect(cli, pin=False)
+    seen = findings(cli, 1)
+    assert seen["organisation"]["status"] == "failed"
+    assert seen["organisation"]["seen"].startswith(
+        "the ledger bills Demo MSP Limited, the credentials lead to "
+    )
+    assert seen["worklog ids"]["status"] == "warning"
+
+
+def test_warnings_alone_end_with_3(sandbox, cli) -> None:
+    sandbox.connect(cli)
+    assert findings(cli, 3)["worklog ids"]["status"] == "warning"
+    assert "1 warning, 0 failed." in cli.says("doctor", code=3)
+
+
+def test_refused_credentials_are_one_line_each(sandbox, empty) -> None:
+    sandbox.connect(empty)
+    path = empty.folder / "meltano.yml"
+    path.write_text(path.read_text().replace("sandbox-secret", "wrong").replace("sandbox-authtoken", "wrong"))
+    seen = findings(empty, 1)
+    failed = {subject for subject, row in seen.items() if row["status"] == "failed"}
+    assert failed == {
+        "ServiceDesk Plus for tap-msp-sdp",
+        "Xero for tap-xero-lite",
+        "Xero for target-xero-invoices",
+    }
+    assert "wrong" not in empty("doctor").output
+
+
+def test_a_ledger_that_cannot_be_opened_is_a_finding(sandbox, empty) -> None:
+    sandbox.connect(empty)
+    (empty.folder / ".msp-xero").mkdir(exist_ok=True)
+    (empty.folder / ".msp-xero" / "ledger.db").write_text("this is no database, however long it may be " * 50)
+    assert findings(empty, 1)["ledger"]["status"] == "failed"

@@ -1,0 +1,107 @@
+"""``msp-xero invoices``: list, show, preview, push; the last two against the local Xero."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+
+def test_list(cli) -> None:
+    assert [row["number"] for row in cli.data("invoices", "list")] == ["SDP-00002", "SDP-00001"]
+    text = cli.says("invoices", "list")
+    assert "SDP-00001  2026-11-22  Kōwhai Dental        2  2:00  NZD 230.00  created  DRAFT\n" in text
+    assert "2 of 2 invoices: 1 created NZD 230.00; 1 unknown NZD 172.50." in text
+
+
+def test_list_by_state_and_page(cli) -> None:
+    assert [row["number"] for row in cli.data("invoices", "list", "--state", "created")] == ["SDP-00001"]
+    assert "For more: --before 2" in cli.says("invoices", "list", "--limit", "1")
+    assert [row["number"] for row in cli.data("invoices", "list", "--before", "2")] == ["SDP-00001"]
+    assert cli.says("invoices", "list", "--state", "paid") == "No invoice is in this state.\n"
+
+
+def test_empty(empty) -> None:
+    assert "No invoices yet. `msp-xero invoices preview`" in empty.says("invoices", "list")
+    assert empty.data("invoices", "list") == []
+
+
+def test_show_leads_from_the_invoice_to_its_worklogs(cli) -> None:
+    text = cli.says("invoices", "show", "sdp-00001")
+    link = (
+        "https://go.xero.com/organisationlogin/default.aspx?shortcode=!Qj35V"
+        "&redirecturl=/AccountsReceivable/Edit.aspx?InvoiceID=0f8e1a52-7a50-4ee7-9d5c-4d2f2c5a1b11"
+    )
+    for part in (
+        "State      created (DRAFT): it is in Xero.",
+        "Subtotal   NZD 200.00",
+        "Tax        NZD 30.00",
+        "Total      NZD 230.00",
+        f"Open in Xero: {link}\n",
+        "   1  101      2026-11-03  Ana Pérez   REMOTE    1.5  100.00  150.00  22.50",
+        "   2  102      2026-11-03  Ana Pérez   REMOTE    0.5  100.00   50.00   7.50",
+    ):
+        assert part in text
+    data = cli.data("invoices", "show", "SDP-00001")
+    assert [line["worklog_id"] for line in data["lines"]] == ["101", "102"]
+    assert data["link"] == link
+
+
+def test_show_of_an_unsettled_one_says_what_happens_next(cli) -> None:
+    text = cli.says("invoices", "show", "SDP-00002")
+    assert "State      unknown: Xero's answer was lost. The next run looks the number up" in text
+    assert "Open in Xero" not in text
+
+
+@pytest.fixture
+def billable(cli, sandbox):
+    """The filled project, connected to the local Xero, with one account that can be billed there."""
+    return sandbox.connect(cli)
+
+
+def test_preview_shows_what_would_come_and_writes_nothing(billable, sandbox) -> None:
+    before = billable.data("status")
+    text = billable.says("invoices", "preview")
+    assert "The next push would create\n" in text
+    assert "1 invoice" in text
+    assert "Numbers are given when they are pushed" in text
+    assert "ACCOUNT_UNMAPPED" in text
+    assert "TYPE_MISSING" in text
+    data = billable.data("invoices", "preview")
+    (one,) = data["invoices"]
+    assert (one["lines"], one["minutes"], one["subtotal"]) == (4, 360, Decimal("600.00"))
+    assert {row["code"]: row["lines"] for row in data["held"]} == {"ACCOUNT_UNMAPPED": 2, "TYPE_MISSING": 1}
+    assert billable.data("status") == before
+    assert sandbox.writes() == []
+
+
+def test_push_creates_the_invoices_and_says_what_waits(billable, sandbox) -> None:
+    result = billable("invoices", "push")
+    assert result.exit_code == 3, result.output
+    assert "4 worklogs invoiced on 1 invoices (NZD 690.00)" in result.stdout
+    assert "ACCOUNT_UNMAPPED" in result.stdout
+    assert len(sandbox.writes()) == 1
+    listed = billable.data("worklogs", "list", "--state", "invoiced")
+    assert {row["worklog_id"] for row in listed} >= {"104", "109"}
+    again = billable.data("invoices", "push", code=3)
+    assert again["invoices"] == 0
+    assert len(sandbox.writes()) == 1
+    runs = {run["job"]: run for run in billable.data("status")["runs"]}
+    assert runs["worklogs"]["outcome"] == "needs_person"
+    assert runs["worklogs"]["actor"].startswith("person:")
+
+
+def test_push_when_the_job_is_switched_off(billable, sandbox) -> None:
+    path = billable.folder / "meltano.yml"
+    path.write_text(path.read_text().replace("account_code:", "worklogs_enabled: false, account_code:"))
+    assert "switched off (worklogs_enabled: false)" in billable.says("invoices", "push")
+    assert sandbox.writes() == []
+
+
+def test_a_wrong_secret_is_one_line_and_a_failed_run(billable) -> None:
+    path = billable.folder / "meltano.yml"
+    path.write_text(path.read_text().replace("sandbox-secret", "wrong"))
+    assert "msp-xero: error: Xero: " in billable.refuses("invoices", "preview")
+    assert "msp-xero: error: Xero: " in billable.refuses("invoices", "push")
+    runs = {run["job"]: run for run in billable.data("status")["runs"]}
+    assert runs["worklogs"]["outcome"] == "failed"

@@ -1,0 +1,100 @@
+"""``msp-xero accounts`` and ``msp-xero types``."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def linked(cli) -> dict[str, str | None]:
+    return {row["contact_id"]: row["account_id"] for row in cli.data("accounts", "list")}
+
+
+def test_accounts_list(cli) -> None:
+    text = cli.says("accounts", "list")
+    assert "Kōwhai Dental  c-7         linked    Kōwhai Dental  7           linked by same name" in text
+    assert "4 contacts.\nLink one with `msp-xero accounts link CONTACT ACCOUNT`" in text
+    assert [row["contact_id"] for row in cli.data("accounts", "list", "--unmapped")] == ["c-8", "c-9", "c-10"]
+
+
+@pytest.mark.parametrize(
+    ("contact", "account"),
+    [("c-8", "8"), ("Rimu and Co", "Rimu & Co [Ltd]"), ("rimu AND co", "rimu & co [ltd]")],
+)
+def test_link_by_id_or_name(cli, contact, account) -> None:
+    text = cli.says("accounts", "link", contact, account)
+    assert text == f"Linked contact {contact} to account {account}. The next run bills what waited for it.\n"
+    assert linked(cli)["c-8"] == "8"
+
+
+def test_unlink_create_ignore(cli) -> None:
+    cli.says("accounts", "unlink", "c-7")
+    assert linked(cli)["c-7"] is None
+    assert "creates an account for contact c-8" in cli.says("accounts", "create", "c-8")
+    assert "to be created" in cli.says("accounts", "list")
+    cli.says("accounts", "ignore", "c-9")
+    cli.says("accounts", "ignore", "c-10")
+    assert {row["contact_id"] for row in cli.data("accounts", "list", "--unmapped")} == {"c-7", "c-8"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("link", "nobody", "8"), "there is no contact 'nobody'; `msp-xero accounts list` shows them"),
+        (("link", "Twin", "8"), "2 contacts are called 'Twin'; give the id: c-10, c-9"),
+        (("link", "c-8", "Nothing"), "there is no account 'Nothing'; `msp-xero accounts suggest` shows them"),
+        (("link", "c-8", "Kōwhai Dental"), "account 7 is already linked to contact c-7"),
+        (("create", "c-7"), "c-7 is linked to 7 already; unlink it first"),
+    ],
+)
+def test_accounts_refusals(cli, arguments, error) -> None:
+    assert error in cli.refuses("accounts", *arguments)
+
+
+def test_suggest(cli) -> None:
+    assert "Rimu and Co  Rimu & Co [Ltd]  msp-xero accounts link c-8 8" in cli.says("accounts", "suggest")
+    assert "2 contacts without an account of a similar name" in cli.says("accounts", "suggest")
+    rows = {row["contact_id"]: row["accounts"] for row in cli.data("accounts", "suggest")}
+    assert rows["c-8"] == [{"account_id": "8", "account_name": "Rimu & Co [Ltd]"}]
+    assert rows["c-9"] == []
+
+
+def test_accounts_empty(empty, cli) -> None:
+    for contact in ("c-8", "c-9", "c-10"):
+        cli.says("accounts", "ignore", contact)
+    assert cli.says("accounts", "list", "--unmapped") == "Every contact is linked or decided about.\n"
+    assert cli.says("accounts", "suggest") == "Every contact is linked or decided about.\n"
+
+
+def test_nothing_delivered(empty) -> None:
+    assert empty.says("accounts", "list") == "No contacts yet. Run `meltano run accounts`.\n"
+    assert empty.says("types", "list") == "No items and worklog types yet. Run `meltano run worklog-types`.\n"
+    assert empty.data("accounts", "list") == empty.data("types", "list") == []
+
+
+def types(cli) -> dict[str, str]:
+    return {row["item_code"] or row["type_name"]: row["status"] for row in cli.data("types", "list")}
+
+
+def test_types_list_shows_both_sides(cli) -> None:
+    assert types(cli) == {"ONSITE": "xero_only", "REMOTE": "linked", "Travel": "sdp_only"}
+    text = cli.says("types", "list")
+    assert "in Xero only; the next run creates the type" in text
+    assert "in ServiceDesk Plus only; create an item of this name, or link one" in text
+    assert "1 type linked, 2 not." in text
+
+
+@pytest.mark.parametrize("item", ["i-ONSITE", "ONSITE", "On-site visit"])
+@pytest.mark.parametrize("type_", ["22", "Travel"])
+def test_link_a_type(cli, item, type_) -> None:
+    cli.says("types", "link", item, type_)
+    assert types(cli) == {"ONSITE": "renamed", "REMOTE": "linked"}
+
+
+def test_types_unlink_create_ignore(cli) -> None:
+    cli.says("types", "unlink", "REMOTE")
+    assert types(cli)["REMOTE"] == "xero_only"
+    assert "creates a worklog type for item ONSITE" in cli.says("types", "create", "ONSITE")
+    cli.says("types", "ignore", "ONSITE")
+    assert types(cli)["ONSITE"] == "ignored"
+    assert "there is no worklog type 'Nothing'" in cli.refuses("types", "link", "ONSITE", "Nothing")
+    assert "already linked" not in cli.refuses("types", "link", "NOPE", "22")
