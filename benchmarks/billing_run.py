@@ -103,10 +103,7 @@ def _measure(folder: Path, xero: str, sdp: str) -> dict[str, Any]:
     reads = 6  # organisation, invoices, contacts, items, accounts, tax rates: once each for 1,000 contacts
     figures["notes"] = [
         f"{billed:,} lines on {len(invoices)} invoices",
-        (
-            f"Xero calls {xero_calls}; the least possible is {reads + writes} ({reads} reads, {writes} writes of "
-            f"{LINES_A_CALL:,} lines or {INVOICES_A_CALL} invoices)"
-        ),
+        f"Xero calls {xero_calls}; the least possible is {reads + writes}: {reads} reads and {writes} writes",
         f"SDP calls {sdp_calls:,}; the least possible by parent is {_least_sdp_calls(sdp):,}",
     ]
     return figures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from contextlib import AbstractContextManager, contextmanager
@@ -156,12 +157,9 @@ class Project:
 
     def summary(self, job: str = "worklogs") -> str:
         """Return the one summary line that a job ends with."""
-        plugin = {"accounts": "target-msp-sdp", "worklog-types": "target-msp-sdp-types"}.get(
-            job, "target-xero-invoices"
-        )
-        lines = [line for line in self.output.splitlines() if f"{plugin} " in line and f" {job}: " in line]
-        assert len(lines) == 1, self.output[-4000:]
-        return lines[0].partition(f" {job}: ")[2]
+        said = re.findall(rf"\btarget-[\w-]+ +{job}: (.*)", self.output)
+        assert len(said) == 1, self.output[-4000:]
+        return str(said[0])
 
     def errors(self) -> list[str]:
         """Return the error lines of the last run, one for a plugin that failed."""

@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msp_xero.ledger.views import WorklogRow
+from msp_xero.ledger.rows import WorklogRow
 from msp_xero.reasons import explain
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from msp_xero.billing.plan import HeldSum, Plan
-    from msp_xero.ledger.views import InvoiceDetail, InvoiceRow
+    from msp_xero.ledger.rows import InvoiceDetail, InvoiceRow
 
 app = command_group("List invoices, preview and push what is next.")
 

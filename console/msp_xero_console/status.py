@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msp_xero.ledger import views
+from msp_xero.ledger.rows import Total
 from msp_xero.ledger.runs import last_runs
-from msp_xero.ledger.views import Total
 from msp_xero.reasons import INVOICE_NEXT, explain
 
 from msp_xero_console import show
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from msp_xero.ledger import Ledger
     from msp_xero.ledger.models import SyncRun
-    from msp_xero.ledger.views import ConnectionView, InvoiceRow, InvoiceTotal, WorklogTotal
+    from msp_xero.ledger.rows import ConnectionView, InvoiceRow, InvoiceTotal, WorklogTotal
 
 app = command_group("Show the last runs, where every worklog is, and what needs a person.")
 

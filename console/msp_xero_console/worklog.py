@@ -13,7 +13,7 @@ from msp_xero_console.words import NOTHING, day, hours, moment, money, printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from msp_xero.ledger.views import Happening, WorklogDetail, WorklogRow
+    from msp_xero.ledger.rows import Happening, WorklogDetail, WorklogRow
 
 _WHERE = {
     "open": "open: the next run bills it",

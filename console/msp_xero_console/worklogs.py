@@ -12,7 +12,7 @@ from msp_xero.errors import MspXeroError
 from msp_xero.ledger import views
 from msp_xero.ledger.decisions import exclude_worklog, include_worklog
 from msp_xero.ledger.models import WORKLOG_STATES
-from msp_xero.ledger.views import WorklogFilter
+from msp_xero.ledger.rows import WorklogFilter
 from msp_xero.reasons import REASONS
 
 from msp_xero_console import show
@@ -25,7 +25,7 @@ from msp_xero_console.worklog import draw_worklog
 
 if TYPE_CHECKING:
     from msp_xero.ledger import Ledger
-    from msp_xero.ledger.views import WorklogRow
+    from msp_xero.ledger.rows import WorklogRow
 
 app = command_group("List, explain, exclude and export worklogs, billed or not.")
 

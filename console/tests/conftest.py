@@ -36,7 +36,6 @@ from typer.testing import CliRunner
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from msp_xero_sandbox.assembly import Sandbox
     from typer.testing import Result
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -170,13 +169,8 @@ def line(worklog_id: str, **more: Any) -> Line:
         "amount": Decimal(150),
     }
     values |= more
-    source = {
-        "worklog_id": worklog_id,
-        "module": values["module"],
-        "minutes": values["minutes"],
-        "description": values["description"],
-        "total_cost": values["amount"],
-    }
+    source = {name: values[name] for name in ("module", "minutes", "description")}
+    source |= {"worklog_id": worklog_id, "total_cost": values["amount"]}
     return Line(worklog_id=worklog_id, **{"source": source, **values})
 
 
@@ -232,10 +226,8 @@ def fill(ledger: Ledger) -> None:
         unknown = invoice(ledger, "SDP-00002", "unknown", [rows["103"]])
         session.add_all([created, unknown])
         session.flush()
-        for made, state, members in (
-            (created, "invoiced", ["101", "102"]),
-            (unknown, "planned", ["103"]),
-        ):
+        billed = ((created, "invoiced", ["101", "102"]), (unknown, "planned", ["103"]))
+        for made, state, members in billed:
             for position, name in enumerate(members, 1):
                 rows[name].state = state
                 session.add(invoice_line(made, rows[name], position))
@@ -275,7 +267,7 @@ def invoice(ledger: Ledger, number: str, state: str, rows: list[Worklog]) -> Inv
     )
 
 
-def invoice_line(made: Invoice, row: Worklog, position: int, **more: Any) -> InvoiceLine:
+def invoice_line(made: Invoice, row: Worklog, position: int) -> InvoiceLine:
     values = {
         "invoice_id": made.id,
         "worklog_row": row.id,
@@ -290,7 +282,7 @@ def invoice_line(made: Invoice, row: Worklog, position: int, **more: Any) -> Inv
         "account_code": "200",
         "tax_type": "OUTPUT2",
     }
-    return InvoiceLine(**{**values, **more})
+    return InvoiceLine(**values)
 
 
 def add_links(session: Any, ledger: Ledger) -> None:
@@ -363,8 +355,7 @@ def meltano() -> str:
 class Systems:
     """The local Xero and ServiceDesk Plus MSP, on sockets of this process."""
 
-    def __init__(self, rows: Sandbox, xero: str, sdp: str) -> None:
-        self._rows = rows
+    def __init__(self, xero: str, sdp: str) -> None:
         self._xero, self._sdp = xero, sdp
 
     def connect(self, cli: Cli, *, pin: bool = True) -> Cli:
@@ -410,4 +401,4 @@ def sandbox() -> Iterator[Systems]:
     """Both systems with the small story."""
     rows = assemble(SandboxSettings(scale="small"))
     with running([rows.xero, rows.sdp]) as (xero, sdp):
-        yield Systems(rows, xero, sdp)
+        yield Systems(xero, sdp)

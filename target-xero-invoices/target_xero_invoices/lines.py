@@ -30,7 +30,7 @@ def line_from_record(record: dict[str, Any]) -> Line:
     """
     reader = _Reader(record)
     source = record.get("source")
-    source = source if isinstance(source, dict) else {}
+    source = source if isinstance(source, dict) and source else _stand_in(record)
     line: dict[str, Any] = {
         "worklog_id": reader.key("worklog_id", _LONGEST_KEY),
         "module": reader.key("module", _LONGEST_MODULE),
@@ -49,7 +49,8 @@ def line_from_record(record: dict[str, Any]) -> Line:
         "type_id": reader.short("worklog_type_id", _LONGEST_KEY),
         "type_name": reader.text("worklog_type_name"),
         "work_date": reader.day("work_date"),
-        "created_time": _short(source.get("created_time")),
+        # A dialect without creation times still tells when the work began, which identifies it as well.
+        "created_time": _short(source.get("created_time") or source.get("start_time")),
         "is_billable": source.get("is_billable") if isinstance(source.get("is_billable"), bool) else None,
         "description": reader.text("description"),
         "quantity": reader.decimal("quantity", 4),
@@ -71,6 +72,17 @@ def line_from_record(record: dict[str, Any]) -> Line:
     if reader.problems:
         line |= {"decision": "hold", "reason_code": "INVALID_RECORD", "reason": "; ".join(reader.problems)}
     return Line(**line)
+
+
+def _stand_in(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a later delivery is compared with where another tap's line has no worklog record."""
+    return {
+        "minutes": record.get("minutes"),
+        "account_id": record.get("account_id"),
+        "type_name": record.get("worklog_type_name"),
+        "description": record.get("description"),
+        "total_cost": record.get("amount"),
+    }
 
 
 class _Reader:

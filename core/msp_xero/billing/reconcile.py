@@ -218,15 +218,10 @@ def refresh_invoices(
     if strangers:
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise LedgerError(
-            f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know "
-            f"({shown}). Nothing was billed. Either the ledger is an old or empty copy: restore the newest "
-            "one; or another installation bills into the same organisation: give each its own number_prefix"
-        )
-    if late:
-        raise LedgerError(
-            f"Xero holds {', '.join(late[:3])} although it had refused it: an earlier call arrived late, and "
-            "its worklogs wait for another invoice by now. Nothing was billed. Delete or void it in Xero and "
-            "run again"
+            f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know ({shown}). "
+            "Nothing was billed. If this ledger is an old or empty copy, restore the newest one: it would "
+            "bill again what is on those invoices, and so would another number_prefix. Only where another "
+            "installation bills other worklogs into the same organisation, give each its own number_prefix"
         )
     with ledger.write(fence) as session:
         ledger.connection(session).invoices_refreshed_at = looked_at

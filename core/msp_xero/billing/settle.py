@@ -149,6 +149,8 @@ def settle(  # noqa: PLR0913 - everything at the border is handed in
         except DayLimitReached as error:
             settled.day_limit = error
         finally:
+            if settled.day_limit is not None:
+                pushing.note_day_limit(ledger, fence, str(settled.day_limit))
             _remember_budget(ledger, client, fence)
             settled.calls = dict(client.calls)
         _sum_up(ledger, settled)

@@ -107,6 +107,16 @@ def mark_sending(ledger: Ledger, fence: Fence, batch_id: int) -> None:
         _move_batch(session, ledger, batch_id, "sending", ("planned",))
 
 
+def note_day_limit(ledger: Ledger, fence: Fence, reason: str) -> None:
+    """Say on the invoices that wait to be sent why they wait."""
+    with ledger.write(fence) as session:
+        session.execute(
+            update(Invoice)
+            .where(Invoice.connection_id == ledger.connection_id, Invoice.state == "planned")
+            .values(reason_code="DAY_LIMIT", reason=reason)
+        )
+
+
 def mark_not_sent(ledger: Ledger, fence: Fence, batch_id: int) -> None:
     """Take ``sending`` back: it is certain that nothing of the batch was processed."""
     with ledger.write(fence) as session:
@@ -131,7 +141,8 @@ def _move_batch(session: Session, ledger: Ledger, batch_id: int, state: str, onl
     ids = session.scalars(
         select(Invoice.id).where(Invoice.batch_id == batch_id, Invoice.state.in_(only))
     ).all()
-    session.execute(update(Invoice).where(Invoice.id.in_(ids)).values(state=state))
+    values = {"state": state, "reason_code": None, "reason": None}
+    session.execute(update(Invoice).where(Invoice.id.in_(ids)).values(values))
     record(session, ledger, [Change("invoice", invoice_id, state) for invoice_id in ids])
     return len(ids)
 

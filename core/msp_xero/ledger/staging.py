@@ -190,15 +190,21 @@ def same_worklog(candidates: Iterable[_Known], line: Line) -> _Known | None:
     """Find the stored worklog that a delivered line is a copy of.
 
     Equal id, creation time and technician is the same worklog, wherever it was moved to. Equal id
-    within one module is the same worklog, edited. All else are two worklogs that share an id.
+    within one module is the same worklog, edited. Equal id and creation time alone is the same one,
+    moved and given to another technician: no two are created in the same moment under one id. All
+    else are two worklogs that share an id, also two of different modules without a creation time:
+    nothing says that they are one, and to take them for one would lose one.
     """
-    in_module = None
+    in_module = in_moment = None
     for row in candidates:
-        if (row.created_time, row.technician_id) == (line.created_time, line.technician_id):
+        told_apart = line.created_time is not None or row.module == line.module
+        if told_apart and (row.created_time, row.technician_id) == (line.created_time, line.technician_id):
             return row
         if row.module == line.module:
             in_module = row
-    return in_module
+        elif row.created_time is not None and row.created_time == line.created_time:
+            in_moment = row
+    return in_module or in_moment
 
 
 def _load_known(session: Session, ledger: Ledger, ids: set[str]) -> dict[str, list[_Known]]:

@@ -73,7 +73,7 @@ class Ledger:
         """
         clock = clock or SystemClock()
         engine = make_engine(url)
-        with _plain_failures(engine):
+        with _kept_open_if_used(engine), _plain_failures(engine):
             _upgrade(engine)
             with Session(engine) as session, session.begin():
                 _begin_write(session)
@@ -93,14 +93,14 @@ class Ledger:
         engine = make_engine(url)
         if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
             return None
-        with _plain_failures(engine):
-            if _revision(engine) is None:
-                return None
-            _refuse_newer(engine)
-            if _revision(engine) != HEAD_REVISION:
+        with _kept_open_if_used(engine), _plain_failures(engine):
+            if _revision(engine) is not None:
                 _upgrade(engine)
-            ledger = cls(engine, connection, clock or SystemClock(), actor or person())
-        return ledger if ledger.connection_id else None
+                ledger = cls(engine, connection, clock or SystemClock(), actor or person())
+                if ledger.connection_id:
+                    return ledger
+        engine.dispose()
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -270,6 +270,16 @@ def _plain_failures(engine: Engine) -> Iterator[None]:
             raise
         where = engine.url.render_as_string(hide_password=True)
         raise LedgerError(f"the ledger {where} cannot be used: {str(error.orig).splitlines()[0]}") from error
+
+
+@contextlib.contextmanager
+def _kept_open_if_used(engine: Engine) -> Iterator[None]:
+    """Close the connections of a ledger that cannot be opened."""
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _revision(engine: Engine) -> str | None:

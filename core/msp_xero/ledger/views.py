@@ -6,222 +6,36 @@ ledger holds a hundred worklogs or a million. Minutes are whole numbers, money i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_, func, or_, select
 
 from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, Worklog
-from msp_xero.ledger.types import amount_from_stored
+from msp_xero.ledger.rows import (
+    ZERO,
+    ConnectionView,
+    Happening,
+    InvoiceDetail,
+    InvoiceRow,
+    InvoiceTotal,
+    LineRow,
+    Total,
+    WorklogDetail,
+    WorklogFilter,
+    WorklogRow,
+    WorklogTotal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date, datetime
-    from decimal import Decimal
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from msp_xero.ledger.store import Ledger
 
-ZERO = amount_from_stored(0)
 _BATCH = 1000
 _UNSETTLED = ("sending", "unknown", "conflict")
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionView:
-    """The pair of systems, and what the last contact with Xero told."""
-
-    name: str
-    generation: int
-    sdp_base_url: str | None
-    organisation_id: str | None
-    organisation_name: str | None
-    short_code: str | None
-    base_currency: str | None
-    day_calls_remaining: int | None
-    day_calls_seen_at: datetime | None
-    invoices_refreshed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """Worklogs in count, minutes and money. ``unpriced`` of them have no amount yet: it is the item's."""
-
-    count: int = 0
-    minutes: int = 0
-    money: Decimal = ZERO
-    unpriced: int = 0
-
-    def __add__(self, other: Total) -> Total:
-        return Total(
-            self.count + other.count,
-            self.minutes + other.minutes,
-            self.money + other.money,
-            self.unpriced + other.unpriced,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class WorklogTotal:
-    """The worklogs that are in one state for one reason."""
-
-    state: str
-    reason_code: str | None
-    total: Total
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorklogFilter:
-    """Which worklogs a list shows; None and False are no filter.
-
-    ``account`` is an id or a name, without regard to case. ``since`` is the first day of work.
-    ``changed`` asks for those that were changed after they were billed.
-    """
-
-    states: tuple[str, ...] = ()
-    reason_code: str | None = None
-    account: str | None = None
-    since: date | None = None
-    changed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorklogRow:
-    """One line of the list of worklogs."""
-
-    row: int
-    worklog_id: str
-    ordinal: int
-    module: str
-    parent_id: str | None
-    parent_display_id: str | None
-    parent_title: str | None
-    account_id: str | None
-    account_name: str | None
-    technician_name: str | None
-    type_name: str | None
-    work_date: date | None
-    minutes: int
-    quantity: Decimal | None
-    money: Decimal | None
-    is_billable: bool | None
-    state: str
-    reason_code: str | None
-    reason: str | None
-    excluded_by: str | None
-    invoice_number: str | None
-    changed: dict[str, Any] | None
-    changed_at: datetime | None
-
-    @property
-    def label(self) -> str:
-        """What a person calls it: its id, with a number behind it where two worklogs share the id."""
-        return f"{self.worklog_id}#{self.ordinal + 1}" if self.ordinal else self.worklog_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineRow:
-    """One worklog on one invoice, seen from either side."""
-
-    invoice_number: str
-    invoice_state: str
-    position: int
-    live: bool
-    revision: int
-    worklog_id: str
-    ordinal: int
-    module: str
-    parent_display_id: str | None
-    technician_name: str | None
-    work_date: date | None
-    minutes: int
-    description: str
-    quantity: Decimal
-    unit_price: Decimal
-    amount: Decimal
-    tax: Decimal
-    item_code: str
-    account_code: str
-    tax_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """One entry of the audit log."""
-
-    at: datetime
-    actor: str
-    action: str
-    data: dict[str, Any] | None
-    run_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class WorklogDetail:
-    """Everything the ledger knows of one worklog."""
-
-    worklog: WorklogRow
-    description: str | None
-    decision: str
-    unit_price: Decimal | None
-    revision: int
-    first_seen_at: datetime
-    last_seen_at: datetime
-    lines: list[LineRow]
-    history: list[Happening]
-
-
-@dataclass(frozen=True, slots=True)
-class InvoiceTotal:
-    """The invoices that are in one state, in one currency."""
-
-    state: str
-    currency: str
-    count: int
-    subtotal: Decimal
-    total_tax: Decimal
-    total: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvoiceRow:
-    """One line of the list of invoices."""
-
-    row: int
-    number: str
-    state: str
-    xero_status: str | None
-    account_id: str
-    account_name: str | None
-    contact_id: str
-    contact_name: str | None
-    invoice_date: date
-    due_date: date
-    reference: str
-    currency: str
-    line_count: int
-    minutes: int
-    subtotal: Decimal
-    total_tax: Decimal
-    total: Decimal
-    xero_total: Decimal | None
-    xero_id: str | None
-    reason_code: str | None
-    reason: str | None
-    planned_at: datetime
-    settled_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class InvoiceDetail:
-    """An invoice with its lines and their worklogs."""
-
-    invoice: InvoiceRow
-    link: str | None
-    lines: list[LineRow]
-    history: list[Happening]
 
 
 def connection_view(ledger: Ledger) -> ConnectionView:

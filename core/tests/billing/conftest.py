@@ -180,6 +180,11 @@ class World:
         with self.ledger.read() as session:
             return session.scalars(select(Invoice).order_by(Invoice.id)).all()
 
+    def ledger_number(self) -> int:
+        """The sequence of the next invoice number."""
+        with self.ledger.read() as session:
+            return self.ledger.connection(session).next_number
+
     def live_keys(self):
         """``(module, worklog id)`` of every live line of the ledger, repeats included."""
         with self.ledger.read() as session:

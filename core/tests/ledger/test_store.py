@@ -50,14 +50,31 @@ def test_opening_twice_changes_nothing(ledger_url):
         assert other.connection_id != first.connection_id
 
 
+OPENER = """
+import sys
+from msp_xero.ledger import Ledger
+sys.stdin.readline()
+with Ledger.open(sys.argv[1]) as ledger:
+    print(ledger.connection_id)
+"""
+
+
 def test_processes_that_open_a_new_ledger_at_once_all_succeed(empty_url):
-    with ThreadPoolExecutor(4) as pool:
-        opened = list(pool.map(lambda _: Ledger.open(empty_url), range(4)))
-    assert len({ledger.connection_id for ledger in opened}) == 1
-    with opened[0].read() as session:
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER, empty_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for opener in openers:
+        opener.stdin.write("go\n")
+        opener.stdin.flush()
+    assert [opener.communicate(timeout=100)[0].strip() for opener in openers] == ["1", "1", "1"]
+    with Ledger.open(empty_url) as ledger, ledger.read() as session:
         assert session.scalar(select(func.count()).select_from(BillingConnection)) == 1
-    for ledger in opened:
-        ledger.close()
 
 
 def set_revision(url, revision):
@@ -88,7 +105,7 @@ def test_reading_a_connection_that_is_not_there_is_nothing(ledger_url):
 
 def test_reading_an_older_ledger_brings_it_up_to_date(ledger_url, monkeypatch):
     upgraded = []
-    monkeypatch.setattr(store, "_upgrade", lambda engine: upgraded.append(engine))
+    monkeypatch.setattr(store, "_upgrade", upgraded.append)
     set_revision(ledger_url, "0000")
     with Ledger.open_existing(ledger_url):
         assert len(upgraded) == 1
@@ -112,7 +129,7 @@ def test_a_plain_postgresql_url_gets_our_driver():
 
 
 def test_what_is_written_is_written_wholly_or_not_at_all(ledger):
-    with pytest.raises(ZeroDivisionError), ledger.write() as session:
+    with pytest.raises(ZeroDivisionError), ledger.write() as session:  # noqa: PT012 - half of it is written
         ledger.connection(session).next_number = 99
         session.flush()
         raise ZeroDivisionError
@@ -158,17 +175,17 @@ def impatient(monkeypatch):
 
 def test_a_locked_sqlite_file_is_one_plain_error(sqlite_databases, tmp_path, impatient):
     url = sqlite_databases.fresh(tmp_path)
-    with Ledger.open(url) as holder, Ledger.open(url) as ledger, holder.write():
-        with pytest.raises(LedgerError, match=r"the ledger sqlite.*cannot be used: database is locked"):
-            set_next_number(ledger, 5)
+    refused = pytest.raises(LedgerError, match=r"the ledger sqlite.*cannot be used: database is locked")
+    with Ledger.open(url) as holder, Ledger.open(url) as ledger, holder.write(), refused:
+        set_next_number(ledger, 5)
 
 
 def test_a_locked_postgresql_connection_is_one_plain_error(postgres_databases, tmp_path, monkeypatch):
     url = postgres_databases.fresh(tmp_path)
     monkeypatch.setattr(store, "_BUSY_SECONDS", 1)
-    with Ledger.open(url) as holder, Ledger.open(url) as ledger, holder.write():
-        with pytest.raises(LedgerError, match=r"cannot be used: canceling statement due to lock timeout"):
-            set_next_number(ledger, 5)
+    refused = pytest.raises(LedgerError, match=r"cannot be used: canceling statement due to lock timeout")
+    with Ledger.open(url) as holder, Ledger.open(url) as ledger, holder.write(), refused:
+        set_next_number(ledger, 5)
 
 
 def make_read_only(ledger):
@@ -201,8 +218,8 @@ def test_a_full_disk_is_one_plain_error_and_loses_nothing_that_was_stored(sqlite
             dbapi.execute(f"PRAGMA max_page_count={pages}")
 
         ledger.engine.dispose()
+        many = [line(str(n), description="x" * 4000) for n in range(2, 99)]
         with pytest.raises(LedgerError, match="cannot be used: database or disk is full"):
-            many = [line(str(n), description="x" * 4000) for n in range(2, 99)]
             stage_lines(ledger, many, settle_reasons=frozenset())
         with ledger.read() as session:
             assert session.scalars(select(Worklog.worklog_id)).all() == ["1"]
@@ -324,9 +341,9 @@ def other_process(ledger_url):
 
 
 def test_a_second_settle_is_refused_while_another_process_settles(ledger, other_process):
-    with pytest.raises(LedgerError, match="another settle of this connection is running"):
-        with ledger.settling(wait_seconds=0):
-            pass
+    refused = pytest.raises(LedgerError, match="another settle of this connection is running")
+    with refused, ledger.settling(wait_seconds=0):
+        pass
     with ledger.write():
         pass  # staging goes on
 
@@ -381,14 +398,20 @@ def test_a_fence_of_the_past_is_no_proof(ledger):
         pass
 
 
+def break_all_sessions(ledger):
+    statement = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+    with ledger.engine.connect() as connection:
+        connection.execute(text(statement))
+
+
 def test_a_settle_whose_lock_session_breaks_shows_its_own_error(postgres_databases, tmp_path):
-    with Ledger.open(postgres_databases.fresh(tmp_path)) as ledger, pytest.raises(ZeroDivisionError):
+    def settle():
         with ledger.settling():
-            with ledger.engine.connect() as connection:
-                connection.execute(
-                    text(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                        "WHERE pid <> pg_backend_pid() AND datname = current_database()"
-                    )
-                )
+            break_all_sessions(ledger)
             raise ZeroDivisionError
+
+    with Ledger.open(postgres_databases.fresh(tmp_path)) as ledger, pytest.raises(ZeroDivisionError):
+        settle()

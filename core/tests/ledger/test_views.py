@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.models import BillingConnection, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.rows import Total, WorklogFilter, WorklogRow
 from msp_xero.ledger.staging import Line, stage_lines
-from msp_xero.ledger.views import Total, WorklogFilter
 from sqlalchemy import event, insert, update
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -90,7 +90,7 @@ def bill(ledger: Ledger, number: str, *rows: int, live: bool = True, state: str 
                 session.execute(update(Worklog).where(Worklog.id == row).values(state="invoiced"))
 
 
-def ids(rows: list[views.WorklogRow]) -> list[str]:
+def ids(rows: list[WorklogRow]) -> list[str]:
     return [row.label for row in rows]
 
 

@@ -1,0 +1,316 @@
+"""Every delivered worklog has one place in the ledger: none twice, none lost, whatever order they come in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from msp_xero.billing.preflight import SETTLE_REASONS
+from msp_xero.ledger.decisions import exclude_worklog, include_worklog
+from msp_xero.ledger.models import Event, Worklog
+from msp_xero.ledger.staging import Staged, stage_lines
+from sqlalchemy import delete, func, select, update
+
+EDITED = {"source": {"worklog_id": "1", "module": "request", "minutes": 60}, "minutes": 60}
+
+
+def rows(ledger):
+    with ledger.read() as session:
+        return session.scalars(select(Worklog).order_by(Worklog.id)).all()
+
+
+def only(ledger):
+    [row] = rows(ledger)
+    return row
+
+
+def change(ledger, **values):
+    with ledger.write() as session:
+        session.execute(update(Worklog).values(**values))
+
+
+def events(ledger):
+    with ledger.read() as session:
+        return session.execute(
+            select(Event.action, Event.data).where(Event.entity == "worklog").order_by(Event.id)
+        ).all()
+
+
+@pytest.mark.parametrize(
+    ("decision", "state", "by"),
+    [("bill", "open", None), ("hold", "held", None), ("exclude", "excluded", "rule")],
+)
+def test_a_new_worklog_goes_where_the_rules_say(ledger, deliver, line, decision, state, by):
+    code = None if decision == "bill" else "TYPE_MISSING"
+    assert deliver(line(decision=decision, reason_code=code, reason="why")) == Staged(new=1)
+    row = only(ledger)
+    assert (row.state, row.reason_code, row.excluded_by) == (state, code, by)
+    assert row.reason == (None if decision == "bill" else "why")
+    assert events(ledger) == [("delivered", {"state": state, "reason_code": code})]
+
+
+def test_the_same_line_again_costs_no_write(ledger, deliver, line, clock):
+    deliver(line())
+    clock.sleep(3600)
+    assert deliver(line(), line()) == Staged(unchanged=2)
+    assert only(ledger).last_seen_at == only(ledger).first_seen_at
+    assert len(events(ledger)) == 1
+
+
+def test_an_edited_worklog_is_brought_up_to_date(ledger, deliver, line, clock):
+    deliver(line(amount=Decimal("10.00")))
+    clock.sleep(3600)
+    assert deliver(line(**EDITED, amount=Decimal("12.34"))) == Staged(updated=1)
+    row = only(ledger)
+    assert (row.minutes, row.money, row.source["minutes"]) == (60, Decimal("12.34"), 60)
+    assert row.last_seen_at - row.first_seen_at == timedelta(hours=1)
+
+
+def test_a_worklog_that_becomes_billable_is_open_and_says_where_it_was(ledger, deliver, line):
+    deliver(line(decision="hold", reason_code="TYPE_MISSING", reason="why"))
+    deliver(line())
+    assert (only(ledger).state, only(ledger).reason_code, only(ledger).reason) == ("open", None, None)
+    assert events(ledger)[-1] == ("open", {"from": "held", "reason_code": None})
+
+
+def test_a_moved_worklog_is_the_same_worklog(ledger, deliver, line):
+    deliver(line("1", "task"))
+    assert deliver(line("1", "project", account_id="8")) == Staged(updated=1)
+    assert (only(ledger).module, only(ledger).account_id) == ("project", "8")
+
+
+def test_a_moved_worklog_is_not_billed_again_though_it_has_another_technician_now(ledger, deliver, line):
+    deliver(line("1", "task"))
+    change(ledger, state="invoiced")
+    assert deliver(line("1", "project", technician_id="8")) == Staged(changed_after_billing=1)
+    assert only(ledger).changed == {"technician_id": ["9", "8"]}
+
+
+def test_a_worklog_given_to_another_technician_is_the_same_worklog(ledger, deliver, line):
+    deliver(line())
+    assert deliver(line(technician_id="8", created_time=None)) == Staged(updated=1)
+    assert only(ledger).technician_id == "8"
+
+
+OTHER = {"created_time": "2026-11-05T05:00:00.000Z", "technician_id": "4"}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_two_worklogs_that_share_an_id_are_both_kept(ledger, deliver, line, at_once):
+    lines = [line("1", "request"), line("1", "problem", **OTHER)]
+    staged = Staged()
+    for batch in [lines] if at_once else [[each] for each in lines]:
+        staged.add(deliver(*batch))
+    assert staged == Staged(new=2, shared_ids=1)
+    assert [(r.module, r.ordinal, r.technician_id) for r in rows(ledger)] == [
+        ("request", 0, "9"),
+        ("problem", 1, "4"),
+    ]
+    assert deliver(*reversed(lines)) == Staged(unchanged=2)
+
+
+def test_an_edit_goes_to_the_right_one_of_two_that_share_an_id(ledger, deliver, line):
+    deliver(line("1", "request"), line("1", "problem", **OTHER))
+    deliver(line("1", "problem", **(OTHER | {"technician_id": "5"})), line("1", "request", minutes=60))
+    assert [(r.module, r.technician_id, r.minutes) for r in rows(ledger)] == [
+        ("request", "9", 60),
+        ("problem", "5", 30),
+    ]
+
+
+def test_a_move_and_a_newcomer_of_the_same_id_in_one_batch_are_not_mixed_up(ledger, deliver, line):
+    deliver(line("1", "task"))
+    staged = deliver(line("1", "project"), line("1", "task", **OTHER))
+    assert (staged.new, staged.updated) == (1, 1)
+    assert [(r.module, r.technician_id) for r in rows(ledger)] == [("project", "9"), ("task", "4")]
+
+
+def test_of_two_copies_in_one_batch_the_later_one_counts(ledger, deliver, line):
+    old, new = line(), line(**EDITED)
+    assert deliver(old, new) == Staged(new=1, unchanged=1)
+    assert only(ledger).minutes == 60
+    deliver(new, old)
+    assert only(ledger).minutes == 30
+
+
+def test_the_last_of_many_copies_counts_also_if_they_name_two_modules(ledger, deliver, line):
+    deliver(line("1", "task"))
+    deliver(line("1", "task"), line("1", "project", minutes=40), line("1", "task", minutes=50))
+    assert (only(ledger).module, only(ledger).minutes) == ("task", 50)
+
+
+@pytest.mark.parametrize("settled", ["planned", "invoiced"])
+def test_a_billed_worklog_stays_as_billed_and_its_change_is_noted_and_cleared_again(
+    ledger, deliver, line, settled
+):
+    deliver(line())
+    change(ledger, state=settled)
+    assert deliver(line()) == Staged(unchanged=1)
+    assert deliver(line(**EDITED)) == Staged(changed_after_billing=1)
+    row = only(ledger)
+    assert (row.state, row.minutes, row.source["minutes"]) == (settled, 30, 30)
+    assert (row.changed["minutes"], row.newest["minutes"]) == ([30, 60], 60)
+    assert row.changed_at is not None
+    assert deliver(line(**EDITED)) == Staged(unchanged=1)
+    assert deliver(line()) == Staged(changed_after_billing=1)
+    row = only(ledger)
+    assert (row.changed, row.newest, row.changed_at) == (None, None, None)
+    assert [action for action, _ in events(ledger)] == [
+        "delivered",
+        "changed_after_billing",
+        "as_billed_again",
+    ]
+
+
+def test_of_two_copies_of_a_billed_worklog_in_one_batch_the_later_one_counts(ledger, deliver, line):
+    deliver(line())
+    change(ledger, state="invoiced")
+    # Moved for a moment: the copies have different modules, so both are compared.
+    deliver(line("1", "project", **EDITED), line())
+    assert only(ledger).changed is None
+
+
+def test_a_changed_rule_is_no_change_after_billing(ledger, deliver, line):
+    deliver(line(description="Old wording"))
+    change(ledger, state="invoiced")
+    assert deliver(line(description="New wording")) == Staged(unchanged=1)
+
+
+@pytest.mark.parametrize("code", sorted(SETTLE_REASONS))
+def test_a_hold_that_only_a_settle_can_lift_stays_while_the_line_is_billable(ledger, deliver, line, code):
+    deliver(line())
+    change(ledger, state="held", reason_code=code, reason="why")
+    deliver(line(**EDITED))
+    assert (only(ledger).state, only(ledger).reason_code, only(ledger).minutes) == ("held", code, 60)
+    deliver(line(decision="hold", reason_code="TYPE_MISSING", reason="x"))
+    assert only(ledger).reason_code == "TYPE_MISSING"
+
+
+def test_what_a_person_excluded_stays_excluded_until_the_person_includes_it(ledger, deliver, line):
+    deliver(line())
+    exclude_worklog(ledger, only(ledger).id, "goodwill")
+    deliver(line(**EDITED))
+    deliver(line(decision="hold", reason_code="TYPE_MISSING", reason="x"))
+    row = only(ledger)
+    assert (row.state, row.reason_code, row.reason) == ("excluded", "EXCLUDED_BY_PERSON", "goodwill")
+    deliver(line(**EDITED))
+    include_worklog(ledger, row.id)
+    deliver(line(**EDITED))
+    assert (only(ledger).state, only(ledger).minutes, only(ledger).reason_code) == ("open", 60, None)
+
+
+def test_nothing_delivered_is_nothing_done(ledger, deliver):
+    assert deliver() == Staged()
+    assert rows(ledger) == []
+
+
+def test_a_batch_is_stored_wholly_or_not_at_all(ledger, line):
+    too_exact = line("2", amount=Decimal("0.00001"))
+    with pytest.raises(Exception, match="decimals"):
+        stage_lines(ledger, [line("1"), too_exact], settle_reasons=SETTLE_REASONS)
+    assert rows(ledger) == []
+
+
+# Any sequence of deliveries
+
+
+class Desk:
+    """Worklogs as they live in SDP; ``name`` is what no product code ever sees."""
+
+    MODULES = ("request", "problem", "change", "project", "task")
+
+    def __init__(self) -> None:
+        self.worklogs = []
+        self.used = set()
+
+    def add(self, worklog_id, module):
+        if (module, worklog_id) in self.used:
+            return
+        self.used.add((module, worklog_id))
+        name = len(self.worklogs)
+        created = f"2026-11-01T01:00:00.{name:03d}Z"
+        self.worklogs.append(
+            {"name": name, "id": worklog_id, "module": module, "created": created, "tech": "9", "minutes": 30}
+        )
+
+    def move(self, worklog, module):
+        # Ids are unique within a module for ever, as far as anybody knows.
+        if (module, worklog["id"]) not in self.used:
+            self.used.add((module, worklog["id"]))
+            worklog["module"] = module
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["add", "add", "deliver", "deliver", "deliver", "move", "edit", "give", "bill", "again"]
+        ),
+        st.integers(0, 2),
+        st.integers(0, 4),
+        st.lists(st.integers(0, 9), max_size=6),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=steps)
+def test_no_sequence_of_deliveries_makes_two_rows_of_a_worklog_or_loses_one(ledger, line, steps):
+    with ledger.write() as session:
+        session.execute(delete(Event))
+        session.execute(delete(Worklog))
+    desk, delivered = Desk(), set()
+
+    def as_line(worklog):
+        source = {"worklog_id": worklog["id"], "name": worklog["name"], "minutes": worklog["minutes"]}
+        return line(
+            worklog["id"],
+            worklog["module"],
+            created_time=worklog["created"],
+            technician_id=worklog["tech"],
+            minutes=worklog["minutes"],
+            source={**source, "module": worklog["module"], "as_line": worklog},
+        )
+
+    def deliver(batch):
+        staged = stage_lines(ledger, batch, settle_reasons=SETTLE_REASONS)
+        counts = staged.new + staged.updated + staged.unchanged + staged.changed_after_billing
+        assert counts == len(batch)
+
+    for kind, which, module, picks in steps:
+        note(f"{kind} {which} {module} {picks}")
+        picked = [desk.worklogs[pick] for pick in picks if pick < len(desk.worklogs)]
+        if kind == "add":
+            desk.add(str(which), Desk.MODULES[module])
+        elif kind == "move":
+            for worklog in picked:
+                desk.move(worklog, Desk.MODULES[module])
+        elif kind == "edit":
+            for worklog in picked:
+                worklog["minutes"] += 15
+        elif kind == "give":
+            for worklog in picked:
+                worklog["tech"] = str(module)
+        elif kind == "bill":
+            with ledger.write() as session:
+                session.execute(update(Worklog).where(Worklog.id % 3 == which).values(state="invoiced"))
+        elif kind == "again":
+            deliver([as_line(source["as_line"]) for source in ledger.unbilled_sources()])
+        else:
+            deliver([as_line(worklog) for worklog in picked])
+            delivered |= {worklog["name"] for worklog in picked}
+        with ledger.read() as session:
+            names = [source["name"] for source in session.scalars(select(Worklog.source))]
+        assert sorted(names) == sorted(delivered)
+
+
+def test_the_counts_of_batches_add_up(ledger, deliver, line):
+    total = Staged()
+    for start in range(0, 40, 10):
+        total.add(deliver(*(line(str(n)) for n in range(start, start + 20))))
+    assert (total.new, total.unchanged) == (50, 30)
+    with ledger.read() as session:
+        assert session.scalar(select(func.count()).select_from(Worklog)) == 50
