@@ -32,6 +32,8 @@ def test_the_demo_shows_the_main_job_twice() -> None:
     if busy:
         pytest.skip(f"the demo uses the ports 9101 and 9102, and {busy} is taken: stop `make sandbox`")
     environment = {name: text for name, text in os.environ.items() if not name.startswith(NAMES_OF_OURS)}
+    # A machine that is busy with something else makes any time; that is no fault of the demo.
+    is_idle = os.getloadavg()[0] < (os.cpu_count() or 1)
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "demo"],
@@ -50,7 +52,7 @@ def test_the_demo_shows_the_main_job_twice() -> None:
     # Three jobs, twice: the second time nothing is left to bill.
     assert said.count("$ meltano run accounts worklog-types worklogs") == 2
     first, second = re.findall(r"^ +worklogs: (.*)$", said, re.MULTILINE)
-    assert re.match(r"[\d,]+ worklogs invoiced on \d+ invoices \(NZD [\d,]+\.\d\d\)", first)
+    assert re.match(r"[\d,]+ worklogs? invoiced on \d+ invoices? \(NZD [\d,]+\.\d\d\)", first)
     assert second.startswith("nothing new to bill")
     for job in ("accounts", "worklog-types"):
         assert len(re.findall(rf"^ +{job}: \d+ linked", said, re.MULTILINE)) == 2
@@ -69,6 +71,4 @@ def test_the_demo_shows_the_main_job_twice() -> None:
         assert word in said, word
     for system in ("Xero", "ServiceDesk Plus MSP"):
         assert re.search(rf"^{system}: [\d,]+ calls \(", said, re.MULTILINE), system
-    # A machine that is busy with something else makes any time; that is no fault of the demo.
-    if os.getloadavg()[0] < 2 * (os.cpu_count() or 1):
-        assert took < SECONDS, f"the demo took {took:.0f} s"
+    assert took < SECONDS or not is_idle, f"the demo took {took:.0f} s"

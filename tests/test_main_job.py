@@ -111,7 +111,7 @@ def test_only_new_worklogs_are_billed_by_the_next_run(billed: Project) -> None:
         description="Came later",
     )
     billed.run("worklogs")
-    assert billed.summary().startswith("1 worklogs invoiced on 1 invoices")
+    assert billed.summary().startswith("1 worklog invoiced on 1 invoice")
     after = sandbox.our_invoices()
     (number,) = after.keys() - before.keys()
     assert {key: after[key] for key in before} == before
@@ -126,7 +126,7 @@ def test_a_new_default_worklog_type_lets_the_held_ones_go(billed: Project) -> No
     assert billed.worklog(held["id"]).reason_code == "TYPE_MISSING"
     billed.set_mapping("worklogs-to-lines", default_worklog_type="Consulting")
     billed.run("worklogs")
-    assert billed.summary().startswith("1 worklogs invoiced on 1 invoices")
+    assert billed.summary().startswith("1 worklog invoiced on 1 invoice")
     assert billed.worklog(held["id"]).state == "invoiced"
     line = next(line for worklog_id, line, _ in lines_in_xero(billed.sandbox) if worklog_id == held["id"])
     assert line["ItemCode"] == "CON-1"
@@ -147,7 +147,7 @@ def test_worklogs_before_types_are_held_and_go_out_once_types_are_synced(project
 
 def test_a_broken_extraction_makes_no_half_invoices(linked: Project) -> None:
     project, sandbox = linked, linked.sandbox
-    sandbox.break_("sdp", "status", "GET", "/api/v3/changes", status=500)
+    sandbox.break_("sdp", "status", "GET", "/api/v3/changes", status=400)
     project.run("worklogs", expect=1)
     assert len(project.errors()) >= 1
     assert sandbox.our_invoices() == {}
@@ -187,7 +187,7 @@ def test_a_disabled_job_writes_nothing_moves_no_bookmark_and_carries_on_later(bi
     reconcile(billed, complete=False)
 
     billed.run("worklog-types", "worklogs")
-    assert billed.summary("worklogs").startswith("1 worklogs invoiced on 1 invoices")
+    assert billed.summary("worklogs").startswith("1 worklog invoiced on 1 invoice")
     assert "1 created" in billed.summary("worklog-types")
     reconcile(billed)
 

@@ -161,7 +161,7 @@ def _note(row: AccountLink) -> str:
     if row.contact_status != "ACTIVE":
         notes.append(f"contact is {row.contact_status.lower()} in Xero")
     if row.candidates:
-        notes.append(f"{len(row.candidates)} accounts have this name")
+        notes.append(f"{plural(len(row.candidates), 'account')} called so or nearly so")
     if row.how and row.state == "linked":
         notes.append(f"linked by {row.how.replace('_', ' ')}")
     return "; ".join(note for note in notes if note)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import views
+from msp_xero.ledger.decisions import release_invoice
 from msp_xero.ledger.models import INVOICE_STATES
 from msp_xero.reasons import INVOICE_NEXT, explain
 
@@ -103,6 +104,25 @@ def show_(
         notes = [released] if any(not line.live for line in detail.lines) else []
         show.table(columns, _lines(detail), notes=notes)
     draw_history(detail.history)
+
+
+@command(app)
+def release(
+    project: Project,
+    *,
+    invoice: Annotated[str, typer.Argument(metavar="NUMBER", help="The invoice's number, e.g. SDP-00042.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bill the worklogs of an invoice again that was voided or deleted in Xero."""
+    with project.deciding() as ledger:
+        released = release_invoice(ledger, invoice)
+    if as_json:
+        show.data({"invoice": invoice, "released": released})
+        return
+    show.say(
+        f"{plural(released, 'worklog')} of invoice {invoice} are open again. "
+        "The next run bills them on a new invoice: `meltano run worklogs`."
+    )
 
 
 @command(app)

@@ -72,6 +72,7 @@ class _Picture:
         self.runs: Mapping[str, SyncRun] = last_runs(ledger)
         self.worklogs: list[WorklogTotal] = views.worklog_totals(ledger)
         self.changed = views.count_changed_after_billing(ledger)
+        self.on_gone_invoices = views.count_on_gone_invoices(ledger)
         self.invoices: list[InvoiceTotal] = views.invoice_totals(ledger)
         self.unsettled: list[InvoiceRow] = views.unsettled_invoices(ledger)
 
@@ -79,7 +80,9 @@ class _Picture:
     def needs_person(self) -> bool:
         failed = any(run.outcome == "failed" for run in self.runs.values())
         stuck = any(total.state in _BY_A_PERSON for total in self.invoices)
-        return failed or stuck or self.changed > 0 or self.place("held").count > 0
+        return (
+            failed or stuck or self.changed > 0 or self.on_gone_invoices > 0 or self.place("held").count > 0
+        )
 
     def place(self, state: str) -> Total:
         return sum((row.total for row in self.worklogs if row.state == state), Total())
@@ -116,6 +119,7 @@ class _Picture:
                     if row.state in ("held", "excluded")
                 ],
                 "changed_after_billing": self.changed,
+                "on_voided_or_deleted_invoices": self.on_gone_invoices,
             },
             "invoices": self.invoices,
             "unsettled": [{**show.plain(row), "next": INVOICE_NEXT[row.state]} for row in self.unsettled],
@@ -177,6 +181,12 @@ class _Picture:
             notes.append(
                 f"{plural(self.changed, 'worklog')} changed after billing, which is never sent again: "
                 "see `msp-xero worklogs list --changed`."
+            )
+        if self.on_gone_invoices:
+            notes.append(
+                f"{plural(self.on_gone_invoices, 'worklog')} of those invoiced are on invoices that were "
+                "voided or deleted in Xero: see `msp-xero invoices list --state voided --state deleted`, and "
+                "`msp-xero invoices release NUMBER` to bill them again."
             )
         show.table(columns, rows, footer=("Delivered", *self._sums(delivered)), notes=notes)
 

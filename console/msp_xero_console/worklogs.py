@@ -140,7 +140,7 @@ def include(project: Project, *, worklog: Worklog) -> None:
         row = _one(ledger, worklog)
         state = include_worklog(ledger, row.row)
     what = {
-        "open": "the next run bills it",
+        "open": "the next run bills it if nothing else keeps it",
         "held": "it is held as before; the next run judges it anew",
         "excluded": "a rule of the configuration still excludes it",
     }[state]

@@ -78,7 +78,7 @@ def test_preview_shows_what_would_come_and_writes_nothing(billable, sandbox) -> 
 def test_push_creates_the_invoices_and_says_what_waits(billable, sandbox) -> None:
     result = billable("invoices", "push")
     assert result.exit_code == 3, result.output
-    assert "4 worklogs invoiced on 1 invoices (NZD 690.00)" in result.stdout
+    assert "4 worklogs invoiced on 1 invoice (NZD 690.00)" in result.stdout
     assert "ACCOUNT_UNMAPPED" in result.stdout
     assert len(sandbox.writes()) == 1
     listed = billable.data("worklogs", "list", "--state", "invoiced")

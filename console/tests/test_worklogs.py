@@ -108,7 +108,10 @@ def test_exclude_and_include(cli) -> None:
     assert "Why               EXCLUDED_BY_PERSON: goodwill" in shown
     assert "Excluded by       person:" in shown
     assert "excluded: EXCLUDED_BY_PERSON" in shown
-    assert cli.says("worklogs", "include", "104") == "Included worklog 104: the next run bills it.\n"
+    assert (
+        cli.says("worklogs", "include", "104")
+        == "Included worklog 104: the next run bills it if nothing else keeps it.\n"
+    )
     assert "included again" in cli.says("worklogs", "show", "104")
 
 

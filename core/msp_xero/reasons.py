@@ -173,8 +173,8 @@ INVOICE_NEXT = {
     "rejected": "Xero refused it; its worklogs are held and wait (REJECTED_BY_XERO).",
     "created": "it is in Xero.",
     "paid": "it is in Xero, and paid.",
-    "voided": "a person voided it in Xero.",
-    "deleted": "a person deleted it in Xero.",
+    "voided": "a person voided it in Xero; `msp-xero invoices release` bills its worklogs again.",
+    "deleted": "a person deleted it in Xero; `msp-xero invoices release` bills its worklogs again.",
 }
 """What each state of an invoice means and what happens next."""
 

@@ -218,8 +218,8 @@ def refresh_invoices(
     if strangers:
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise LedgerError(
-            f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know ({shown}). "
-            "Nothing was billed. If this ledger is an old or empty copy, restore the newest one: it would "
+            f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know "
+            f"({shown}). Nothing was billed. If this ledger is an old or empty copy, restore the newest one: it would "
             "bill again what is on those invoices, and so would another number_prefix. Only where another "
             "installation bills other worklogs into the same organisation, give each its own number_prefix"
         )

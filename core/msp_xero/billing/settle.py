@@ -82,41 +82,44 @@ class Settled:
             "excluded": self.excluded,
         }
 
+    def _deed(self) -> str:
+        """Say what was billed, or would be."""
+        if self.would_be is not None:
+            total = sum((draft.total for draft in self.would_be.invoices), ZERO)
+            count = _counted(len(self.would_be.invoices), "invoice")
+            return f"push is off: {count} over {self.currency} {total:,.2f} would be made, none was sent"
+        if not self.invoices:
+            return "nothing new to bill"
+        worklogs, invoices = _counted(self.worklogs, "worklog"), _counted(self.invoices, "invoice")
+        return f"{worklogs} invoiced on {invoices} ({self.currency} {self.total:,.2f})"
+
     def sentence(self) -> str:
         """Return the one summary line of a run."""
         held = sum(held.lines for held in self.held.values())
         calls = sum(self.calls.values())
-        if self.would_be is not None:
-            drafts = self.would_be.invoices
-            total = sum((draft.total for draft in drafts), ZERO)
-            parts = [
-                (
-                    f"push is off: {len(drafts)} invoices over {self.currency} {total:,.2f} would be made, "
-                    "none was sent"
-                )
-            ]
-        elif self.invoices:
-            parts = [
-                (
-                    f"{self.worklogs:,} worklogs invoiced on {self.invoices} invoices "
-                    f"({self.currency} {self.total:,.2f})"
-                )
-            ]
-        else:
-            parts = ["nothing new to bill"]
-        parts.append(f"{held:,} held" + (": see msp-xero worklogs list --state held" if held else ""))
+        parts = [
+            self._deed(),
+            f"{held:,} held" + (": see msp-xero worklogs list --state held" if held else ""),
+        ]
         if self.rejected:
-            parts.append(f"{self.rejected} invoices refused by Xero")
+            parts.append(f"{_counted(self.rejected, 'invoice')} refused by Xero")
         if self.unknown:
-            parts.append(f"{self.unknown} invoices with unknown outcome, looked up again by the next run")
+            parts.append(
+                f"{_counted(self.unknown, 'invoice')} with unknown outcome, looked up again by the next run"
+            )
         if self.differing_totals:
-            parts.append(f"{self.differing_totals} invoices whose total differs in Xero")
+            parts.append(f"{_counted(self.differing_totals, 'invoice')} whose total differs in Xero")
         if self.unsent:
-            parts.append(f"{self.unsent} invoices still to send, the next run sends them")
+            parts.append(f"{_counted(self.unsent, 'invoice')} still to send: the next run does")
         if self.day_limit is not None:
             parts.append(str(self.day_limit))
-        parts.append(f"{calls} Xero calls")
+        parts.append(_counted(calls, "Xero call"))
         return "worklogs: " + "; ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    """Return ``1 invoice``, ``2 invoices``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def settle(  # noqa: PLR0913 - everything at the border is handed in

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.models import Event, Worklog
+from msp_xero.ledger.models import Event, Invoice, Worklog
+from msp_xero.ledger.pushing import give_back
 from msp_xero.reasons import explain
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from msp_xero.ledger.store import Ledger
 
 BY_PERSON = "EXCLUDED_BY_PERSON"
+GONE_IN_XERO = ("voided", "deleted")
 _UNDECIDED = ("open", "held", "excluded")
 
 
@@ -81,6 +83,42 @@ def include_worklog(ledger: Ledger, row: int) -> str:
         data = {"from": "excluded", "reason_code": place["reason_code"]}
         record(session, ledger, [Change("worklog", row, "included", data)])
         return str(place["state"])
+
+
+def release_invoice(ledger: Ledger, number: str) -> int:
+    """Free the worklogs of an invoice that was voided or deleted in Xero, to be billed again.
+
+    Returns:
+        How many worklogs are open again.
+
+    Raises:
+        Refusal: there is no such invoice, or it still stands in Xero.
+    """
+    with ledger.write() as session:
+        invoice = session.scalar(
+            select(Invoice).where(
+                Invoice.connection_id == ledger.connection_id, func.lower(Invoice.number) == number.lower()
+            )
+        )
+        if invoice is None:
+            raise Refusal(f"there is no invoice {number}; `msp-xero invoices list` shows them")
+        if invoice.state not in GONE_IN_XERO:
+            raise Refusal(
+                f"invoice {invoice.number} is {invoice.state}, so its worklogs count as billed; "
+                "void or delete it in Xero first, and let a run or a push notice that"
+            )
+        rows = give_back(session, [invoice.id])
+        if not rows:
+            raise Refusal(f"the worklogs of invoice {invoice.number} are released already")
+        session.execute(
+            update(Worklog)
+            .where(Worklog.id.in_(rows))
+            .values(state="open", reason_code=None, reason=None, revision=Worklog.revision + 1)
+            .execution_options(synchronize_session=False)
+        )
+        changes = [Change("worklog", row, "released", {"invoice": invoice.id}) for row in rows]
+        record(session, ledger, [*changes, Change("invoice", invoice.id, "released")])
+        return len(rows)
 
 
 def _undecided(session: Session, ledger: Ledger, row: int, wish: str) -> Worklog:

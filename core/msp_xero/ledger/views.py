@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_, func, or_, select
 
+from msp_xero.ledger.decisions import GONE_IN_XERO
 from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.rows import (
     ZERO,
@@ -76,6 +77,22 @@ def sum_worklogs(ledger: Ledger, wanted: WorklogFilter) -> Total:
 def count_changed_after_billing(ledger: Ledger) -> int:
     """Return how many billed worklogs differ from what was billed."""
     return sum_worklogs(ledger, WorklogFilter(changed=True)).count
+
+
+def count_on_gone_invoices(ledger: Ledger) -> int:
+    """Return how many worklogs count as billed though their invoice was voided or deleted in Xero."""
+    statement = (
+        select(func.count())
+        .select_from(InvoiceLine)
+        .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
+        .where(
+            Invoice.connection_id == ledger.connection_id,
+            Invoice.state.in_(GONE_IN_XERO),
+            InvoiceLine.live.is_(True),
+        )
+    )
+    with ledger.read() as session:
+        return session.scalar(statement) or 0
 
 
 def count_shared_ids(ledger: Ledger) -> int:

@@ -463,7 +463,7 @@ def test_with_push_off_holds_are_stored_and_nothing_is_planned(world):
     assert world.states() == {"open": 1, "held": 1}
     assert world.ledger_invoices() == []
     assert world.writes() == 0
-    assert "1 invoices over" in settled.sentence()
+    assert "1 invoice over" in settled.sentence()
     assert "none was sent" in settled.sentence()
     world.settle()
     assert [i["InvoiceNumber"] for i in world.ours()] == ["SDP-00001"]
