@@ -26,7 +26,7 @@ demo: setup ## run the three jobs on the embedded sandbox and show what a billin
 	@$(BIN)/python -m demo
 
 test: setup ## run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: setup ## check style
 	@$(BIN)/ruff check

@@ -219,9 +219,15 @@ def refresh_invoices(
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise LedgerError(
             f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know "
-            f"({shown}). Nothing was billed. If this ledger is an old or empty copy, restore the newest one: it would "
-            "bill again what is on those invoices, and so would another number_prefix. Only where another "
-            "installation bills other worklogs into the same organisation, give each its own number_prefix"
+            f"({shown}). Nothing was billed. If this ledger is an old or empty copy, restore the newest one: "
+            "it would bill again what is on those invoices, and so would another number_prefix. Only where "
+            "another installation bills other worklogs into the same organisation, give each a number_prefix"
+        )
+    if late:
+        raise LedgerError(
+            f"Xero holds {', '.join(late[:3])} although it had refused it: an earlier call arrived late, and "
+            "its worklogs wait for another invoice by now. Nothing was billed. Delete or void it in Xero and "
+            "run again"
         )
     with ledger.write(fence) as session:
         ledger.connection(session).invoices_refreshed_at = looked_at
