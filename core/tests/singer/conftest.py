@@ -70,6 +70,7 @@ class Rows:
 
     def __init__(self, program, folder, url) -> None:
         self.program, self.folder, self.url = program, folder, url
+        self.log = folder / "stderr.txt"
 
     def config(self, **changes):
         path = self.folder / "config.json"
@@ -83,12 +84,14 @@ class Rows:
         return Run(done.exit_code, states, done.stderr)
 
     def start(self, **config) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, str(PROGRAM), "--config", self.config(**config)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        # A file, not a pipe: nobody reads along, and a full pipe would stop the program.
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, str(PROGRAM), "--config", self.config(**config)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
 
     def stored(self) -> set[int]:
         with Ledger.open(self.url) as ledger, ledger.read() as session:

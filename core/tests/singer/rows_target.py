@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.staging import Line, stage_lines
 from msp_xero.singer import plain_errors
@@ -65,7 +66,7 @@ class RowsTarget(CheckpointingTarget):
     def settle(self) -> None:
         if self.config.get("fails"):
             raise RuntimeError(self.config["fails"])
-        self.logger.info("settled")
+        click.echo("settled", err=True)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,7 @@ def test_every_state_passes_once_its_rows_are_stored(rows, messages):
     done = rows.run(
         messages.schema(), *(each for n in range(3) for each in (messages.row(n), messages.state(n)))
     )
-    assert [state["up_to"] for state in done.states] == [0, 1, 2, 2] or [
-        state["up_to"] for state in done.states
-    ] == [0, 1, 2]
+    assert list(dict.fromkeys(state["up_to"] for state in done.states)) == [0, 1, 2]
 
 
 def bad_lines(messages):
@@ -132,7 +130,7 @@ class Feed:
         return self.states[-1]["up_to"]
 
     def finish(self) -> int:
-        out, self.errors = self.process.communicate(timeout=60)
+        out, _ = self.process.communicate(timeout=60)
         self.states += [json.loads(line) for line in out.splitlines() if line.strip()]
         return self.process.returncode
 
@@ -168,7 +166,7 @@ def test_a_signal_while_it_waits_for_input_stores_and_acknowledges_what_came(fee
     assert feed.finish() == 128 + signal.SIGTERM
     assert feed.acknowledged == 5
     assert rows.stored() == set(range(6))
-    assert b"settled" not in feed.errors
+    assert "settled" not in rows.log.read_text()
 
 
 def _is_waiting(pid) -> bool:
@@ -185,31 +183,32 @@ def test_a_signal_in_the_middle_of_a_batch_loses_no_row_that_is_acknowledged(
     feed.send(messages.schema(), *(messages.row(n) for n in range(4)), messages.state(3))
     feed.send(messages.row(4, wait_for=str(go_on)), messages.state(4), messages.row(5), messages.state(5))
     until((tmp_path / "go-on.busy").exists)
-    feed.process.send_signal(number)
-    feed.process.send_signal(number)
+    for _ in range(2):
+        feed.process.send_signal(number)
     go_on.touch()
     assert feed.finish() == 128 + number
     assert set(range(feed.acknowledged + 1)) <= rows.stored()
     assert rows.stored() >= set(range(5)), "the batch under way was finished"
-    assert b"settled" not in feed.errors
-    assert b"Traceback" not in feed.errors
+    assert "settled" not in rows.log.read_text()
+    assert "Traceback" not in rows.log.read_text()
 
 
-def test_death_at_any_moment_loses_no_row_that_is_acknowledged(rows, messages, monkeypatch):
-    for round_number in range(4):
-        process = rows.start()
-        feed = Feed(process, messages)
-        stop = 300 * round_number
-        feed.send(messages.schema())
-        for n in range(stop, stop + 2500):
-            feed.send(messages.row(n), messages.state(n))
+def test_death_at_any_moment_loses_no_row_that_is_acknowledged(rows, messages, tmp_path):
+    for start in range(0, 9000, 3000):
+        count = 2500
+        program_input = tmp_path / "input.singer"
+        program_input.write_bytes(
+            messages.lines_of(
+                messages.schema(),
+                *(each for n in range(start, start + count) for each in (messages.row(n), messages.state(n))),
+                messages.row(start + count, wait_for=str(tmp_path / "never")),
+            )
+        )
+        feed = Feed(rows.start(), messages)
+        feed.process.stdin.write(program_input.read_bytes())
+        feed.process.stdin.flush()
         feed.read_state()
-        os.kill(process.pid, signal.SIGKILL)
+        os.kill(feed.process.pid, signal.SIGKILL)
         assert feed.finish() == -signal.SIGKILL
-        assert set(range(stop, feed.acknowledged + 1)) <= rows.stored()
-
-
-# What the SDK itself demands of a target
-
-
-CONFIG = {"ledger_url": "sqlite://"}
+        assert feed.acknowledged >= start
+        assert set(range(start, feed.acknowledged + 1)) <= rows.stored()
