@@ -1,0 +1,38 @@
+"""What is generated from the code is what the code would generate now."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from msp_xero.reasons import REASONS
+
+from docs.generate import PLUGINS, documents, settings_of
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("name", ["docs/settings.md", "docs/reasons.md", "meltano.yml"])
+def test_generated_documents_are_current(name):
+    assert (ROOT / name).read_text() == documents()[name], f"run `make docs` to write {name} again"
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_every_setting_says_what_it_is(plugin):
+    for name, schema in settings_of(plugin).items():
+        assert schema.get("title"), name
+        assert str(schema.get("description", "")).rstrip().endswith("."), name
+        if re.search(r"secret|token$|password", name) and name != "token_store":
+            assert schema.get("secret"), f"{name} looks like a secret and is not marked as one"
+
+
+def test_every_reason_code_that_the_code_uses_is_explained():
+    used = set()
+    for path in ROOT.glob("*/**/*.py"):
+        if ".venv" in path.parts or ".meltano" in path.parts or "tests" in path.parts:
+            continue
+        used |= set(re.findall(r'Hold\(\s*"([A-Z_]+)"|reason_code="([A-Z_]+)"', path.read_text()))
+    codes = {code for pair in used for code in pair if code}
+    assert len(codes) > 8
+    assert codes <= REASONS.keys()
