@@ -17,6 +17,7 @@ _MOST = Decimal("9999999999.99")
 _LONGEST_KEY = 64
 _LONGEST_MODULE = 20
 _LONGEST_CODE = 40
+_LONGEST_TIME = 40
 _LONGEST_INTEGER = 18
 _DECISIONS = ("bill", "hold", "exclude")
 
@@ -50,7 +51,7 @@ def line_from_record(record: dict[str, Any]) -> Line:
         "type_name": reader.text("worklog_type_name"),
         "work_date": reader.day("work_date"),
         # A dialect without creation times still tells when the work began, which identifies it as well.
-        "created_time": _short(source.get("created_time") or source.get("start_time")),
+        "created_time": _short(source.get("created_time") or source.get("start_time"), _LONGEST_TIME),
         "is_billable": source.get("is_billable") if isinstance(source.get("is_billable"), bool) else None,
         "description": reader.text("description"),
         "quantity": reader.decimal("quantity", 4),
@@ -182,6 +183,6 @@ def _text(value: Any) -> str | None:
     return None if value is None else _clean(str(value))
 
 
-def _short(value: Any) -> str | None:
+def _short(value: Any, longest: int = _LONGEST_KEY) -> str | None:
     text = _text(value)
-    return text[:_LONGEST_KEY] if text else None
+    return text[:longest] if text else None

@@ -15,13 +15,11 @@ FAULTS = [
     {"kind": "reset_after_commit"},
     {"kind": "timeout_after_commit"},
     {"kind": "status", "status": 500, "commit": True},
-    {"kind": "status", "status": 500, "commit": False},
     {"kind": "status", "status": 503, "body": "The Organisation is offline"},
     {"kind": "status", "status": 400, "body": "<html>Bad request</html>", "commit": True},
     {"kind": "status", "status": 404, "body": "", "commit": False},
     {"kind": "truncate", "keep": 0.9},
     {"kind": "html", "commit": True},
-    {"kind": "html", "commit": False},
     {"kind": "slow", "seconds": 104, "commit": "after"},
     {"kind": "slow", "seconds": 400, "commit": "after"},
     {"kind": "rate_minute", "retry_after": 26},
@@ -83,9 +81,7 @@ FIRST_FAULTS = [{"kind": "reset_before"}, {"kind": "reset_after_commit"}]
 SECOND_FAULTS = [
     {"kind": "reset_before"},
     {"kind": "reset_after_commit"},
-    {"kind": "status", "status": 500, "commit": True},
     {"kind": "slow", "seconds": 104, "commit": "after"},
-    {"kind": "rate_day", "retry_after": 1800},
     {"kind": "hide_fresh", "seconds": 600},
 ]
 PUT = {"method": "PUT", "path": "/api.xro/2.0/Invoices"}

@@ -39,7 +39,7 @@ def start_over(world):
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=400)
 lines = st.fixed_dictionaries(
-    {},
+    {"reason_code": st.just("TYPE_MISSING")},
     optional={
         "account": st.integers(0, 4),
         "account_id": st.sampled_from([None, "0"]),
@@ -52,13 +52,12 @@ lines = st.fixed_dictionaries(
         "description": st.none() | texts | st.just("x" * 4100),
         "work_date": st.none(),
         "decision": st.sampled_from(["bill", "bill", "hold", "exclude"]),
-        "reason_code": st.just("TYPE_MISSING"),
     },
 )
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from pathlib import Path
 
 from msp_xero.singer import target as target_module
@@ -39,7 +40,7 @@ def test_multiple_state_messages(monkeypatch):
     """
     monkeypatch.setattr(target_module, "CHECKPOINT_ROWS", 0)
     runner = TargetTestRunner(_PROGRAM.RowsTarget, config={"ledger_url": "sqlite://"})
-    runner.input_filepath = TargetMultipleStateMessages().singer_filepath
+    runner.input_io = io.StringIO(TargetMultipleStateMessages().singer_filepath.read_text())
     runner.sync_all()
     states = [tuple(state.values()) for state in runner.state_messages]
     assert list(dict.fromkeys(states)) == [(1, 0), (2, 1), (3, 2), (5, 3), (5, 6)]

@@ -194,7 +194,7 @@ def test_a_signal_in_the_middle_of_a_batch_loses_no_row_that_is_acknowledged(
 
 
 def test_death_at_any_moment_loses_no_row_that_is_acknowledged(rows, messages, tmp_path):
-    for start in range(0, 9000, 3000):
+    for start in range(0, 6000, 3000):
         count = 2500
         program_input = tmp_path / "input.singer"
         program_input.write_bytes(

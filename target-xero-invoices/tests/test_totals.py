@@ -1,0 +1,86 @@
+"""The control total: an extraction that broke off makes no half invoices."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def trailer(worklogs=None, minutes=None, **more):
+    return {
+        "run_id": "r1",
+        "started_at": "2026-11-22T08:00:00Z",
+        "finished_at": "2026-11-22T09:00:00Z",
+        "worklogs": worklogs,
+        "minutes": minutes,
+    } | more
+
+
+def run(world, messages, lines, *trailers, **config):
+    return world.run(
+        messages.schema(),
+        *(messages.record(line) for line in lines),
+        *([messages.schema("extraction")] if trailers else []),
+        *(messages.record(each, "extraction") for each in trailers),
+        messages.state(1),
+        **({"require_trailer": True} | config),
+    )
+
+
+def three(world):
+    return [world.line(0), world.line(1), world.line(2, module="problem")]
+
+
+AGREES = {"worklogs": {"request": 2, "problem": 1}, "minutes": {"request": 90, "problem": 45}}
+
+
+def test_a_complete_extraction_whose_total_agrees_is_billed(world, messages):
+    done = run(world, messages, three(world), trailer(**AGREES))
+    assert (done.code, len(world.invoices())) == (0, 3)
+    assert world.runs()[-1].extraction["run_id"] == "r1"
+
+
+def test_modules_without_worklogs_do_not_matter(world, messages):
+    worklogs = AGREES["worklogs"] | {"task": 0}
+    assert run(world, messages, three(world), trailer(worklogs, AGREES["minutes"])).code == 0
+
+
+@pytest.mark.parametrize(
+    ("trailers", "words"),
+    [
+        ([], "its control total never arrived"),
+        ([trailer({"request": 3, "problem": 1}, AGREES["minutes"])], "does not agree: the tap sent worklogs"),
+        ([trailer({"request": 3}, AGREES["minutes"])], "does not agree: the tap sent worklogs"),
+        (
+            [trailer(AGREES["worklogs"], {"request": 90, "problem": 46})],
+            "does not agree: the tap sent minutes",
+        ),
+        ([trailer({}, {})], "does not agree: the tap sent worklogs {}"),
+        ([trailer()], "does not agree"),
+        ([trailer(["request"], {})], "no usable worklogs"),
+        ([trailer({"request": "2", "problem": 1}, AGREES["minutes"])], "no usable worklogs"),
+        ([trailer(AGREES["worklogs"], 135)], "no usable minutes"),
+    ],
+)
+def test_without_a_total_that_agrees_everything_is_stored_and_nothing_billed(
+    world, messages, trailers, words
+):
+    done = run(world, messages, three(world), *trailers)
+    assert (done.code, done.states, world.writes()) == (1, [{"up_to": 1}], 0)
+    assert words in done.errors
+    assert "unexpected" not in done.errors
+    assert {state for state, _ in world.states().values()} == {"open"}
+    assert world.runs()[-1].outcome == "failed"
+    # The next complete run bills it all.
+    assert run(world, messages, [], trailer({}, {})).code == 0
+    assert {state for state, _ in world.states().values()} == {"invoiced"}
+
+
+def test_lines_that_the_mapper_took_from_the_ledger_are_not_counted(world, messages):
+    again = [world.line(n, origin="ledger") for n in range(7, 9)]
+    done = run(world, messages, [*again, *three(world)], trailer(**AGREES))
+    assert (done.code, len(world.worklogs())) == (0, 5)
+
+
+def test_without_the_setting_no_total_is_needed_and_a_wrong_one_does_not_matter(world, messages):
+    assert run(world, messages, three(world), trailer({}, {}), require_trailer=False).code == 0
+    assert len(world.invoices()) == 3
