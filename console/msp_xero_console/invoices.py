@@ -120,7 +120,7 @@ def release(
         show.data({"invoice": invoice, "released": released})
         return
     show.say(
-        f"{plural(released, 'worklog')} of invoice {invoice} are open again. "
+        f"{plural(released, 'worklog')} of invoice {invoice} can be billed again. "
         "The next run bills them on a new invoice: `meltano run worklogs`."
     )
 

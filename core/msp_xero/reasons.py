@@ -143,6 +143,12 @@ _ALL = (
         "Nothing to do, unless it is to be billed after all: `msp-xero worklogs include ID`.",
     ),
     Reason(
+        "CHANGED_AFTER_BILLING",
+        "It changed after it was billed, its invoice was released, and its newest terms are not here yet.",
+        INTEGRATOR,
+        "Run `meltano run worklogs`: it judges the worklog by its newest copy.",
+    ),
+    Reason(
         "REJECTED_BY_XERO",
         "Xero refused the invoice.",
         XERO,

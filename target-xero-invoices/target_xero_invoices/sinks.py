@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from msp_xero.billing.preflight import SETTLE_REASONS
@@ -21,12 +22,10 @@ class InvoiceLinesSink(StagingSink):
     @override
     def stage(self, records: list[dict[str, Any]]) -> None:
         target: TargetXeroInvoices = self._checkpointing  # type: ignore[assignment]
-        lines = [line_from_record(record) for record in records]
-        staged = stage_lines(target.ledger, lines, settle_reasons=SETTLE_REASONS, run_id=target.run_id)
-        target.control_total.staged.add(staged)
-        for record, line in zip(records, lines, strict=True):
-            if record.get("origin") != "ledger":
-                target.control_total.add(line.module, line.minutes)
+        for from_ledger, group in groupby(records, key=lambda record: record.get("origin") == "ledger"):
+            lines = [line_from_record(record) for record in group]
+            staged = stage_lines(target.ledger, lines, settle_reasons=SETTLE_REASONS, run_id=target.run_id)
+            target.control_total.add(lines, staged, from_ledger=from_ledger)
 
 
 class ExtractionSink(StagingSink):

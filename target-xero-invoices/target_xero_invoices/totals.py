@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msp_xero.errors import InputError
 from msp_xero.ledger.staging import Staged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msp_xero.ledger.staging import Line
 
 
 class ControlTotal:
@@ -15,13 +20,19 @@ class ControlTotal:
     def __init__(self) -> None:
         self.extraction: dict[str, Any] | None = None
         self.staged = Staged()
+        self.judged_anew = 0
         self.worklogs: Counter[str] = Counter()
         self.minutes: Counter[str] = Counter()
 
-    def add(self, module: str, minutes: int) -> None:
-        """Count one delivered line; lines that the mapper took from the ledger are not counted."""
-        self.worklogs[module] += 1
-        self.minutes[module] += minutes
+    def add(self, lines: Sequence[Line], staged: Staged, *, from_ledger: bool) -> None:
+        """Count stored lines; what the mapper took from the ledger was not delivered, only judged anew."""
+        if from_ledger:
+            self.judged_anew += len(lines)
+            return
+        self.staged.add(staged)
+        for line in lines:
+            self.worklogs[line.module] += 1
+            self.minutes[line.module] += line.minutes
 
     def counts(self) -> dict[str, int]:
         """Return what was stored, for the record of runs."""
@@ -34,6 +45,8 @@ class ControlTotal:
             f"stored {staged.new:,} new worklogs, {staged.updated:,} updated, "
             f"{staged.unchanged:,} unchanged, {staged.changed_after_billing:,} changed after billing"
         )
+        if self.judged_anew:
+            text += f"; judged {self.judged_anew:,} waiting ones anew"
         if staged.shared_ids:
             text += f"; {staged.shared_ids} share their id with another worklog and are kept apart"
         return text

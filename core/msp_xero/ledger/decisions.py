@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger.audit import Change, record
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from msp_xero.ledger.store import Ledger
 
 BY_PERSON = "EXCLUDED_BY_PERSON"
+CHANGED = "CHANGED_AFTER_BILLING"
 GONE_IN_XERO = ("voided", "deleted")
 _UNDECIDED = ("open", "held", "excluded")
 
@@ -89,7 +90,7 @@ def release_invoice(ledger: Ledger, number: str) -> int:
     """Free the worklogs of an invoice that was voided or deleted in Xero, to be billed again.
 
     Returns:
-        How many worklogs are open again.
+        How many worklogs are free again.
 
     Raises:
         Refusal: there is no such invoice, or it still stands in Xero.
@@ -110,10 +111,17 @@ def release_invoice(ledger: Ledger, number: str) -> int:
         rows = give_back(session, [invoice.id])
         if not rows:
             raise Refusal(f"the worklogs of invoice {invoice.number} are released already")
+        # What changed after billing has terms that no longer hold, until it is delivered again.
+        stale = Worklog.decision == "hold"
         session.execute(
             update(Worklog)
             .where(Worklog.id.in_(rows))
-            .values(state="open", reason_code=None, reason=None, revision=Worklog.revision + 1)
+            .values(
+                state=case((stale, "held"), else_="open"),
+                reason_code=case((stale, CHANGED), else_=None),
+                reason=case((stale, explain(CHANGED).sentence), else_=None),
+                revision=Worklog.revision + 1,
+            )
             .execution_options(synchronize_session=False)
         )
         changes = [Change("worklog", row, "released", {"invoice": invoice.id}) for row in rows]

@@ -197,7 +197,7 @@ class Worklog(Base):
     ``ordinal`` tells apart two different worklogs that share an id in two modules; it is 0 for all
     others. ``source`` is the record as last delivered, or as it was billed; ``newest`` is the record
     as it is now where that differs from the billed one, and ``changed`` says how. ``money`` is the
-    amount at stake, without tax.
+    line's amount, or what it would be: without tax unless prices are ``Inclusive``.
     """
 
     __tablename__ = "worklog"

@@ -32,3 +32,17 @@ def test_a_deleted_draft_stays_billed_until_it_is_released_and_is_billed_once_mo
 def test_there_is_no_such_invoice_to_release(world):
     with pytest.raises(Refusal, match="no invoice SDP-00009"):
         release_invoice(world.ledger, "SDP-00009")
+
+
+def test_a_released_worklog_that_changed_after_billing_waits_for_its_newest_terms(world):
+    world.deliver(world.line(0), world.line(3))
+    world.settle()
+    world.deliver(world.line(0, minutes=90))
+    world.xero.change_row({"kind": "invoice", "action": "delete", "id": world.invoices()[0]["InvoiceID"]})
+    world.clock.advance(3600)
+    world.settle()
+    release_invoice(world.ledger, "SDP-00001")
+    assert world.states() == {"open": 1, "held": 1}
+    world.deliver(world.line(0, minutes=90))
+    settled = world.settle()
+    assert (settled.worklogs, settled.minutes) == (2, 90 + 45)
