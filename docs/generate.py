@@ -15,6 +15,7 @@ from typing import Any
 from msp_xero.reasons import markdown as reasons_markdown
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from singer_sdk.helpers.capabilities import FLATTENING_CONFIG, STREAM_MAPS_CONFIG
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = {
@@ -30,6 +31,8 @@ INTRODUCTION = (
     "stand under its mappings. Secrets belong into the environment or `.env`."
 )
 HEADINGS = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
+# The SDK adds its own settings to a plugin's schema as soon as one is started in the same process.
+OF_THE_SDK = STREAM_MAPS_CONFIG["properties"].keys() | FLATTENING_CONFIG["properties"].keys()
 _KINDS = {
     "integer": "integer",
     "number": "decimal",
@@ -60,7 +63,11 @@ def settings_of(plugin: str) -> dict[str, dict[str, Any]]:
     module, _, name = PLUGINS[plugin].partition(":")
     schema: dict[str, Any] = getattr(importlib.import_module(module), name).config_jsonschema
     required = set(schema.get("required", ()))
-    return {name: {**values, "required": name in required} for name, values in schema["properties"].items()}
+    return {
+        name: {**values, "required": name in required}
+        for name, values in schema["properties"].items()
+        if name not in OF_THE_SDK
+    }
 
 
 def settings_markdown() -> str:
