@@ -22,7 +22,7 @@ $(VENV)/installed: constraints.txt requirements-dev.in meltano.yml $(PACKAGES:%=
 
 setup: $(VENV)/installed ## install everything into .venv and .meltano
 
-demo: setup ## run the three jobs on the embedded sandbox and show what a billing person sees
+demo: setup ## run the three jobs on a fresh sandbox and show what a billing person sees
 	@$(BIN)/python -m demo
 
 test: setup ## run all tests
@@ -35,7 +35,7 @@ lint: setup ## check style
 types: setup ## check types
 	@$(BIN)/mypy core/msp_xero tap-msp-sdp/tap_msp_sdp tap-xero-lite/tap_xero_lite transforms/msp_xero_transforms \
 	  target-msp-sdp/target_msp_sdp target-xero-invoices/target_xero_invoices console/msp_xero_console \
-	  sandbox/msp_xero_sandbox
+	  sandbox/msp_xero_sandbox demo benchmarks docs
 
 bench: setup ## print the figures of the README: 100,000 worklogs in 500 accounts
 	@$(BIN)/python -m benchmarks.billing_run

@@ -44,8 +44,8 @@ console = Console(highlight=False)
 def main() -> None:
     """Run the demonstration; exit 1 when a job fails."""
     started = time.monotonic()
+    forget_earlier_demo()
     with sandbox():
-        forget_earlier_demo()
         heading("Three jobs: contacts become accounts, items become worklog types, worklogs become invoices")
         run_jobs()
         heading("What the billing person sees")
@@ -68,17 +68,14 @@ def main() -> None:
 def sandbox() -> Iterator[None]:
     """Run the local Xero and the local ServiceDesk Plus MSP for the time of the demo."""
     console.print("Starting the sandbox: a local Xero and a local ServiceDesk Plus MSP")
-    process = subprocess.Popen(
-        [BIN / "msp-xero-sandbox", "--scale", "medium"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with (HOME / "sandbox.log").open("w") as log:
+        process = subprocess.Popen(
+            [BIN / "msp-xero-sandbox", "--scale", "medium"], stdout=subprocess.PIPE, stderr=log, text=True
+        )
     assert process.stdout is not None
-    assert process.stderr is not None
     try:
         if not process.stdout.readline():
-            sys.exit(f"demo: error: the sandbox did not start: {process.stderr.read().strip()}")
+            sys.exit(f"demo: error: the sandbox did not start: {(HOME / 'sandbox.log').read_text().strip()}")
         yield
     finally:
         process.terminate()
@@ -87,6 +84,8 @@ def sandbox() -> Iterator[None]:
 
 def forget_earlier_demo() -> None:
     """Begin anew: the sandbox forgot everything too, so an older ledger would not fit it."""
+    if HOME.exists():
+        console.print(f"Forgetting the earlier demo: {HOME.relative_to(ROOT)} and its bookmarks")
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
     if (ROOT / ".meltano" / "meltano.db").exists():

@@ -215,6 +215,7 @@ def refresh_invoices(
         unexplained = _unexplained(ledger, chunk, number_prefix)
         strangers += unexplained[0]
         late += unexplained[1]
+        pushing.mark_doubtful(ledger, fence, unexplained[2])
     if strangers:
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise LedgerError(
@@ -263,20 +264,19 @@ def _refresh(ledger: Ledger, fence: Fence, rows: list[dict[str, Any]], run_id: i
 
 def _unexplained(
     ledger: Ledger, rows: list[dict[str, Any]], number_prefix: str
-) -> tuple[list[str], list[str]]:
-    """Return the numbers of live invoices that msp-xero made but that should not be there.
+) -> tuple[list[str], list[str], list[str]]:
+    """Return the live invoices that msp-xero made but that should not be there.
 
-    First those that the ledger does not know, then those that it knows as refused.
+    The numbers of those that the ledger does not know, the numbers of those that it knows as refused,
+    and the markers of those that it has not sent yet.
     """
     suspects = [
-        (str(row["InvoiceNumber"]), str(row.get("InvoiceID")), marker)
+        (str(row.get("InvoiceNumber", "")), str(row.get("InvoiceID")), marker)
         for row in rows
-        if not _is_gone(row)
-        and is_own_number(number_prefix, str(row.get("InvoiceNumber", "")))
-        and (marker := marker_of(row.get("Reference")))
+        if not _is_gone(row) and (marker := marker_of(row.get("Reference")))
     ]
     if not suspects:
-        return [], []
+        return [], [], []
     numbers, ids, markers = (set(values) for values in zip(*suspects, strict=True))
     with ledger.read() as session:
         known = session.execute(
@@ -296,6 +296,7 @@ def _unexplained(
             continue
         if marker in refused:
             late.append(number)
-        elif number not in known_numbers:
+        elif number not in known_numbers and is_own_number(number_prefix, number):
             strangers.append(number)
-    return sorted(strangers), sorted(late)
+    planned = {row.marker for row in known if row.state == "planned"}
+    return sorted(strangers), sorted(late), sorted(planned & markers)

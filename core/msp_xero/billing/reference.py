@@ -138,8 +138,9 @@ def read_reference(
     rows = client.contacts(ids=wanted) if len(wanted) <= _BY_IDS_UP_TO else client.contacts()
     needed = set(wanted)
     contacts = {row["ContactID"]: _contact(row) for row in rows if _is_needed(row, needed)}
-    missing = {c.merged_to for c in contacts.values() if c.merged_to} - contacts.keys()
-    if missing:
+    asked = set(wanted)
+    while missing := {c.merged_to for c in contacts.values() if c.merged_to} - contacts.keys() - asked:
+        asked |= missing
         contacts |= {row["ContactID"]: _contact(row) for row in client.contacts(ids=sorted(missing))}
     return Reference(
         organisation=organisation,

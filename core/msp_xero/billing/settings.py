@@ -96,7 +96,8 @@ BILLING: tuple[th.Property[Any], ...] = (
         "currency_code",
         th.StringType,
         title="Currency code",
-        description="ISO code of the invoices' currency, for example `NZD`. Default: the organisation's.",
+        description="ISO code of the invoices' currency, for example `NZD`. Default: the organisation's. "
+        "Nothing is converted: prices and charges are taken as amounts of this currency.",
     ),
     th.Property(
         "branding_theme",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from msp_xero.billing.reference import Organisation, Reference
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.ledger import Fence, Ledger
+    from msp_xero.ledger.models import BillingConnection
     from msp_xero.xero.client import XeroClient
 
 _ROUNDS = 4
@@ -172,6 +173,10 @@ def _settle(  # noqa: PLR0913, PLR0917 - the body of settle
 ) -> None:
     organisation = read_organisation(client.organisation())
     pin_organisation(ledger, organisation)
+    if organisation.zone_name is None:
+        progress(
+            f"warning: the time zone of {organisation.name} is not known here; invoices are dated in UTC"
+        )
     settled.currency = settings.currency_code or organisation.base_currency
     pushing.mark_interrupted(ledger, fence)
     settled.refreshed = reconcile.refresh_invoices(
@@ -222,6 +227,8 @@ def _take_over(settled: Settled, pushed: Pushed) -> None:
 def preview(ledger: Ledger, client: XeroClient, settings: BillingSettings) -> Plan:
     """Return what the next settle would plan. Writes neither to Xero nor to the ledger."""
     organisation = read_organisation(client.organisation())
+    with ledger.read() as session:
+        refuse_other_organisation(ledger.connection(session), organisation)
     reference = _reference(ledger, client, settings, organisation)
     with ledger.write() as session:
         planned = plan(session, ledger, reference, settings, store=False)
@@ -237,16 +244,21 @@ def pin_organisation(ledger: Ledger, organisation: Organisation) -> None:
     """
     with ledger.write() as session:
         row = ledger.connection(session)
-        if row.organisation_id not in (None, organisation.organisation_id):
-            raise LedgerError(
-                f"these credentials lead to the Xero organisation {organisation.name}, but connection "
-                f"{row.name} bills {row.organisation_name}. Correct the credentials or the tenant_id; "
-                "to bill another organisation from now on, use a connection of another name"
-            )
+        refuse_other_organisation(row, organisation)
         row.organisation_id = organisation.organisation_id
         row.organisation_name = organisation.name
         row.short_code = organisation.short_code
         row.base_currency = organisation.base_currency
+
+
+def refuse_other_organisation(row: BillingConnection, organisation: Organisation) -> None:
+    """Raise LedgerError when the credentials lead to another organisation than the one billed so far."""
+    if row.organisation_id not in (None, organisation.organisation_id):
+        raise LedgerError(
+            f"these credentials lead to the Xero organisation {organisation.name}, but connection "
+            f"{row.name} bills {row.organisation_name}. Correct the credentials or the tenant_id; "
+            "to bill another organisation from now on, use a connection of another name"
+        )
 
 
 def _reference(

@@ -14,7 +14,7 @@ from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.planning import move_worklogs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from decimal import Decimal
 
     from sqlalchemy.orm import Session
@@ -135,6 +135,27 @@ def mark_interrupted(ledger: Ledger, fence: Fence) -> int:
         for batch in batches:
             batch.state = "unknown"
         return sum(_move_batch(session, ledger, batch.id, "unknown", ("sending",)) for batch in batches)
+
+
+def mark_doubtful(ledger: Ledger, fence: Fence, markers: Iterable[str]) -> None:
+    """Have invoices looked up that count as planned although Xero shows one with their marker.
+
+    The ledger is then an older copy of itself: the batch was sent since. The whole batch is looked up,
+    because its bytes must not go out again as long as one of its invoices is there.
+    """
+    with ledger.write(fence) as session:
+        ids = session.scalars(
+            select(Invoice.batch_id)
+            .where(
+                Invoice.connection_id == ledger.connection_id,
+                Invoice.state == "planned",
+                Invoice.marker.in_(list(markers)),
+            )
+            .distinct()
+        ).all()
+        for batch in session.scalars(select(PushBatch).where(PushBatch.id.in_(ids))).all():
+            batch.state = "unknown"
+            _move_batch(session, ledger, batch.id, "unknown", ("planned",))
 
 
 def _move_batch(session: Session, ledger: Ledger, batch_id: int, state: str, only: Sequence[str]) -> int:

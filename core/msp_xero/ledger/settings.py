@@ -21,6 +21,7 @@ LEDGER: tuple[th.Property[str], ...] = (
         "ledger_url",
         th.StringType,
         default=DEFAULT_LEDGER_URL,
+        secret=True,
         title="Ledger URL",
         description="Database that records which worklog is on which invoice: SQLite "
         "(`sqlite:///.msp-xero/ledger.db`) or PostgreSQL (`postgresql+psycopg://user@host/msp_xero`).",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text, update
-from sqlalchemy.exc import ArgumentError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from msp_xero.edges.clock import Clock, SystemClock
@@ -230,7 +230,11 @@ def make_engine(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database not in (None, "", ":memory:"):
             folder = Path(str(parsed.database)).parent
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                problem = f"the folder {folder} cannot be made: {error.strerror}"
+                raise SettingError("ledger_url", problem, example) from error
         engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -265,8 +269,9 @@ def _plain_failures(engine: Engine) -> Iterator[None]:
     """Turn the database's own failures into one sentence that says what to do."""
     try:
         yield
-    except (OperationalError, InternalError, ProgrammingError) as error:
-        if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", "") != _NOT_ALLOWED:
+    except DatabaseError as error:
+        is_ours = isinstance(error, (OperationalError, InternalError)) or type(error) is DatabaseError
+        if not is_ours and getattr(error.orig, "sqlstate", "") != _NOT_ALLOWED:
             raise
         where = engine.url.render_as_string(hide_password=True)
         raise LedgerError(f"the ledger {where} cannot be used: {str(error.orig).splitlines()[0]}") from error

@@ -30,6 +30,9 @@ _LONGEST_MINUTE_WAIT = 300.0
 _SCOPE_PROBLEM = re.compile(r"insuffici?ent_scope", re.IGNORECASE)
 _KEY_PROBLEM = "is used with a different request"
 
+# Not allowed, not acceptable, length, precondition, too large, URI, media type, header: nothing was done.
+_REFUSED_FOR_ITS_FORM = frozenset({405, 406, 411, 412, 413, 414, 415, 431})
+
 _SCOPES = {"Invoices": "accounting.invoices", "Contacts": "accounting.contacts"}
 
 
@@ -223,7 +226,10 @@ def _missing(answer: Answer) -> Missing:
     return Missing("there is no such row", system=SYSTEM, address=answer.address, status=answer.status)
 
 
-def _refused(answer: Answer) -> Rejected:
+def _refused(answer: Answer) -> RemoteError:
+    """Tell a request that was refused for its form from a gateway's answer, which proves nothing."""
+    if answer.status not in _REFUSED_FOR_ITS_FORM:
+        return answer.unavailable(f"answered {answer.status}")
     return Rejected(
         system=SYSTEM,
         address=answer.address,

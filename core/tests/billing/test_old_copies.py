@@ -1,0 +1,49 @@
+"""An older copy of the ledger never bills again what it does not remember sending."""
+
+from __future__ import annotations
+
+from msp_xero.ledger.models import Invoice, PushBatch, Worklog
+from sqlalchemy import update
+
+
+def forget_that_it_was_sent(world):
+    """Bring the ledger back to the moment after planning, as a backup of that moment would."""
+    with world.ledger.write() as session:
+        session.execute(
+            update(Invoice).values(state="planned", xero_id=None, xero_status=None, xero_total=None)
+        )
+        session.execute(update(PushBatch).values(state="planned", attempts=0))
+        session.execute(update(Worklog).values(state="planned"))
+
+
+def test_a_planned_invoice_that_xero_has_under_another_number_is_adopted(world):
+    world.deliver(*(world.line(n, account=0) for n in range(3)))
+    world.settle()
+    sent = world.invoices()[0]
+    forget_that_it_was_sent(world)
+    world.xero.change_row(
+        {
+            "kind": "invoice",
+            "action": "edit",
+            "id": sent["InvoiceID"],
+            "values": {"InvoiceNumber": "INV-9001"},
+        }
+    )
+    world.clock.advance(900)
+    world.settle()
+    holding = [row for row in world.xero.dump()["invoices"] if row["Reference"] == sent["Reference"]]
+    assert [row["InvoiceNumber"] for row in holding] == ["INV-9001"]
+    assert world.states() == {"invoiced": 3}
+
+
+def test_of_a_planned_batch_only_what_xero_does_not_have_is_sent_again(world):
+    world.deliver(*(world.line(n) for n in range(6)))
+    world.settle()
+    gone = world.invoices()[0]
+    forget_that_it_was_sent(world)
+    world.xero.change_row({"kind": "invoice", "action": "delete", "id": gone["InvoiceID"]})
+    world.clock.advance(900)
+    world.settle()
+    live = [row for row in world.invoices() if row["Status"] != "DELETED"]
+    assert len({row["InvoiceNumber"] for row in live}) == len(live)
+    assert sum(len(row["LineItems"]) for row in live) in (4, 6)
