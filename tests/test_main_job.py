@@ -96,21 +96,29 @@ def test_a_second_run_bills_nothing_and_needs_few_calls(billed: Project) -> None
     reconcile(billed)
 
 
-def test_only_new_worklogs_are_billed_by_the_next_run(billed: Project) -> None:
+def test_only_new_worklogs_are_billed_by_the_next_run_and_a_malformed_one_stops_none(
+    billed: Project,
+) -> None:
     sandbox = billed.sandbox
     before = sandbox.our_invoices()
     near = invoiced_request(billed)
-    added = sandbox.change(
-        "sdp",
-        "worklog",
-        "add",
-        parent=f"requests/{near['parent_id']}",
-        owner_id=near["owner_id"],
-        type_id=near["type_id"],
-        minutes=95,
-        description="Came later",
+    added, malformed = (
+        sandbox.change(
+            "sdp",
+            "worklog",
+            "add",
+            parent=f"requests/{near['parent_id']}",
+            owner_id=near["owner_id"],
+            type_id=near["type_id"],
+            minutes=minutes,
+            description="Came later",
+        )
+        for minutes in (95, 1_200_000)
     )
     billed.run("worklogs")
+    held = billed.worklog(malformed["id"])
+    assert (held.state, held.reason_code) == ("held", "INVALID_RECORD")
+    assert "minutes must be a whole number" in str(held.reason)
     assert billed.summary().startswith("1 worklog invoiced on 1 invoice")
     after = sandbox.our_invoices()
     (number,) = after.keys() - before.keys()

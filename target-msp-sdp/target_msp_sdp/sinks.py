@@ -46,6 +46,7 @@ class AccountsSink(DirectorySink):
 
     stream = "accounts"
     job = "accounts"
+    required_keys = ("xero_contact_id",)
 
     @override
     def keep(self, records: list[dict[str, Any]]) -> None:
@@ -66,6 +67,7 @@ class WorklogTypesSink(DirectorySink):
 
     stream = "worklog_types"
     job = "worklog_types"
+    required_keys = ("xero_item_id",)
 
     @override
     def keep(self, records: list[dict[str, Any]]) -> None:

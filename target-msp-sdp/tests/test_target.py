@@ -305,6 +305,20 @@ def test_a_record_without_its_key_fails_with_its_line(bench: Bench, record: dict
         bench.run(("accounts", [record]), {"a": 1})
 
 
+@pytest.mark.parametrize(
+    ("stream", "key"), [("accounts", "xero_contact_id"), ("worklog_types", "xero_item_id")]
+)
+@pytest.mark.parametrize("keys", [[], None, ["name"]])
+def test_the_key_is_required_whatever_the_schema_of_a_tap_names(
+    bench: Bench, stream: str, key: str, keys: list[str] | None
+) -> None:
+    schema, record = map(json.loads, bench.lines((stream, [{"name": "x"}])).splitlines())
+    text = f"{json.dumps(schema | {'key_properties': keys})}\n{json.dumps(record)}\n"
+    with pytest.raises(InputError, match=f"input line 2: a record of {stream} has no {key}; without"):
+        TargetMspSdp(config=bench.config()).listen(io.StringIO(text))
+    assert not bench.has_ledger()
+
+
 def test_a_record_before_its_schema_is_refused(bench: Bench) -> None:
     record = bench.lines(("accounts", [bench.contact("c", "x")])).splitlines()[1]
     with pytest.raises(InputError, match="before its SCHEMA"):

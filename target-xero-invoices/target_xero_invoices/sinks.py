@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class InvoiceLinesSink(StagingSink):
     """Stores worklog lines in the ledger, a batch in one transaction."""
 
+    required_keys = ("module", "worklog_id")
+
     @override
     def stage(self, records: list[dict[str, Any]]) -> None:
         target: TargetXeroInvoices = self._checkpointing  # type: ignore[assignment]

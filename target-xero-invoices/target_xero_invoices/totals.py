@@ -32,7 +32,7 @@ class ControlTotal:
         self.staged.add(staged)
         for line in lines:
             self.worklogs[line.module] += 1
-            self.minutes[line.module] += line.minutes
+            self.minutes[line.module] += _delivered_minutes(line)
 
     def counts(self) -> dict[str, int]:
         """Return what was stored, for the record of runs."""
@@ -79,3 +79,9 @@ class ControlTotal:
                 "nothing was billed; look at what the tap writes"
             )
         return {module: count for module, count in told.items() if count}
+
+
+def _delivered_minutes(line: Line) -> int:
+    """Return the minutes as the tap counted them, also those that the line cannot have and is held for."""
+    delivered = line.source.get("minutes")
+    return delivered if type(delivered) is int else line.minutes

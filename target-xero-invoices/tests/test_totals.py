@@ -81,6 +81,35 @@ def test_lines_that_the_mapper_took_from_the_ledger_are_not_counted(world, messa
     assert (done.code, len(world.worklogs())) == (0, 5)
 
 
+@pytest.mark.parametrize(
+    ("delivered", "cleaned", "counted"),
+    [(1_200_000, 0, 1_200_000), (1_200_000, 1_200_000, 1_200_000), (-5, 0, -5), (None, 0, 0)],
+)
+def test_minutes_that_cannot_be_billed_hold_their_worklog_and_stop_no_other(
+    world, messages, delivered, cleaned, counted
+):
+    """The tap counts what it reads; the mapper puts 0 in the place of what breaks the contract."""
+    source = {"worklog_id": "1003", "module": "request", "minutes": delivered}
+    held = {"decision": "hold", "reason_code": "INVALID_RECORD", "reason": "minutes"}
+    bad = world.line(3, minutes=cleaned, source=source, **(held if cleaned == 0 else {}))
+    done = run(
+        world,
+        messages,
+        [*three(world), bad],
+        trailer({"request": 3, "problem": 1}, {"request": 90 + counted, "problem": 45}),
+    )
+    assert done.code == 0, done.errors
+    assert world.states() == {
+        **dict.fromkeys(["1000", "1001", "1002"], ("invoiced", None)),
+        "1003": ("held", "INVALID_RECORD"),
+    }
+
+
+def test_minutes_of_a_line_without_a_worklog_record_are_counted(world, messages):
+    lines = [world.line(n, minutes=30, source={}) for n in range(2)]
+    assert run(world, messages, lines, trailer({"request": 2}, {"request": 60})).code == 0
+
+
 def test_without_the_setting_no_total_is_needed_and_a_wrong_one_does_not_matter(world, messages):
     assert run(world, messages, three(world), trailer({}, {}), require_trailer=False).code == 0
     assert len(world.invoices()) == 3

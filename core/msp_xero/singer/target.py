@@ -143,6 +143,8 @@ class StagingSink(BatchSink):
     """Base of the sinks: collects records, hands them to ``stage`` as one stored batch."""
 
     MAX_SIZE_DEFAULT = CHECKPOINT_ROWS
+    required_keys: ClassVar[tuple[str, ...]] = ()
+    """Members without which a record cannot be stored, whatever keys its SCHEMA names."""
 
     def __init__(self, target: CheckpointingTarget, *arguments: Any, **options: Any) -> None:
         self._checkpointing = target
@@ -174,7 +176,8 @@ class StagingSink(BatchSink):
 
     @override
     def _singer_validate_message(self, record: dict[str, Any]) -> None:
-        missing = [name for name in self.key_properties if record.get(name) in (None, "")]
+        keys = dict.fromkeys((*self.required_keys, *self.key_properties))
+        missing = [name for name in keys if record.get(name) in (None, "")]
         if missing:
             raise InputError(
                 f"input line {self.checkpointing_target.line_number}: a record of {self.stream_name} has no "
