@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,6 +100,34 @@ def test_plugins_know_no_other_plugin(plugin: str) -> None:
 def test_the_console_knows_no_plugin() -> None:
     for path, top in tops(ROOT / "console" / CONSOLE):
         assert top not in set(PLUGINS.values()), f"{path} imports {top}"
+
+
+PACKAGES = {"core": "msp_xero", **PLUGINS, "console": CONSOLE, "sandbox": SANDBOX}
+# What is needed without an import: a database driver, the zones of zoneinfo, the parser of uvicorn.
+UNSEEN = {"psycopg", "tzdata", "httptools"}
+
+
+def declared(folder: Path) -> set[str]:
+    """Return the names of what a package says it depends on."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    names = (re.match(r"[\w.-]+", dependency) for dependency in project["dependencies"])
+    return {_distribution_name(name[0]) for name in names if name}
+
+
+def _distribution_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_dependencies_are_what_is_imported(folder: str) -> None:
+    distributions = packages_distributions()
+    distributions["msp_xero"] = ["msp-xero-core"]  # installed to be edited, which leaves no list of files
+    needed = {
+        _distribution_name(distributions.get(top, [f"nothing that is installed has {top}"])[0])
+        for _, top in tops(ROOT / folder / PACKAGES[folder])
+        if top not in sys.stdlib_module_names and top != PACKAGES[folder]
+    }
+    assert declared(ROOT / folder) - UNSEEN == needed
 
 
 def test_the_same_things_have_the_same_names_in_every_plugin() -> None:

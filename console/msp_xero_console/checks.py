@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msp_xero.billing.reference import read_organisation, today
-from msp_xero.billing.settings import BillingSettings
+from msp_xero.billing.settings import BILLING, BillingSettings
+from msp_xero.directory.settings import DIRECTORY
 from msp_xero.errors import MspXeroError, SettingError
 from msp_xero.ledger import Ledger, views
+from msp_xero.ledger.settings import LEDGER
 from msp_xero.ledger.store import HEAD_REVISION
-from msp_xero.sdp import SdpSettings
-from msp_xero.xero import XeroSettings
+from msp_xero.sdp import SDP_CONNECTION, SdpSettings
+from msp_xero.singer.settings import check_settings, unknown_settings
+from msp_xero.xero import XERO_BUDGET, XERO_CONNECTION, XeroSettings
+from singer_sdk.typing import PropertiesList
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,7 +32,7 @@ from msp_xero_console.project import (
 from msp_xero_console.words import plural, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from msp_xero.billing.reference import Organisation
     from msp_xero.xero import XeroClient
@@ -37,6 +41,13 @@ if TYPE_CHECKING:
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 
+# What core knows of each plugin's settings; those of extraction and selection are the taps' own.
+_SCHEMAS = {
+    "tap-msp-sdp": PropertiesList(*SDP_CONNECTION).to_dict(),
+    "target-msp-sdp": PropertiesList(*SDP_CONNECTION, *LEDGER, *DIRECTORY).to_dict(),
+    "tap-xero-lite": PropertiesList(*XERO_CONNECTION, *XERO_BUDGET).to_dict(),
+    "target-xero-invoices": PropertiesList(*XERO_CONNECTION, *XERO_BUDGET, *LEDGER, *BILLING).to_dict(),
+}
 _SWITCHES = {
     "accounts": ("target-msp-sdp", "accounts_enabled"),
     "worklog-types": ("target-msp-sdp", "worklog_types_enabled"),
@@ -81,26 +92,44 @@ def settings_of(project: Project, plugin: str) -> Finding:
         return Finding(plugin, WARNING, f"not in {project.source}", "Its jobs cannot run without it.")
     try:
         config = project.config(plugin)
-        if plugin in SDP_PLUGINS:
-            sdp = SdpSettings.from_config(config)
-            if not sdp.verify_tls:
-                return Finding(
-                    plugin, WARNING, "verify_tls is off", "Set ca_bundle instead and trust the certificate."
-                )
-            return Finding(plugin, OK, f"{sdp.base_url} ({sdp.edition})")
-        xero = XeroSettings.from_config(config)
-        if plugin == "target-xero-invoices":
-            billing = BillingSettings.from_config(config)
-            push = "" if billing.push else ", push is off"
-            return Finding(
-                plugin,
-                OK,
-                f"{xero.grant}, invoices {billing.number_prefix}… as {billing.invoice_status}{push}",
-            )
+        if unknown := _unknown_settings(project, plugin, config):
+            return Finding(plugin, FAILED, _sentences(unknown), "Correct the name in meltano.yml.")
+        known = _SCHEMAS[plugin]["properties"]
+        check_settings({name: config[name] for name in config if name in known}, _SCHEMAS[plugin])
+        return _sdp_settings(plugin, config) if plugin in SDP_PLUGINS else _xero_settings(plugin, config)
     except SettingError as error:
         variable = variable_name(plugin, error.setting)
-        return Finding(plugin, FAILED, str(error), f"Set it in meltano.yml, or {variable} in .env.")
-    return Finding(plugin, OK, xero.grant)
+        seen = _sentences([error, *error.others])
+        return Finding(plugin, FAILED, seen, f"Set it in meltano.yml, or {variable} in .env.")
+
+
+def _sdp_settings(plugin: str, config: Mapping[str, Any]) -> Finding:
+    sdp = SdpSettings.from_config(config)
+    if not sdp.verify_tls:
+        return Finding(
+            plugin, WARNING, "verify_tls is off", "Set ca_bundle instead and trust the certificate."
+        )
+    return Finding(plugin, OK, f"{sdp.base_url} ({sdp.edition})")
+
+
+def _xero_settings(plugin: str, config: Mapping[str, Any]) -> Finding:
+    xero = XeroSettings.from_config(config)
+    if plugin != "target-xero-invoices":
+        return Finding(plugin, OK, xero.grant)
+    billing = BillingSettings.from_config(config)
+    push = "" if billing.push else ", push is off"
+    seen = f"{xero.grant}, invoices {billing.number_prefix}… as {billing.invoice_status}{push}"
+    return Finding(plugin, OK, seen)
+
+
+def _unknown_settings(project: Project, plugin: str, config: Mapping[str, Any]) -> list[SettingError]:
+    """Return an error for each misspelt name; only Meltano's file says which settings a tap has."""
+    declared = project.declared.get(plugin)
+    return unknown_settings(config, {*declared, *_SCHEMAS[plugin]["properties"]}) if declared else []
+
+
+def _sentences(errors: Iterable[SettingError]) -> str:
+    return "; ".join(str(error) for error in errors)
 
 
 def agreement(project: Project) -> Iterator[Finding]:

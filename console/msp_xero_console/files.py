@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from msp_xero.errors import MspXeroError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -12,7 +14,13 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def complete_or_nothing(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; it takes the place of ``path`` when all went well."""
+    """Yield a path beside ``path`` to write to; it takes the place of ``path`` when all went well.
+
+    Raises:
+        MspXeroError: the folder of ``path`` does not exist.
+    """
+    if not path.parent.is_dir():
+        raise MspXeroError(f"there is no folder {path.parent} to write {path.name} to")
     unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
     try:
         yield unfinished

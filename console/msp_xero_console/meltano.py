@@ -58,6 +58,11 @@ class Document:
         values = {setting: chain.value(setting) for setting in sorted(chain.names())}
         return {setting: value for setting, value in values.items() if value is not None}
 
+    def declared(self, name: str) -> list[str]:
+        """Return the settings that ``meltano.yml`` declares for a plugin or its parents."""
+        plugin = _plugin(self.content, name)
+        return [] if plugin is None else list(_Chain(self, plugin).declared())
+
     def mapping_config(self, mapping: str) -> dict[str, Any]:
         """Return the settings of one mapping of a mapper: the plugin's, and the mapping's own above them."""
         for plugin in (self.content.get("plugins") or {}).get("mappers") or []:
@@ -117,6 +122,10 @@ class _Chain:
         """
         layers = (*self._plugins, self._overrides[0])
         return {name for layer in layers for name in layer.get("config") or {}} | set(self._definitions)
+
+    def declared(self) -> set[str]:
+        """Return the settings that are declared in the chain."""
+        return set(self._definitions)
 
     def value(self, setting: str) -> Any:
         """Return the value of a setting by the order of precedence, None when it has none."""

@@ -46,6 +46,7 @@ class Project:
         mapping: the settings of ``worklogs-to-lines``.
         ledger_override: a ledger URL that beats the settings'.
         problems: settings that could not be read, by plugin.
+        declared: the names of the settings that a plugin has, by plugin; empty where nobody says.
         is_meltano: whether the settings are from a Meltano project.
         environment_given: whether the environment was named, rather than the project's default.
     """
@@ -57,6 +58,7 @@ class Project:
     mapping: Mapping[str, Any] = field(default_factory=dict, repr=False)
     ledger_override: str | None = field(default=None, repr=False)
     problems: Mapping[str, SettingError] = field(default_factory=dict)
+    declared: Mapping[str, list[str]] = field(default_factory=dict)
     is_meltano: bool = False
     environment_given: bool = False
 
@@ -123,6 +125,7 @@ class Project:
             document.mapping_config(WORKLOG_MAPPING),
             override,
             problems,
+            {plugin: document.declared(plugin) for plugin in configs},
             is_meltano=True,
             environment_given=environment is not None,
         )

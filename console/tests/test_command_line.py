@@ -82,7 +82,7 @@ def test_wrong_use_ends_with_2(cli, arguments) -> None:
         (("status", "-e", "staging"), "Setting environment: meltano.yml has no environment staging."),
         (("status", "--config", "none.json"), "none.json cannot be read as a JSON file of settings"),
         (("worklogs", "show", "999"), "no worklog 999 was delivered yet"),
-        (("worklogs", "export", "none/x.csv"), "No such file or directory: "),
+        (("worklogs", "export", "none/x.csv"), "there is no folder none to write x.csv to"),
         (("invoices", "show", "SDP-9"), "there is no invoice SDP-9; `msp-xero invoices list` shows them"),
     ],
 )

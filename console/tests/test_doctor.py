@@ -59,6 +59,28 @@ def test_settings(tmp_path, plugin, config, status, seen) -> None:
         assert plugin.upper().replace("-", "_") in finding.advice
 
 
+def test_wrong_settings_are_all_named_and_none_is_shown(tmp_path) -> None:
+    config = {"client_id": "c", "client_secret": 987654321, "due_days": "soon", "invoice_status": "PAID"}
+    finding = checks.settings_of(configured(tmp_path, target_xero_invoices=config), "target-xero-invoices")
+    assert finding.status == "failed"
+    assert "Setting client_secret: must be a text." in finding.seen
+    assert "Setting due_days: must be a whole number from 0 to 3650." in finding.seen
+    assert "Setting invoice_status: must be one of DRAFT, SUBMITTED, AUTHORISED." in finding.seen
+    for value in ("987654321", "soon", "PAID"):
+        assert value not in finding.seen
+
+
+@pytest.mark.parametrize(("name", "meant"), [("pussh", "push"), ("invoice_statuss", "invoice_status")])
+def test_a_misspelt_setting_of_a_meltano_project_is_pointed_out(empty, name, meant) -> None:
+    path = empty.folder / "meltano.yml"
+    text = path.read_text().replace("account_code:", f"{name}: DRAFT, stream_maps: {{}}, account_code:")
+    path.write_text(f"{text}    settings: [{{name: push}}, {{name: invoice_status}}]\n")
+    project = Project.find(environment=None, config=None, shell={})
+    finding = checks.settings_of(project, "target-xero-invoices")
+    assert finding.status == "failed"
+    assert finding.seen == f"Setting {name}: is not known; did you mean {meant}?"
+
+
 def test_a_plugin_that_is_not_there(tmp_path) -> None:
     assert checks.settings_of(configured(tmp_path), "tap-msp-sdp").status == "warning"
 

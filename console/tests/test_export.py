@@ -124,6 +124,13 @@ def test_a_failed_export_leaves_the_old_file(cli, monkeypatch) -> None:
     assert not list(cli.folder.glob(".*unfinished*"))
 
 
+def test_a_folder_that_is_not_there_is_named_and_nothing_else(cli) -> None:
+    folder = cli.folder / "not" / "there"
+    said = cli.refuses("worklogs", "export", str(folder / "x.csv"))
+    assert f"there is no folder {folder} to write x.csv to" in said
+    assert "unfinished" not in said
+
+
 def test_an_empty_export_has_its_header(empty) -> None:
     for suffix in ("csv", "xlsx", "json"):
         path = empty.folder / f"none.{suffix}"

@@ -18,13 +18,19 @@ class MspXeroError(Exception):
 
 
 class SettingError(MspXeroError):
-    """A setting is missing or wrong. ``setting`` is its name as the user writes it."""
+    """A setting is missing or wrong. ``setting`` is its name as the user writes it.
+
+    ``others`` holds the errors of further settings that were found in the same look.
+    """
+
+    others: tuple[SettingError, ...] = ()
 
     def __init__(self, setting: str, problem: str, example: str | None = None) -> None:
         self.setting = setting
         self.problem = problem
         hint = f" Example: {setting}: {example}" if example else ""
-        super().__init__(f"Setting {setting}: {problem}.{hint}")
+        end = "" if problem.endswith("?") else "."
+        super().__init__(f"Setting {setting}: {problem}{end}{hint}")
 
 
 class LedgerError(MspXeroError):

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from msp_xero_transforms.messages import ExactWriter, MendingReader, Unchanged
 from msp_xero_transforms.rules import read_rules
-from msp_xero_transforms.settings import CONFIG_JSONSCHEMA, check_shapes, unknown_settings
+from msp_xero_transforms.settings import CONFIG_JSONSCHEMA
 from msp_xero_transforms.steps import invoice_line
 from msp_xero_transforms.steps.account_fields import account_record
 from msp_xero_transforms.steps.contract import worklog_key
@@ -61,21 +61,12 @@ class MspXeroTransforms(InlineMapper):
     ) -> None:
         super().__init__(**options)
         self.rules = read_rules(self.config)
-        for hint in unknown_settings(self.config):
-            self.logger.warning(hint)
         self._open_ledger = open_ledger
         self._clock = clock or SystemClock()
         self._seen: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._reemitted = False
         self._items_complete = False
-
-    @override
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        # Null means "not set", which the SDK's own validation does not know.
-        self._config = {name: value for name, value in self._config.items() if value is not None}
-        check_shapes(self._config)
-        return super()._validate_config(raise_errors=raise_errors)
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from msp_xero.errors import SettingError
+from msp_xero.singer.settings import check_settings
 
-from msp_xero_transforms.settings import CONFIG_JSONSCHEMA, MODULES, check_shapes
+from msp_xero_transforms.settings import CONFIG_JSONSCHEMA, MODULES
 from msp_xero_transforms.steps.account_fields import AccountField, compile_fields
 from msp_xero_transforms.steps.describe import DescriptionTemplate, compile_template
 
@@ -40,7 +41,7 @@ def read_rules(config: Mapping[str, Any]) -> Rules:
     Raises:
         SettingError: naming the setting, what is wrong with it, and an example.
     """
-    check_shapes(config)
+    check_settings(config, CONFIG_JSONSCHEMA)
     settings = {
         name: setting.get("default") if config.get(name) is None else config[name]
         for name, setting in CONFIG_JSONSCHEMA["properties"].items()

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jsonschema import Draft7Validator
-from msp_xero.errors import SettingError
 from singer_sdk import typing as th
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MODULES = {
     "requests": "request",
@@ -189,34 +183,3 @@ _LEDGER_SETTINGS = (
 CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
     *_ACCOUNT_SETTINGS, *_WORKLOG_SETTINGS, *_LEDGER_SETTINGS
 ).to_dict()
-
-_KINDS = {"string": "a text", "boolean": "true or false", "array": "a list", "object": "a map"}
-
-
-def check_shapes(config: Mapping[str, Any]) -> None:
-    """Compare a configuration with the settings' types and allowed values.
-
-    Raises:
-        SettingError: naming the first setting that is wrong.
-    """
-    # None stands for "not set": Meltano and hand-written files use both.
-    given = {name: value for name, value in config.items() if value is not None}
-    for error in Draft7Validator(CONFIG_JSONSCHEMA).iter_errors(given):
-        setting = str(error.path[0]) if error.path else "configuration"
-        if error.validator == "enum":
-            allowed = [value for value in error.validator_value if value is not None]
-            raise SettingError(setting, f"must be one of {', '.join(allowed)}", allowed[0])
-        kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-        wanted = next((_KINDS[kind] for kind in kinds if kind in _KINDS), None)
-        raise SettingError(setting, f"must be {wanted}" if wanted else str(error.message))
-
-
-def unknown_settings(config: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each name that is no setting, such as one with a typing error."""
-    known = list(CONFIG_JSONSCHEMA["properties"])
-    hints = []
-    for name in config:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hints.append(f"Setting {name} is not known{f'; did you mean {close[0]}?' if close else '.'}")
-    return hints

@@ -4,7 +4,7 @@ import pytest
 from msp_xero.errors import SettingError
 from msp_xero_transforms.mapper import MspXeroTransforms
 from msp_xero_transforms.rules import read_rules
-from msp_xero_transforms.settings import CONFIG_JSONSCHEMA, unknown_settings
+from msp_xero_transforms.settings import CONFIG_JSONSCHEMA
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,11 @@ from msp_xero_transforms.settings import CONFIG_JSONSCHEMA, unknown_settings
         ({"rate_source": "charge"}, "rate_source", "must be one of item_price, worklog_charge"),
         ({"contacts": "some"}, "contacts", "must be one of all, customers"),
         ({"type_name_from": 5}, "type_name_from", "must be "),
-        ({"modules": ["request"]}, "modules", "must be one of requests, problems, changes, projects, tasks"),
+        (
+            {"modules": ["request"]},
+            "modules",
+            "must be a list of requests, problems, changes, projects, tasks",
+        ),
         ({"modules": "requests"}, "modules", "must be a list"),
         ({"exclude_non_billable": "yes"}, "exclude_non_billable", "must be true or false"),
         ({"default_worklog_type": 7}, "default_worklog_type", "must be a text"),
@@ -71,8 +75,9 @@ def test_about_lists_nothing_that_is_not_honoured():
     )
 
 
-def test_a_typing_error_in_a_name_is_pointed_out():
-    assert unknown_settings({"rate_sourse": 1, "contacts": "all"}) == [
-        "Setting rate_sourse is not known; did you mean rate_source?"
-    ]
-    assert unknown_settings({"zzz": 1}) == ["Setting zzz is not known."]
+def test_a_typing_error_in_a_name_fails_at_start_and_is_pointed_out():
+    with pytest.raises(
+        SettingError, match=r"rate_sourse: is not known; did you mean rate_source\?$"
+    ) as caught:
+        MspXeroTransforms(config={"rate_sourse": "item_price", "zzz": 1})
+    assert [str(other) for other in caught.value.others] == ["Setting zzz: is not known."]
