@@ -76,6 +76,11 @@ def test_the_day_limit_stops_cleanly_and_the_next_run_goes_on(world):
     stopped = world.settle(batch_size=1, concurrency=1)
     assert (stopped.outcome, stopped.invoices, stopped.unsent) == ("stopped", 1, 2)
     assert "still to send" in stopped.sentence()
+    with world.ledger.read() as session:
+        waiting = session.scalars(select(Invoice).where(Invoice.state == "planned")).all()
+    assert {(invoice.reason_code, "daily call limit" in invoice.reason) for invoice in waiting} == {
+        ("DAY_LIMIT", True)
+    }
     world.faulty.clear_faults()
     world.clock.advance(86400)
     assert world.settle().invoices == 2

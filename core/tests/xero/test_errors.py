@@ -174,3 +174,13 @@ def test_errors_show_neither_query_nor_body():
     error = verdict(500, b'{"Detail":"Mr Smith"}')
     assert "Smith" not in str(error)
     assert "Smith" not in repr(Answer(method="GET", url=URL, status=500, headers={}, body=b"Smith"))
+
+
+@pytest.mark.parametrize("status", [408, 409, 423, 425, 499])
+def test_a_gateways_refusal_proves_nothing_about_a_write(status):
+    assert isinstance(verdict(status, b"<html>Request Timeout</html>"), Unavailable)
+
+
+@pytest.mark.parametrize("status", [405, 413, 415])
+def test_a_request_refused_for_its_form_was_not_processed(status):
+    assert isinstance(verdict(status), Rejected)
