@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from msp_xero.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection, Engine
 
@@ -45,27 +45,42 @@ def hold_settle_lock(
         if database in (None, "", ":memory:"):
             yield
             return
-        lock = FileLock(Path(str(database)).with_suffix(f".settle-{connection_id}.lock"))
+        lock = FileLock(Path(str(database)).with_suffix(f".settle-{connection_id}.lock"), blocking=False)
+
+        def try_file() -> bool:
+            with contextlib.suppress(Timeout):
+                lock.acquire()
+            return lock.is_locked
+
+        _wait_for(try_file, wait_seconds, clock, taken)
         try:
-            with lock.acquire(timeout=wait_seconds):
-                yield
-        except Timeout as error:
-            raise taken from error
+            yield
+        finally:
+            lock.release()
         return
 
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
         key = {"space": _POSTGRES_NAMESPACE, "connection": connection_id}
-        deadline = clock.monotonic() + wait_seconds
-        while not session.scalar(text("SELECT pg_try_advisory_lock(:space, :connection)"), key):
-            if clock.monotonic() >= deadline:
-                raise taken
-            clock.sleep(_POLL_SECONDS)
+
+        def try_session() -> bool:
+            return bool(session.scalar(text("SELECT pg_try_advisory_lock(:space, :connection)"), key))
+
+        _wait_for(try_session, wait_seconds, clock, taken)
         try:
             yield
         finally:
             # A session that broke lost its lock already; the settle's own error is the one to show.
             with contextlib.suppress(OperationalError):
                 session.execute(text("SELECT pg_advisory_unlock(:space, :connection)"), key)
+
+
+def _wait_for(taken_now: Callable[[], bool], seconds: float, clock: Clock, taken: LedgerError) -> None:
+    """Try until the lock is ours; raise ``taken`` when the time is over."""
+    deadline = clock.monotonic() + seconds
+    while not taken_now():
+        if clock.monotonic() >= deadline:
+            raise taken
+        clock.sleep(_POLL_SECONDS)
 
 
 def open_one_by_one(connection: Connection) -> None:
