@@ -30,7 +30,56 @@ JOBS = ("accounts", "worklog-types", "worklogs")
 NAMES_OF_OURS = ("TAP_", "TARGET_", "MSP_XERO_", "MELTANO_")
 
 
-class Project:
+class Books:
+    """What the ledger says, as the tests read it."""
+
+    sandbox: Sandbox
+
+    @property
+    def ledger_url(self) -> str:
+        raise NotImplementedError
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Read the ledger."""
+        ledger = Ledger.open_existing(self.ledger_url)
+        assert ledger is not None, "there is no ledger yet"
+        with ledger, ledger.read() as session:
+            yield session
+
+    def worklogs(self, state: str | None = None) -> list[Worklog]:
+        """Return the worklogs of the ledger."""
+        with self.reading() as session:
+            rows = session.scalars(select(Worklog).order_by(Worklog.id)).all()
+        return [row for row in rows if state in {None, row.state}]
+
+    def worklog(self, worklog_id: str) -> Worklog:
+        return next(row for row in self.worklogs() if row.worklog_id == worklog_id)
+
+    def invoices(self) -> list[Invoice]:
+        with self.reading() as session:
+            return list(session.scalars(select(Invoice).order_by(Invoice.id)).all())
+
+    def live_lines(self) -> dict[int, InvoiceLine]:
+        """Return the live invoice lines by the row of their worklog."""
+        with self.reading() as session:
+            lines = session.scalars(select(InvoiceLine).where(InvoiceLine.live)).all()
+        return {line.worklog_row: line for line in lines}
+
+    def states(self) -> dict[str, int]:
+        with self.reading() as session:
+            rows = session.execute(select(Worklog.state, func.count()).group_by(Worklog.state))
+            return dict(rows.all())  # type: ignore[arg-type]
+
+    def reasons(self) -> dict[str, int]:
+        """Return how many worklogs are held, by reason."""
+        found: dict[str, int] = {}
+        for row in self.worklogs("held"):
+            found[str(row.reason_code)] = found.get(str(row.reason_code), 0) + 1
+        return found
+
+
+class Project(Books):
     """The project; its plugins are those that ``make setup`` installed."""
 
     def __init__(self, folder: Path, sandbox: Sandbox) -> None:
@@ -175,41 +224,6 @@ class Project:
     def ledger_path(self) -> Path:
         return self.folder / ".msp-xero" / "demo" / "ledger.db"
 
-    @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """Read the ledger."""
-        ledger = Ledger.open_existing(f"sqlite:///{self.ledger_path}")
-        assert ledger is not None, f"there is no ledger in {self.folder}"
-        with ledger, ledger.read() as session:
-            yield session
-
-    def worklogs(self, state: str | None = None) -> list[Worklog]:
-        """Return the worklogs of the ledger."""
-        with self.reading() as session:
-            rows = session.scalars(select(Worklog).order_by(Worklog.id)).all()
-        return [row for row in rows if state in {None, row.state}]
-
-    def worklog(self, worklog_id: str) -> Worklog:
-        return next(row for row in self.worklogs() if row.worklog_id == worklog_id)
-
-    def invoices(self) -> list[Invoice]:
-        with self.reading() as session:
-            return list(session.scalars(select(Invoice).order_by(Invoice.id)).all())
-
-    def live_lines(self) -> dict[int, InvoiceLine]:
-        """Return the live invoice lines by the row of their worklog."""
-        with self.reading() as session:
-            lines = session.scalars(select(InvoiceLine).where(InvoiceLine.live)).all()
-        return {line.worklog_row: line for line in lines}
-
-    def states(self) -> dict[str, int]:
-        with self.reading() as session:
-            rows = session.execute(select(Worklog.state, func.count()).group_by(Worklog.state))
-            return dict(rows.all())  # type: ignore[arg-type]
-
-    def reasons(self) -> dict[str, int]:
-        """Return how many worklogs are held, by reason."""
-        found: dict[str, int] = {}
-        for row in self.worklogs("held"):
-            found[str(row.reason_code)] = found.get(str(row.reason_code), 0) + 1
-        return found
+    @property
+    def ledger_url(self) -> str:
+        return f"sqlite:///{self.ledger_path}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.project import Project
+    from tests.project import Books
     from tests.systems import Sandbox
 
 Row = dict[str, Any]
@@ -64,11 +64,11 @@ def lines_in_xero(sandbox: Sandbox) -> list[tuple[str, Row, Row]]:
     ]
 
 
-def reconcile(project: Project, *, complete: bool = True, others: Iterable[str] = ()) -> None:
+def reconcile(project: Books, *, complete: bool = True, others: Iterable[str] = ()) -> None:
     """Hold source, ledger and Xero against each other.
 
     Args:
-        project: the project and its sandbox.
+        project: the ledger of a project, and its sandbox.
         complete: every worklog of the source has arrived; otherwise only some have.
         others: ids of worklogs that came from another source than the sandbox's ServiceDesk Plus.
     """
@@ -96,7 +96,7 @@ def reconcile(project: Project, *, complete: bool = True, others: Iterable[str] 
     _compare_lines(project, source)
 
 
-def _compare_invoices(project: Project) -> None:
+def _compare_invoices(project: Books) -> None:
     """The ledger and Xero have the same invoices with the same totals, to the cent."""
     ours = {row.number: row for row in project.invoices() if row.xero_id is not None}
     theirs = project.sandbox.our_invoices()
@@ -115,7 +115,7 @@ def _compare_invoices(project: Project) -> None:
     assert total == sum((row["Total"] for row in theirs.values()), Decimal(0))
 
 
-def _compare_lines(project: Project, source: dict[str, Row]) -> None:
+def _compare_lines(project: Books, source: dict[str, Row]) -> None:
     """Every invoiced worklog is on exactly one line in Xero, with the values that it must have."""
     sandbox = project.sandbox
     types = {row["id"]: row["name"] for row in sandbox.rows("sdp", "worklog_types")}

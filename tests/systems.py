@@ -106,6 +106,11 @@ class Sandbox:
         for system in ("xero", "sdp"):
             self.control("DELETE", system, "faults")
 
+    def reset(self) -> None:
+        """Take both systems back to their start, as if nothing had happened."""
+        for system in ("xero", "sdp"):
+            self.control("POST", system, "reset")
+
     def calls(self, system: str, method: str = "", path: str = "", since: int = 0) -> list[Row]:
         """Return the calls so far, of one method or below one path if wanted."""
         return [

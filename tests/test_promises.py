@@ -38,14 +38,16 @@ def kill(process: Popen[str], plugin: str) -> None:
 def test_never_twice(linked: Project) -> None:
     """The target is killed while Xero has the invoices and we do not know it; then everything is re-read."""
     sandbox = linked.sandbox
-    sandbox.break_("xero", "slow", "PUT", INVOICES, seconds=60)
+    # The first invoice goes alone; the call after it has all others.
+    sandbox.break_("xero", "slow", "PUT", INVOICES, seconds=60, nth=2)
     with linked.running("worklogs") as run:
-        wait_until(lambda: sandbox.calls("xero", "PUT") or run.poll() is not None, "the push")
+        wait_until(lambda: len(sandbox.calls("xero", "PUT")) == 2 or run.poll() is not None, "the push")
         assert run.poll() is None, linked.output
         kill(run, "target-xero-invoices")
         assert run.wait(60) != 0
-    assert {row.state for row in linked.invoices()} == {"sending"}
-    assert linked.states()["planned"] == 63
+    assert Counter(row.state for row in linked.invoices()) == {"created": 1, "sending": 4}
+    under_way = linked.states()["planned"]
+    assert 0 < under_way < 63
     books = sandbox.raw("xero", "invoices")
     assert len(sandbox.our_invoices()) == 5
 
@@ -53,9 +55,9 @@ def test_never_twice(linked: Project) -> None:
     # Xero has forgotten the key by now: only looking the numbers up can prevent a second invoice.
     sandbox.control("POST", "xero", "clock", {"advance_seconds": KEY_SECONDS + 1})
     linked.run("--full-refresh", "worklogs")
-    assert linked.summary().startswith("63 worklogs invoiced on 5 invoices")
+    assert linked.summary().startswith(f"{under_way} worklogs invoiced on 4 invoices")
     assert sandbox.raw("xero", "invoices") == books
-    assert len(sandbox.calls("xero", "PUT")) == 1
+    assert len(sandbox.calls("xero", "PUT")) == 2
     reconcile(linked)
 
 
@@ -69,11 +71,12 @@ def test_never_twice_when_the_first_push_arrives_late(staged: Project) -> None:
         push.wait(60)
     assert sandbox.our_invoices() == {}
     staged.msp_xero("invoices", "push", expect=3)
-    first, second = wait_until(
+    first, *others = wait_until(
         lambda: (calls := sandbox.calls("xero", "PUT"))[0]["status"] and calls, "the late push"
     )
-    assert first["headers"]["idempotency-key"] != second["headers"]["idempotency-key"]
-    assert first["response_body"].count("must be unique") == 5
+    keys = [call["headers"]["idempotency-key"] for call in (first, *others)]
+    assert len(set(keys)) == len(keys)
+    assert first["response_body"].count("must be unique") == 1
     reconcile(staged)
 
 
@@ -86,7 +89,7 @@ def test_never_twice_when_two_push_at_once(staged: Project) -> None:
         said = staged.msp_xero("invoices", "push", expect=3)
         assert "nothing new to bill" in said
         assert first.wait(60) == 3
-    assert len(sandbox.calls("xero", "PUT")) == 1
+    assert len(sandbox.calls("xero", "PUT")) == 2
     reconcile(staged)
 
 
@@ -156,9 +159,9 @@ def test_never_wrong_by_a_cent(linked: Project) -> None:
     linked.run("worklogs")
     assert linked.states()["invoiced"] == 63 + 63
     reconcile(linked)
-    (call,) = sandbox.calls("xero", "PUT")
-    sent = json.loads(call["request_body"], parse_float=Decimal)
-    lines = [line for invoice in sent["Invoices"] for line in invoice["LineItems"]]
+    bodies = (call["request_body"] for call in sandbox.calls("xero", "PUT"))
+    sent = [json.loads(body, parse_float=Decimal) for body in bodies]
+    lines = [line for body in sent for invoice in body["Invoices"] for line in invoice["LineItems"]]
     assert {str(line["UnitAmount"]) for line in lines} >= {"128.195", "0.005", "33.3333", "999.9999"}
 
 

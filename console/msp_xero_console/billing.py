@@ -1,23 +1,29 @@
-"""What the console asks of billing: what the next push would create, and to push."""
+"""What the console asks of billing: to preview, to push, and to find out what is true in Xero."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msp_xero.billing.plan import HeldSum
+from msp_xero.billing.rebuild import rebuild as rebuild_ledger
+from msp_xero.billing.recover import reconcile as reconcile_ledger
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import preview as preview_settle
 from msp_xero.billing.settle import settle
-from msp_xero.errors import MspXeroError
+from msp_xero.errors import DayLimitReached, MspXeroError
 from msp_xero.ledger import Ledger, views
+from msp_xero.ledger.rebuilding import refuse_filled
 from msp_xero.ledger.runs import finish_run, start_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from msp_xero.billing.plan import Plan
+    from msp_xero.billing.rebuild import Rebuilt
+    from msp_xero.billing.recover import Reconciled
     from msp_xero.billing.settle import Settled
+    from msp_xero.xero.client import XeroClient
 
     from msp_xero_console.project import Project
 
@@ -55,7 +61,7 @@ def push(project: Project, *, progress: Callable[[str], None] = lambda _: None) 
     """Settle everything that the ledger holds, as the target does at the end of a run.
 
     It pushes also where the setting ``push`` is off: that one keeps runs from pushing by themselves,
-    and this is the person who does it.
+    and this is the person who does it. What Xero refused is tried again at once.
 
     Args:
         project: whose settings and ledger.
@@ -70,9 +76,85 @@ def push(project: Project, *, progress: Callable[[str], None] = lambda _: None) 
     with Ledger.open(project.ledger_url, connection=project.connection) as ledger:
         run_id = start_run(ledger, JOB)
         try:
-            settled = settle(ledger, client, settings, run_id=run_id, progress=progress)
+            settled = settle(ledger, client, settings, run_id=run_id, retry_refused=True, progress=progress)
         except MspXeroError as error:
             finish_run(ledger, run_id, "failed", calls=client.calls, error=str(error))
             raise
         finish_run(ledger, run_id, settled.outcome, counts=settled.counts(), calls=settled.calls)
         return settled
+
+
+def reconcile(project: Project) -> Reconciled:
+    """Refresh the states of our invoices and settle unknown outcomes; send nothing.
+
+    Raises:
+        MspXeroError: a setting is wrong, another settle is running, or Xero cannot be reached.
+    """
+    settings = BillingSettings.from_config(project.config(TARGET))
+    client = project.xero(TARGET)
+
+    def work(ledger: Ledger, run_id: int) -> Reconciled:
+        return reconcile_ledger(ledger, client, number_prefix=settings.number_prefix, run_id=run_id)
+
+    with Ledger.open(project.ledger_url, connection=project.connection) as ledger:
+        return _recorded(ledger, client, "reconcile", work)
+
+
+def rebuild(
+    project: Project, *, only_prefix: bool = False, progress: Callable[[str], None] = lambda _: None
+) -> Rebuilt:
+    """Fill an empty ledger from Xero.
+
+    Args:
+        project: whose settings and ledger.
+        only_prefix: leave out invoices with our marks and without our prefix.
+        progress: told one line about long work.
+
+    Raises:
+        MspXeroError: the ledger is not empty, a setting is wrong, another settle is running, or Xero
+            cannot be reached.
+    """
+    settings = BillingSettings.from_config(project.config(TARGET))
+    client = project.xero(TARGET)
+
+    def work(ledger: Ledger, run_id: int) -> Rebuilt:
+        return rebuild_ledger(
+            ledger,
+            client,
+            number_prefix=settings.number_prefix,
+            only_prefix=only_prefix,
+            run_id=run_id,
+            progress=progress,
+        )
+
+    with Ledger.open(project.ledger_url, connection=project.connection) as ledger:
+        # A ledger that needs no rebuilding keeps no record of a failed one.
+        with ledger.read() as session:
+            refuse_filled(session, ledger)
+        return _recorded(ledger, client, "rebuild", work)
+
+
+class _Result(Protocol):
+    """What a run comes to, as the record of runs keeps it."""
+
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def calls(self) -> Mapping[str, int]: ...
+    def counts(self) -> Mapping[str, int]: ...
+
+
+_R = TypeVar("_R", bound=_Result)
+
+
+def _recorded(ledger: Ledger, client: XeroClient, job: str, work: Callable[[Ledger, int], _R]) -> _R:
+    """Do some work as a run that is recorded, however it ends."""
+    run_id = start_run(ledger, job)
+    try:
+        result = work(ledger, run_id)
+    except MspXeroError as error:
+        outcome = "stopped" if isinstance(error, DayLimitReached) else "failed"
+        finish_run(ledger, run_id, outcome, calls=client.calls, error=str(error))
+        raise
+    finish_run(ledger, run_id, result.outcome, counts=result.counts(), calls=result.calls)
+    return result

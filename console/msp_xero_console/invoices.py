@@ -11,12 +11,13 @@ from msp_xero.errors import MspXeroError
 from msp_xero.ledger import views
 from msp_xero.ledger.decisions import release_invoice
 from msp_xero.ledger.models import INVOICE_STATES
-from msp_xero.reasons import INVOICE_NEXT, explain
+from msp_xero.reasons import explain
 
 from msp_xero_console import billing, show
 from msp_xero_console.command import AsJson, Limit, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
+from msp_xero_console.stuck import full_story, what_next
 from msp_xero_console.words import day, hours, moment, money, number, plural, text
 from msp_xero_console.worklog import draw_history
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from msp_xero.ledger.rows import InvoiceDetail, InvoiceRow
 
 app = command_group("List invoices, preview and push what is next.")
+
+_UNSETTLED = ("sending", "unknown", "conflict")
+_STORIES = 5
 
 State = StrEnum("State", {state: state for state in INVOICE_STATES})  # type: ignore[misc]
 
@@ -60,6 +64,7 @@ def list_(
         everything = "; ".join(f"{t.count:,} {t.state} {money(t.total, t.currency)}" for t in totals)
         count = sum(total.count for total in totals)
         notes = [f"{number(len(rows))} of {plural(count, 'invoice')}: {everything}."]
+        notes += [full_story(row) for row in rows if row.state in _UNSETTLED][:_STORIES]
         if len(rows) == limit and count > limit:
             notes.append(f"For more: --before {rows[-1].row}, or a greater --limit.")
         show.table(columns, [_cells(row) for row in rows], notes=notes)
@@ -227,9 +232,10 @@ def _cells(row: InvoiceRow) -> tuple[str, ...]:
 def _facts(detail: InvoiceDetail) -> Iterable[tuple[str, str]]:
     invoice = detail.invoice
     status = f" ({invoice.xero_status})" if invoice.xero_status else ""
-    yield "State", f"{invoice.state}{status}: {INVOICE_NEXT[invoice.state]}"
+    yield "State", f"{invoice.state}{status}: {what_next(invoice)}"
     if invoice.reason_code or invoice.reason:
-        yield "Why", f"{invoice.reason_code}: {text(invoice.reason)}"
+        code = f"{invoice.reason_code}: " if invoice.reason_code else ""
+        yield "Why", f"{code}{text(invoice.reason)}"
     yield "Account", f"{text(invoice.account_name)} ({invoice.account_id})"
     yield "Contact", f"{text(invoice.contact_name)} ({invoice.contact_id})"
     yield "Date", f"{day(invoice.invoice_date)}, due {day(invoice.due_date)}"
@@ -242,6 +248,8 @@ def _facts(detail: InvoiceDetail) -> Iterable[tuple[str, str]]:
         total += f"; Xero says {money(invoice.xero_total, invoice.currency)}"
     yield "Total", total
     yield "Planned", moment(invoice.planned_at)
+    if invoice.sent_at is not None:
+        yield "Sent", f"{moment(invoice.sent_at)}, {plural(invoice.attempts or 0, 'time')} in all"
     yield "Settled", moment(invoice.settled_at)
 
 

@@ -17,6 +17,8 @@ _COMMANDS = {
     "types": "Link Xero items and ServiceDesk Plus worklog types.",
     "worklogs": "List, explain, exclude and export worklogs, billed or not.",
     "invoices": "List invoices, preview and push what is next.",
+    "reconcile": "Settle unknown outcomes and refresh the states of invoices. Sends nothing.",
+    "rebuild": "Fill an empty ledger from Xero after the ledger was lost.",
     "bookmarks": "Keep Meltano's bookmarks in git.",
 }
 _OVERVIEW = """Bill what technicians logged: ServiceDesk Plus MSP to Xero.

@@ -8,12 +8,13 @@ import typer
 from msp_xero.ledger import views
 from msp_xero.ledger.rows import Total
 from msp_xero.ledger.runs import last_runs
-from msp_xero.reasons import INVOICE_NEXT, explain
+from msp_xero.reasons import explain
 
 from msp_xero_console import show
 from msp_xero_console.command import AsJson, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
+from msp_xero_console.stuck import full_story, what_next
 from msp_xero_console.words import NOTHING, counted, hours, moment, money, number, plural, text
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _PLACES = {
     "excluded": "Excluded",
 }
 _SHOWN = 10
-_BY_A_PERSON = ("conflict", "rejected")
 
 
 @command(app)
@@ -75,11 +75,14 @@ class _Picture:
         self.on_gone_invoices = views.count_on_gone_invoices(ledger)
         self.invoices: list[InvoiceTotal] = views.invoice_totals(ledger)
         self.unsettled: list[InvoiceRow] = views.unsettled_invoices(ledger)
+        self.unsent: InvoiceRow | None = next(
+            iter(views.list_invoices(ledger, states=("planned",), limit=1)), None
+        )
 
     @property
     def needs_person(self) -> bool:
         failed = any(run.outcome == "failed" for run in self.runs.values())
-        stuck = any(total.state in _BY_A_PERSON for total in self.invoices)
+        stuck = any(invoice.state == "conflict" or invoice.reason for invoice in self.unsettled)
         return (
             failed or stuck or self.changed > 0 or self.on_gone_invoices > 0 or self.place("held").count > 0
         )
@@ -122,7 +125,8 @@ class _Picture:
                 "on_voided_or_deleted_invoices": self.on_gone_invoices,
             },
             "invoices": self.invoices,
-            "unsettled": [{**show.plain(row), "next": INVOICE_NEXT[row.state]} for row in self.unsettled],
+            "unsettled": [{**show.plain(row), "next": what_next(row)} for row in self.unsettled],
+            "unsent": self.unsent and {**show.plain(self.unsent), "next": what_next(self.unsent)},
             "needs_person": self.needs_person,
         }
 
@@ -217,14 +221,14 @@ class _Picture:
             )
             for total in self.invoices
         ]
-        notes = [
-            f"{invoice.number} is {invoice.state}: {INVOICE_NEXT[invoice.state]}"
-            for invoice in self.unsettled[:_SHOWN]
-        ]
+        notes = [full_story(invoice) for invoice in self.unsettled[:_SHOWN]]
         if len(self.unsettled) > _SHOWN:
             notes.append(
-                f"… and {len(self.unsettled) - _SHOWN} more: `msp-xero invoices list --state unknown`."
+                f"… and {len(self.unsettled) - _SHOWN} more: "
+                "`msp-xero invoices list --state unknown --state conflict`."
             )
+        if self.unsent:
+            notes.append(f"{self.unsent.number} and all that are planned: {what_next(self.unsent)}")
         show.table([Column("State"), *amounts], rows, notes=notes)
 
     def _sums(self, total: Total) -> tuple[str, str, str]:

@@ -37,6 +37,9 @@ _HAPPENED = {
     "released": "released from its invoice",
     "changed_after_billing": "changed after billing",
     "as_billed_again": "changed back to what was billed",
+    "rebuilt": "found on an invoice in Xero when the ledger was rebuilt",
+    "recognised": "delivered again after the rebuild, and recognised",
+    "told_apart": "told apart by a person: another worklog than the billed one of its id",
     "unknown": "sent, but Xero's answer was lost",
     "conflict": "its number belongs to another invoice",
 }

@@ -27,6 +27,8 @@ READING = [
 ALL = [
     *READING,
     ("doctor",),
+    ("reconcile",),
+    ("rebuild",),
     *(("accounts", name) for name in ("link", "unlink", "create", "ignore")),
     *(("types", name) for name in ("link", "unlink", "create", "ignore")),
     *(("worklogs", name) for name in ("exclude", "include", "export")),

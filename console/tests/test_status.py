@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
+from msp_xero.ledger.models import BillingConnection, Invoice, PushBatch, Worklog
 from msp_xero_console.words import NOTHING
+from sqlalchemy import select, update
 
 
 def test_the_places_add_up_to_what_was_delivered(cli) -> None:
@@ -73,3 +77,71 @@ def test_nothing_has_run_yet(empty) -> None:
     assert data["worklogs"]["delivered"]["count"] == 0
     assert data["runs"] == []
     assert not list(empty.folder.glob("**/*.db"))
+
+
+SENT = datetime(2026, 11, 20, 13, 0, tzinfo=UTC)
+UNANSWERED = "It could not be looked up: Xero: answered 500 (GET https://api.xero.com/api.xro/2.0/Invoices)."
+
+
+def stick(cli, state, reason_code=None, reason=None) -> None:
+    """Give the second invoice a history: sent three times, and in this state since."""
+    with cli.ledger() as ledger, ledger.write() as session:
+        connection = session.scalar(select(BillingConnection))
+        batch = PushBatch(
+            connection_id=connection.id,
+            idempotency_key="key",
+            body=b"",
+            body_digest="",
+            state="unknown",
+            attempts=3,
+            created_at=SENT,
+            sent_at=SENT,
+        )
+        session.add(batch)
+        session.flush()
+        values = {"state": state, "reason_code": reason_code, "reason": reason, "batch_id": batch.id}
+        session.execute(update(Invoice).where(Invoice.number == "SDP-00002").values(values))
+        # What else needs a person is not at issue here.
+        session.execute(update(Worklog).values(changed=None, state="invoiced"))
+
+
+@pytest.mark.parametrize("command", [("status",), ("invoices", "list")])
+def test_a_stuck_invoice_says_since_when_why_and_what_comes_next(cli, command) -> None:
+    stick(cli, "unknown", reason=UNANSWERED)
+    text = cli.says(*command)
+    assert "SDP-00002 is unknown since 2026-11-2" in text
+    assert "sent 3 times: Xero's answer was lost. The next run looks the number up" in text
+    assert "answered 500" in text
+
+
+@pytest.mark.parametrize("command", [("status",), ("invoices", "list"), ("invoices", "show", "SDP-00002")])
+def test_a_conflict_says_what_a_person_can_do(cli, command) -> None:
+    stick(cli, "conflict", "NUMBER_CONFLICT", "Xero's invoice SDP-00002 was made by msp-xero.")
+    text = " ".join(cli.says(*command).split())
+    assert "restore the newest one" in text
+    assert "renumber the other invoice in Xero" in text
+    assert "ours goes out under SDP-00002. Other accounts are billed meanwhile." in text
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "person"),
+    [
+        ("unknown", None, False),
+        ("unknown", UNANSWERED, True),
+        ("conflict", "x", True),
+        ("rejected", "x", False),
+    ],
+)
+def test_which_stuck_invoices_need_a_person(cli, state, reason, person) -> None:
+    """One that was refused is history: its worklogs are held as long as they need somebody."""
+    stick(cli, state, reason=reason)
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.connection().exec_driver_sql("UPDATE sync_run SET outcome = 'done'")
+    assert cli.data("status")["needs_person"] is person
+
+
+def test_what_waits_for_the_next_day_says_so(cli) -> None:
+    stick(cli, "planned", "DAY_LIMIT", "Xero: the daily call limit is reached until 2026-11-23 05:24 UTC.")
+    text = cli.says("status")
+    assert "SDP-00002 and all that are planned: the next run sends it. Xero: the daily call limit" in text
+    assert cli.data("status")["unsent"]["next"].endswith("until 2026-11-23 05:24 UTC.")

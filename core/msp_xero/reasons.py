@@ -149,10 +149,19 @@ _ALL = (
         "Run `meltano run worklogs`: it judges the worklog by its newest copy.",
     ),
     Reason(
+        "ID_ON_INVOICE",
+        "The ledger was rebuilt, and a worklog with this id in another module is on an invoice: "
+        "this may be the same one, moved.",
+        BILLING,
+        "If it is the same work: `msp-xero worklogs exclude ID --reason TEXT`. "
+        "If it is another: `msp-xero rebuild --another ID`.",
+    ),
+    Reason(
         "REJECTED_BY_XERO",
         "Xero refused the invoice.",
         XERO,
-        "Read Xero's words with `msp-xero worklogs show ID` and correct the cause; the next run tries again.",
+        "Read Xero's words with `msp-xero worklogs show ID` and correct the cause. It is tried again when "
+        "something about it changes, or after a day; `msp-xero invoices push` tries at once.",
     ),
     Reason(
         "NUMBER_CONFLICT",

@@ -98,15 +98,22 @@ class Extraction:
     def records(self) -> Iterator[Record]:
         """Yield every worklog once, in the order of the parents.
 
-        A bookmark moves only after the consumer has taken all records that it covers.
+        A bookmark moves only after the consumer has taken all records that it covers. The state goes
+        out before the first record, too: it tells where this run starts.
 
         Raises:
             RemoteError: something could not be read; what was yielded is covered by the bookmarks.
         """
-        self._tally.begin([MODULES[name].singular for name in self._settings.modules])
+        walks = plan_walks(self._settings)
+        since = {
+            module: {walk: self._bookmarks.get(module, walk) for walk in names}
+            for module, names in walks_by_module(walks).items()
+        }
+        self._tally.begin([MODULES[name].singular for name in self._settings.modules], since)
+        self._checkpoint()
         pool = ThreadPoolExecutor(self._client.settings.concurrency, thread_name_prefix="sdp")
         try:
-            for walk in plan_walks(self._settings):
+            for walk in walks:
                 self._walked = {}
                 try:
                     yield from self._walk(walk, pool)

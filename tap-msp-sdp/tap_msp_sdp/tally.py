@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from msp_xero.edges.clock import Clock
@@ -23,10 +23,18 @@ class Tally:
         self.finished_at: datetime | None = None
         self._worklogs: dict[str, int] = {}
         self._minutes: dict[str, int] = {}
+        self._since: dict[str, dict[str, str | None]] = {}
         self._seen: set[bytes] = set()
 
-    def begin(self, modules: Sequence[str]) -> None:
-        """Start at zero for the modules (as records name them) that will be walked."""
+    def begin(self, modules: Sequence[str], since: Mapping[str, Mapping[str, str | None]]) -> None:
+        """Start at zero.
+
+        Args:
+            modules: those that will be walked, as records name them.
+            since: the bookmark that each module starts from, by walk, both as the state names them;
+                None where a walk starts at the beginning.
+        """
+        self._since = {module: dict(walks) for module, walks in since.items()}
         self._worklogs = dict.fromkeys(modules, 0)
         self._minutes = dict.fromkeys(modules, 0)
 
@@ -63,6 +71,7 @@ class Tally:
             "finished_at": _iso(self.finished_at),
             "worklogs": dict(self._worklogs),
             "minutes": dict(self._minutes),
+            "since": self._since,
         }
 
 

@@ -49,6 +49,51 @@ def test_the_control_total_comes_last_and_agrees(small):
     assert trailer["started_at"] <= trailer["finished_at"]
 
 
+ONE_WALK = ("requests", "problems", "changes", "projects")
+WALKS_OF_TASKS = ("requests", "problems", "changes", "tasks")
+
+
+def test_the_control_total_tells_where_each_walk_began(small):
+    first = run(settings(small))
+    assert first.trailer["since"] == {
+        **{module: {module: None} for module in ONE_WALK},
+        "tasks": dict.fromkeys(WALKS_OF_TASKS),
+    }
+    bookmarks = {p["context"]["module"]: p for p in first.state["bookmarks"]["worklogs"]["partitions"]}
+    second = run(settings(small, overlap_minutes=60), state=first.state)
+    assert second.trailer["since"] == {
+        **{module: {module: bookmarks[module]["replication_key_value"]} for module in ONE_WALK},
+        "tasks": bookmarks["tasks"]["positions"],
+    }
+
+
+def test_the_control_total_names_the_selected_modules_and_what_was_set_back_or_is_new(small):
+    first = run(settings(small, modules=["requests", "problems"]))
+    for partition in first.state["bookmarks"]["worklogs"]["partitions"]:
+        partition["replication_key_value"] = "2020-01-01T00:00:00.000Z"
+    second = run(settings(small, modules=["requests", "tasks"]), state=first.state)
+    assert second.trailer["since"] == {
+        "requests": {"requests": "2020-01-01T00:00:00.000Z"},
+        "tasks": dict.fromkeys(WALKS_OF_TASKS),
+    }
+
+
+def test_the_state_goes_out_before_the_first_worklog(small):
+    """The target takes the first STATE for the bookmarks that the run starts from."""
+
+    def opening(out):
+        kinds = [(m["type"], m.get("stream")) for m in out.messages]
+        assert kinds.index(("STATE", None)) < kinds.index(("RECORD", "worklogs"))
+        first = next(m["value"] for m in out.messages if m["type"] == "STATE")
+        partitions = first["bookmarks"].get("worklogs", {}).get("partitions", [])
+        return {p["context"]["module"]: p["replication_key_value"] for p in partitions if len(p) > 1}
+
+    first = run(settings(small))
+    assert opening(first) == {}
+    again = opening(run(settings(small, start_date="2020-01-01T00:00:00Z"), state=first.state))
+    assert again.keys() == set(MODULES)
+
+
 def test_no_control_total_without_worklogs(small):
     assert run(settings(small), streams=["accounts", "extraction"]).trailer is None
 

@@ -153,7 +153,7 @@ class _Reader:
         if value is None:
             return None
         number = _finite(value)
-        if number is None or abs(number) > _MOST:
+        if number is None or number.copy_abs() > _MOST:
             self.problems.append(f"{name} is not an amount that Xero can hold")
             return None
         exact = number.quantize(Decimal(1).scaleb(-places))

@@ -24,6 +24,7 @@ class InvoiceLinesSink(StagingSink):
     @override
     def stage(self, records: list[dict[str, Any]]) -> None:
         target: TargetXeroInvoices = self._checkpointing  # type: ignore[assignment]
+        _ = target.bookmarks  # an empty ledger has to say so before its first line
         for from_ledger, group in groupby(records, key=lambda record: record.get("origin") == "ledger"):
             lines = [line_from_record(record) for record in group]
             staged = stage_lines(target.ledger, lines, settle_reasons=SETTLE_REASONS, run_id=target.run_id)

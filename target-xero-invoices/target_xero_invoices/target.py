@@ -11,6 +11,7 @@ from msp_xero.billing.settle import settle
 from msp_xero.edges.clock import SystemClock
 from msp_xero.errors import InputError, MspXeroError
 from msp_xero.ledger import Ledger
+from msp_xero.ledger.bookmarks import PassedBookmarks
 from msp_xero.ledger.runs import finish_run, start_run
 from msp_xero.ledger.settings import LEDGER
 from msp_xero.ledger.types import encode_exact
@@ -55,6 +56,11 @@ class TargetXeroInvoices(CheckpointingTarget):
         return Ledger.open(self.config["ledger_url"], connection=self.config["connection"], actor=self.name)
 
     @cached_property
+    def bookmarks(self) -> PassedBookmarks:
+        """The bookmarks that the ledger has let pass."""
+        return PassedBookmarks(self.ledger)
+
+    @cached_property
     def run_id(self) -> int:
         """This run in the ledger's record of runs."""
         rules = {name: value for name, value in self.config.items() if name not in _secrets()}
@@ -65,10 +71,19 @@ class TargetXeroInvoices(CheckpointingTarget):
     def get_sink_class(self, stream_name: str) -> type[Sink]:
         if stream_name not in _SINKS:
             raise InputError(
-                f"stream {stream_name} is not for {self.name}, which takes invoice_lines: "
+                f"input line {self.line_number}: stream {stream_name} is not for {self.name}, "
+                "which takes invoice_lines: "
                 "put the mapping worklogs-to-lines before it"
             )
         return _SINKS[stream_name]
+
+    @override
+    def state_arrived(self, state: dict[str, Any]) -> None:
+        self.bookmarks.arrived(state)
+
+    @override
+    def before_state_passes(self, state: dict[str, Any]) -> None:
+        self.bookmarks.let_pass(state, self.control_total.since)
 
     @override
     def settle(self) -> None:
@@ -90,6 +105,7 @@ class TargetXeroInvoices(CheckpointingTarget):
         self.logger.info("%s", self.control_total.sentence())
         if self.config["require_trailer"]:
             self.control_total.check()
+            self.bookmarks.check(self.control_total.since or {})
         client = XeroClient(self.xero_settings, clock=SystemClock())
         settled = settle(
             self.ledger,

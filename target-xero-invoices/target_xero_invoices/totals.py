@@ -6,10 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from msp_xero.errors import InputError
+from msp_xero.ledger.bookmarks import Starts, moment
 from msp_xero.ledger.staging import Staged
+from msp_xero.singer.reader import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from msp_xero.ledger.staging import Line
 
@@ -67,18 +70,52 @@ class ControlTotal:
             sent = self._sent(name)
             if sent != {module: count for module, count in counted.items() if count}:
                 raise InputError(
-                    f"the extraction does not agree: the tap sent {name} {sent}, {dict(counted)} arrived. "
+                    f"the extraction does not agree: the tap sent {name} {_shown(sent)}, "
+                    f"{_shown(counted)} arrived. "
                     "Nothing was billed. Run again with --full-refresh"
                 )
+        if self.since is None and self._told("since") is not None:
+            raise self._unusable("since")
+
+    @property
+    def since(self) -> Starts | None:
+        """From which bookmarks the extraction went on; None where it does not tell, or nothing usable."""
+        starts: Starts = {}
+        try:
+            for module, walks in self._told("since").items():
+                starts |= {(module, walk): _bookmark(at) for walk, at in walks.items()}
+        except (AttributeError, ValueError):
+            return None
+        return starts
+
+    def _told(self, name: str) -> Any:
+        return (self.extraction or {}).get(name)
 
     def _sent(self, name: str) -> dict[str, int]:
-        told = (self.extraction or {}).get(name) or {}
+        told = self._told(name) or {}
         if not isinstance(told, dict) or not all(type(count) is int for count in told.values()):
-            raise InputError(
-                f"the control total of the extraction has no usable {name}. What came is stored and "
-                "nothing was billed; look at what the tap writes"
-            )
+            raise self._unusable(name)
         return {module: count for module, count in told.items() if count}
+
+    @staticmethod
+    def _unusable(name: str) -> InputError:
+        return InputError(
+            f"the control total of the extraction has no usable {name}. What came is stored and "
+            "nothing was billed; look at what the tap writes"
+        )
+
+
+def _shown(counts: Mapping[str, int]) -> str:
+    """Return the first counts by module; a name that is none could be anything."""
+    return ", ".join(f"{shown(module)}: {counts[module]}" for module in sorted(counts)[:10]) or "none"
+
+
+def _bookmark(told: object) -> datetime | None:
+    """Read a bookmark of the control total; null is the very beginning."""
+    at = moment(told)
+    if at is None and told is not None:
+        raise ValueError
+    return at
 
 
 def _delivered_minutes(line: Line) -> int:

@@ -54,7 +54,7 @@ def test_modules_without_worklogs_do_not_matter(world, messages):
             [trailer(AGREES["worklogs"], {"request": 90, "problem": 46})],
             "does not agree: the tap sent minutes",
         ),
-        ([trailer({}, {})], "does not agree: the tap sent worklogs {}"),
+        ([trailer({}, {})], "does not agree: the tap sent worklogs none"),
         ([trailer()], "does not agree"),
         ([trailer(["request"], {})], "no usable worklogs"),
         ([trailer({"request": "2", "problem": 1}, AGREES["minutes"])], "no usable worklogs"),

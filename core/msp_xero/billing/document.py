@@ -103,24 +103,36 @@ def payload(draft: Draft, reference: Reference, *, status: str, line_amount_type
     Only what we decide is sent: the contact by id alone (more would edit the contact), no line
     amounts and no totals (Xero computes them, and we compare).
     """
-    document: dict[str, Any] = {
-        "Type": "ACCREC",
-        "Contact": {"ContactID": draft.contact.contact_id},
+    return {
+        **heading(draft.contact.contact_id, reference, status=status, line_amount_types=line_amount_types),
         "InvoiceNumber": draft.number,
         "Reference": draft.reference,
         "Date": draft.invoice_date.isoformat(),
         "DueDate": draft.due_date.isoformat(),
+        "LineItems": [line_item(line, reference.tracking) for line in draft.lines],
+    }
+
+
+NAMES_AND_DATES = frozenset({"InvoiceNumber", "Reference", "Date", "DueDate", "LineItems"})
+"""Members of an invoice beside its heading."""
+
+
+def heading(contact_id: str, reference: Reference, *, status: str, line_amount_types: str) -> dict[str, Any]:
+    """Return what is alike on every invoice for a contact: to whom, how and in what currency."""
+    members: dict[str, Any] = {
+        "Type": "ACCREC",
+        "Contact": {"ContactID": contact_id},
         "Status": status,
         "CurrencyCode": reference.currency,
         "LineAmountTypes": line_amount_types,
-        "LineItems": [_line(line, reference.tracking) for line in draft.lines],
     }
     if reference.branding_theme_id:
-        document["BrandingThemeID"] = reference.branding_theme_id
-    return document
+        members["BrandingThemeID"] = reference.branding_theme_id
+    return members
 
 
-def _line(line: DraftLine, tracking: tuple[Mapping[str, str], ...]) -> dict[str, Any]:
+def line_item(line: DraftLine, tracking: tuple[Mapping[str, str], ...]) -> dict[str, Any]:
+    """Return one line as an element of ``LineItems`` (xero-api §4.2)."""
     element: dict[str, Any] = {
         "Description": line.description,
         "Quantity": _shortest(line.terms.quantity),

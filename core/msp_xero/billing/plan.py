@@ -22,11 +22,12 @@ from msp_xero.billing.document import (
 )
 from msp_xero.billing.preflight import Hold, ItemTerms, LinkedContact, LinkedItem
 from msp_xero.billing.reference import today
+from msp_xero.billing.refused import Refusals
 from msp_xero.ledger import planning
 from msp_xero.xero import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -94,17 +95,30 @@ def plan(  # noqa: PLR0913 - a planning needs all of these
     settings: BillingSettings,
     *,
     store: bool = True,
+    accounts: Collection[str] | None = None,
+    retry_refused: bool = False,
     run_id: int | None = None,
 ) -> Plan:
     """Plan all billable lines within the caller's transaction.
 
     Lines of a linked account whose pre-flight passes become invoices in stored batches; the others
-    are held, each with its reason. With ``store=False`` only the holds are stored, and the invoices
-    are what would be made.
+    are held, each with its reason.
+
+    Args:
+        session: the caller's transaction.
+        ledger: the open ledger.
+        reference: Xero's reference data.
+        settings: how to bill.
+        store: False stores only the holds; the invoices are what would be made.
+        accounts: ids of the accounts to plan; None is all.
+        retry_refused: True plans also what would only repeat a refusal of the last day.
+        run_id: for the audit log.
     """
     planner = _Planner(session, ledger, reference, settings, run_id)
     planner.store = store
-    return planner.run()
+    if not retry_refused:
+        planner.refusals = Refusals(session, ledger, reference, settings)
+    return planner.run(accounts)
 
 
 class _Planner:
@@ -140,12 +154,15 @@ class _Planner:
         self.item_cache: dict[tuple[str | None, str | None], ItemTerms | Hold] = {}
         self.render_reference = settings.reference().render
         self.store = True
+        self.refusals: Refusals | None = None
         self.plan = Plan()
         self.batch = _Batch()
 
-    def run(self) -> Plan:
+    def run(self, accounts: Collection[str] | None = None) -> Plan:
         hold_all = preflight.invoice_hold(self.reference, self.date)
         for account_id, account_name in planning.billable_accounts(self.session, self.ledger):
+            if accounts is not None and account_id not in accounts:
+                continue
             lines = planning.billable_lines(self.session, self.ledger, account_id)
             if account_id is None:
                 self._hold([(line, preflight.NO_ACCOUNT) for line in lines])
@@ -159,17 +176,22 @@ class _Planner:
         return self.plan
 
     def _bill(self, account_id: str, account_name: str, contact: Contact, lines: list[BillableLine]) -> None:
-        ready: list[DraftLine] = []
+        ready: dict[int, tuple[BillableLine, DraftLine]] = {}
         held: list[tuple[BillableLine, Hold]] = []
         for line in lines:
             drafted = self._draft_line(line)
             if isinstance(drafted, Hold):
                 held.append((line, drafted))
             else:
-                ready.append(drafted)
+                ready[line.id] = (line, drafted)
         self._hold(held)
+        if self.refusals is not None:
+            for row in self.refusals.repeats(account_id, contact, ready):
+                line, _ = ready.pop(row)
+                self._count_held(line, line.reason_code or "REJECTED_BY_XERO", line.money)
+        drafts = [draft for _, draft in ready.values()]
         overhead = _LINE_OVERHEAD + len(wire.canonical(self.reference.tracking))
-        for lines_of_one in split_lines(ready, self.settings.max_lines_per_invoice, overhead):
+        for lines_of_one in split_lines(drafts, self.settings.max_lines_per_invoice, overhead):
             self._add(self._draft(account_id, account_name, contact, lines_of_one))
 
     def _item(self, line: BillableLine) -> ItemTerms | Hold:
@@ -245,17 +267,17 @@ class _Planner:
         changed: list[HeldLine] = []
         for line, hold in held:
             money = self._at_stake(line)
-            total = self.plan.held.setdefault(hold.code, HeldSum())
-            total.lines += 1
-            total.minutes += line.minutes
-            total.money += money or ZERO
+            self._count_held(line, hold.code, money)
             known = (line.state, line.reason_code, line.reason, line.money)
-            rejected_before = line.state == "held" and line.reason_code == "REJECTED_BY_XERO"
-            if known != ("held", hold.code, hold.reason, money) and not (
-                rejected_before and hold.code == "REJECTED_BY_XERO"
-            ):
+            if known != ("held", hold.code, hold.reason, money):
                 changed.append(planning.HeldLine(line.id, hold.code, hold.reason, money))
         planning.hold_lines(self.session, self.ledger, changed, run_id=self.run_id)
+
+    def _count_held(self, line: BillableLine, code: str, money: Decimal | None) -> None:
+        total = self.plan.held.setdefault(code, HeldSum())
+        total.lines += 1
+        total.minutes += line.minutes
+        total.money += money or ZERO
 
     def _at_stake(self, line: BillableLine) -> Decimal | None:
         """Estimate what a held line would bring, by the item's last known price."""

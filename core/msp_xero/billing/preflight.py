@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LONGEST_DESCRIPTION = 4000
 """UTF-16 units of a line's description (xero-api §4.2, counted as in §10.20)."""
 
+LONGEST_QUANTITY = 13
+"""Characters of a line's quantity as it is written (xero-api §4.2)."""
+
 LARGEST_AMOUNT = Decimal("9999999999.99")
 """Of a line (xero-api §4.2); one line beyond it would have the whole invoice refused."""
 
@@ -171,6 +174,12 @@ def _tax(item: Item, account_code: str, reference: Reference, settings: BillingS
     rate = reference.tax_rates.get(tax_type)
     if rate is None or not rate.active or not rate.for_revenue:
         return Hold("TAX_TYPE_INVALID", f"Tax type {tax_type} of item {item.code} cannot be used for sales.")
+    is_taxed = settings.line_amount_types != "NoTax"
+    if is_taxed and reference.accounts[account_code].group in rate.not_for:
+        return Hold(
+            "TAX_TYPE_INVALID",
+            f"Tax type {tax_type} of item {item.code} cannot be used with account {account_code}.",
+        )
     return ItemTerms(item.code, account_code, tax_type, rate.rate, item.unit_price)
 
 
@@ -208,6 +217,8 @@ def line_terms(  # noqa: PLR0913 - a line has these parts
         return Hold("NEGATIVE_AMOUNT", "The amount is negative.")
     if computed > LARGEST_AMOUNT:
         return Hold("INVALID_RECORD", "The amount is larger than Xero can hold.")
+    if len(f"{quantity:f}") > LONGEST_QUANTITY:
+        return Hold("INVALID_RECORD", "The hours are more than Xero can hold.")
     return LineTerms(
         item_code=item.item_code,
         account_code=item.account_code,

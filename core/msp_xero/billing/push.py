@@ -1,12 +1,25 @@
-"""Sending the planned batches: commit ``sending``, send the stored bytes, record each outcome."""
+"""Sending the planned batches: commit ``sending``, send the stored bytes, record each outcome.
+
+**The gate.** Two ledgers can bill one organisation by mistake at the same moment: two environments on one
+connection, a copy beside the original. Each settle looks for invoices of others when it begins, but two
+that look at the same time both see nothing. Xero's one atomic primitive is the invoice number, and ledgers
+of the same history have the same next number. So the first invoice of a settle goes out alone, and nothing
+follows before Xero has clearly created it: of two such ledgers, only one gets past. An invoice, not a
+batch: of a batch whose first number is taken Xero would still create the others (xero-api §4.6). A number
+that Xero calls taken though we never sent it before ends the sending, at the gate and after it; the settle
+then finds out by whom (decision 0021).
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from msp_xero.billing.document import worklog_of
+from msp_xero.billing.plan import batch_body, batch_key
 from msp_xero.errors import (
     AccessRefused,
     DayLimitReached,
@@ -18,11 +31,12 @@ from msp_xero.errors import (
     Unavailable,
 )
 from msp_xero.ledger import pushing
-from msp_xero.ledger.pushing import Created, Outcome, Refused, StoredBatch
+from msp_xero.ledger.pushing import BatchPart, Created, LineFault, Outcome, Refused, StoredBatch
+from msp_xero.xero import wire
 from msp_xero.xero.errors import KeyConflict, messages_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
@@ -43,17 +57,27 @@ _CODES = (
 
 @dataclass(slots=True)
 class Pushed:
-    """What one push did, and why it stopped early, if it did."""
+    """What one push did, and why it stopped early, if it did.
+
+    ``cleared``: the gate is passed, Xero has created an invoice of this settle. ``taken``: invoices whose
+    number Xero called taken when they were sent for the very first time, so it was not us.
+    """
 
     outcome: Outcome = field(default_factory=Outcome)
     stopped_by: MspXeroError | None = None
     interrupted: bool = False
     unknown_in_a_row: int = 0
+    cleared: bool = False
+    taken: set[int] = field(default_factory=set)
 
     @property
     def goes_on(self) -> bool:
-        """False after two unknown outcomes in a row: look them up before sending more into the dark."""
-        return self.stopped_by is None and self.unknown_in_a_row < 2
+        """False when to look before sending more into the dark: after two unknown outcomes in a row.
+
+        At the gate already after one, and anywhere after a number that somebody else has.
+        """
+        most = 2 if self.cleared else 1
+        return self.stopped_by is None and not self.taken and self.unknown_in_a_row < most
 
 
 def push(  # noqa: PLR0913 - a push needs all of these
@@ -64,13 +88,16 @@ def push(  # noqa: PLR0913 - a push needs all of these
     concurrency: int,
     stop_requested: Callable[[], bool],
     progress: Callable[[int, int], None],
+    cleared: bool = False,
+    without: Collection[int] = (),
     run_id: int | None = None,
 ) -> Pushed:
-    """Send every planned batch once.
+    """Send every planned batch once, the first invoice of a settle alone.
 
-    A batch whose outcome is unknown is left for the look-up and does not stop the others. A system
-    that cannot be reached, a refused access and the day's limit end the push; what was not sent
-    stays planned and goes out with the same bytes next time.
+    A batch whose outcome is unknown is left for the look-up and does not stop the others. A call that
+    Xero refuses as a whole is halved until the invoice that spoils it is alone. A system that cannot be
+    reached, a refused access and the day's limit end the push; what was not sent stays planned and goes
+    out with the same bytes next time.
 
     Args:
         ledger: the open ledger.
@@ -79,68 +106,110 @@ def push(  # noqa: PLR0913 - a push needs all of these
         concurrency: calls side by side.
         stop_requested: asked before each batch; True ends the push after the calls under way.
         progress: told after each batch how many of how many are through.
+        cleared: whether an earlier push of this settle has passed the gate.
+        without: ids of invoices whose batches are left for another time.
         run_id: for the audit log.
     """
-    result = Pushed()
-    waiting = pushing.planned_batches(ledger)
-    todo = list(reversed(waiting))
-    under_way: dict[Future[list[dict[str, Any]]], StoredBatch] = {}
+    waiting = pushing.planned_batches(ledger, without=without)
+    sending = _Sending(ledger, client, fence, run_id, deque(waiting), Pushed(cleared=cleared))
     with ThreadPoolExecutor(max_workers=concurrency) as pool:
-        while todo or under_way:
-            while todo and len(under_way) < concurrency and result.goes_on:
+        while True:
+            while sending.may_send(concurrency):
                 if stop_requested():
-                    result.interrupted = True
-                    todo.clear()
+                    sending.result.interrupted = True
+                    sending.todo.clear()
                     break
-                batch = pushing.load_batch(ledger, todo.pop())
-                pushing.mark_sending(ledger, fence, batch.batch_id)
-                call = pool.submit(client.put_invoices, batch.body, idempotency_key=batch.idempotency_key)
-                under_way[call] = batch
-            if not under_way:
-                break
-            for call in wait(under_way, return_when=FIRST_COMPLETED).done:
-                _record(ledger, fence, under_way.pop(call), call, result, run_id)
-                progress(len(waiting) - len(todo) - len(under_way), len(waiting))
-    return result
+                sending.send_next(pool)
+            if not sending.under_way:
+                return sending.result
+            for call in wait(sending.under_way, return_when=FIRST_COMPLETED).done:
+                sending.finish(call)
+                progress(sending.done, sending.done + len(sending.under_way) + len(sending.todo))
 
 
-def _record(  # noqa: PLR0913, PLR0917 - one step of push
-    ledger: Ledger,
-    fence: Fence,
-    batch: StoredBatch,
-    call: Future[list[dict[str, Any]]],
-    result: Pushed,
-    run_id: int | None,
-) -> None:
-    """Store the outcome of one call by the name of its error."""
-    ids = list(batch.invoice_ids.values())
-    try:
-        outcome = outcomes(call.result(), batch.invoice_ids)
-    except (Throttled, DayLimitReached, AccessRefused, Missing) as error:
-        pushing.mark_not_sent(ledger, fence, batch.batch_id)
-        result.stopped_by = error
-        return
-    except KeyConflict:
-        outcome = Outcome(unknown=ids)
-    except Rejected as error:
-        outcome = _refused_whole(error, ids)
-    except Unavailable as error:
-        if not error.sent:
-            pushing.mark_not_sent(ledger, fence, batch.batch_id)
-            result.stopped_by = error
-            return
-        outcome = Outcome(unknown=ids)
-    pushing.record_outcome(ledger, fence, outcome, run_id=run_id)
-    result.outcome.add(outcome)
-    result.unknown_in_a_row = result.unknown_in_a_row + 1 if len(outcome.unknown) == len(ids) else 0
+@dataclass(slots=True)
+class _Sending:
+    """One push under way."""
 
+    ledger: Ledger
+    client: XeroClient
+    fence: Fence
+    run_id: int | None
+    todo: deque[int]
+    result: Pushed
+    done: int = 0
+    under_way: dict[Future[list[dict[str, Any]]], StoredBatch] = field(default_factory=dict)
 
-def _refused_whole(error: Rejected, ids: Sequence[int]) -> Outcome:
-    """A whole call that was refused: blame the invoice if it was alone, else look up and send one by one."""
-    words = "; ".join(error.messages) or error.problem
-    if len(ids) == 1 and _NUMBER_TAKEN not in words.casefold():
-        return Outcome(refused=[Refused(ids[0], reason_code(words), words)])
-    return Outcome(unknown=list(ids))
+    def may_send(self, concurrency: int) -> bool:
+        """Tell whether a call may leave now: at the gate only one."""
+        most = concurrency if self.result.cleared else 1
+        return bool(self.todo) and len(self.under_way) < most and self.result.goes_on
+
+    def send_next(self, pool: ThreadPoolExecutor) -> None:
+        """Commit ``sending`` and let the next batch leave; at the gate, its first invoice alone."""
+        batch = pushing.load_batch(self.ledger, self.todo.popleft())
+        if not self.result.cleared and len(batch.invoice_ids) > 1:
+            self._split(batch, 1)
+            batch = pushing.load_batch(self.ledger, self.todo.popleft())
+        key = pushing.mark_sending(self.ledger, self.fence, batch.batch_id)
+        self.under_way[pool.submit(self.client.put_invoices, batch.body, idempotency_key=key)] = batch
+
+    def finish(self, call: Future[list[dict[str, Any]]]) -> None:
+        """Store the outcome of one call by the name of its error."""
+        batch = self.under_way.pop(call)
+        ids = list(batch.invoice_ids.values())
+        taken: set[int] = set()
+        try:
+            elements = call.result()
+            outcome, taken = outcomes(elements, batch.invoice_ids), numbers_taken(elements, batch.invoice_ids)
+        except (Throttled, DayLimitReached, AccessRefused, Missing) as error:
+            return self._stop(batch, error)
+        except KeyConflict:
+            outcome = Outcome(unknown=ids)
+        except Rejected as error:
+            if len(ids) > 1:
+                return self._split(batch, len(ids) // 2)
+            words = "; ".join(error.messages) or error.problem
+            if _NUMBER_TAKEN in words.casefold():
+                outcome, taken = Outcome(unknown=ids), set(ids)
+            else:
+                outcome = Outcome(refused=[Refused(ids[0], reason_code(words), words)])
+        except Unavailable as error:
+            if not error.sent:
+                return self._stop(batch, error)
+            outcome = Outcome(unknown=ids)
+        self._record(batch, outcome, taken)
+        return None
+
+    def _stop(self, batch: StoredBatch, error: RemoteError) -> None:
+        """End the push: nothing of this batch was processed, and nothing of the next one would be."""
+        pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
+        self.result.stopped_by = error
+
+    def _record(self, batch: StoredBatch, outcome: Outcome, taken: set[int]) -> None:
+        result = self.result
+        pushing.record_outcome(self.ledger, self.fence, outcome, run_id=self.run_id)
+        result.outcome.add(outcome)
+        result.cleared = result.cleared or bool(outcome.created)
+        if batch.attempts == 0:
+            # Of a second attempt, the first one may have arrived late: then it was us.
+            result.taken |= taken
+        is_dark = len(outcome.unknown) == len(batch.invoice_ids)
+        result.unknown_in_a_row = result.unknown_in_a_row + 1 if is_dark else 0
+        self.done += 1
+
+    def _split(self, batch: StoredBatch, first: int) -> None:
+        """Store a batch of which nothing was processed as two, the ``first`` invoices and the rest."""
+        with self.ledger.read() as session:
+            organisation_id = self.ledger.connection(session).organisation_id or ""
+        elements = wire.decode(batch.body)["Invoices"]
+        parts = []
+        for chosen in (elements[:first], elements[first:]):
+            body = batch_body([wire.canonical(element) for element in chosen])
+            ids = [batch.invoice_ids[element["InvoiceNumber"]] for element in chosen]
+            key = batch_key(organisation_id, body, batch.attempts + 1)
+            parts.append(BatchPart(invoice_ids=ids, body=body, idempotency_key=key))
+        self.todo.extendleft(reversed(pushing.split_batch(self.ledger, self.fence, batch, parts)))
 
 
 def outcomes(elements: Sequence[Mapping[str, Any]], invoice_ids: Mapping[str, int]) -> Outcome:
@@ -150,11 +219,7 @@ def outcomes(elements: Sequence[Mapping[str, Any]], invoice_ids: Mapping[str, in
     that is taken, or refused under an id of Xero's is unknown: it may be there.
     """
     outcome = Outcome()
-    answers: dict[str, list[Mapping[str, Any]]] = {}
-    for element in elements:
-        answers.setdefault(str(element.get("InvoiceNumber", "")).casefold(), []).append(element)
-    for number, invoice_id in invoice_ids.items():
-        told = answers.get(number.casefold(), [])
+    for invoice_id, told in _told(elements, invoice_ids).items():
         saved = next((element for element in told if not has_failed(element)), None)
         words = "; ".join(messages_in(told)) or "Xero refused the invoice without saying why"
         if saved is not None:
@@ -162,8 +227,44 @@ def outcomes(elements: Sequence[Mapping[str, Any]], invoice_ids: Mapping[str, in
         elif not told or _NUMBER_TAKEN in words.casefold() or any(map(_has_id, told)):
             outcome.unknown.append(invoice_id)
         else:
-            outcome.refused.append(Refused(invoice_id, reason_code(words), words))
+            outcome.refused.append(Refused(invoice_id, reason_code(words), words, faults(told)))
     return outcome
+
+
+def numbers_taken(elements: Sequence[Mapping[str, Any]], invoice_ids: Mapping[str, int]) -> set[int]:
+    """Return the invoices of which Xero says that their number is taken, and that it did not create."""
+    return {
+        invoice_id
+        for invoice_id, told in _told(elements, invoice_ids).items()
+        if all(map(has_failed, told)) and any(_NUMBER_TAKEN in text.casefold() for text in messages_in(told))
+    }
+
+
+def _told(
+    elements: Sequence[Mapping[str, Any]], invoice_ids: Mapping[str, int]
+) -> dict[int, list[Mapping[str, Any]]]:
+    """Return what Xero said of each invoice, by our id: numbers are compared without regard to case."""
+    by_number: dict[str, list[Mapping[str, Any]]] = {}
+    for element in elements:
+        by_number.setdefault(str(element.get("InvoiceNumber", "")).casefold(), []).append(element)
+    return {invoice_id: by_number.get(number.casefold(), []) for number, invoice_id in invoice_ids.items()}
+
+
+def faults(told: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], LineFault]:
+    """Return the lines that Xero blames, by ``(module, worklog id)``.
+
+    Messages can sit at single lines (xero-api §4.6), which are recognised by the marker at the end of
+    their descriptions. Empty when something is wrong beside the lines, or with a line that is not known.
+    """
+    blamed: dict[tuple[str, str], LineFault] = {}
+    explained: set[str] = set()
+    for line in (line for element in told for line in element.get("LineItems") or []):
+        words = messages_in(line)
+        worklog = worklog_of(line.get("Description"))
+        if words and worklog is not None:
+            blamed[worklog] = LineFault(reason_code("; ".join(words)), "; ".join(words))
+            explained.update(words)
+    return blamed if explained.issuperset(messages_in(told)) else {}
 
 
 def has_failed(element: Mapping[str, Any]) -> bool:

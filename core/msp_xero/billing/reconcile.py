@@ -19,7 +19,7 @@ from msp_xero.ledger.pushing import Created, Outcome, Refused
 from msp_xero.xero import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
@@ -32,15 +32,29 @@ _GONE = ("VOIDED", "DELETED")
 _NOTHING = {"Status": "DELETED"}
 
 
-def resolve_unknown(
-    ledger: Ledger, client: XeroClient, fence: Fence, *, organisation_id: str, run_id: int | None = None
+def resolve_unknown(  # noqa: PLR0913 - a look-up needs all of these
+    ledger: Ledger,
+    client: XeroClient,
+    fence: Fence,
+    *,
+    organisation_id: str,
+    only: Collection[int] | None = None,
+    run_id: int | None = None,
 ) -> Outcome:
     """Look up every invoice whose outcome is unknown; adopt what is ours, plan again what is missing.
+
+    Args:
+        ledger: the open ledger.
+        client: the Xero client.
+        fence: proof of the settle lock.
+        organisation_id: the organisation, for the keys of what is planned again.
+        only: ids of the invoices to look up; None is all.
+        run_id: for the audit log.
 
     Returns:
         What was found out. Conflicts stay open: Xero holds something that only a person can judge.
     """
-    invoices = pushing.unsettled_invoices(ledger)
+    invoices = [one for one in pushing.unsettled_invoices(ledger) if only is None or one.id in only]
     if not invoices:
         return Outcome()
     found = _look_up(client, [invoice.number for invoice in invoices])
@@ -152,7 +166,9 @@ def _judge_foreign_holder(
     if renumbered:
         outcome.created.append(_adopt_renumbered(invoice, min(renumbered, key=_is_gone)))
         return
-    if any(worklogs_on(row) or marker_of(row.get("Reference")) for row in holders):
+    # One that was voided keeps its number for ever, but bills nobody: nothing is left to judge.
+    standing = [row for row in holders if not _is_gone(row)]
+    if any(worklogs_on(row) or marker_of(row.get("Reference")) for row in standing):
         outcome.conflicts.append(
             Refused(
                 invoice.id,
@@ -220,9 +236,10 @@ def refresh_invoices(
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise LedgerError(
             f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know "
-            f"({shown}). Nothing was billed. If this ledger is an old or empty copy, restore the newest one: "
-            "it would bill again what is on those invoices, and so would another number_prefix. Only where "
-            "another installation bills other worklogs into the same organisation, give each a number_prefix"
+            f"({shown}). Nothing was billed. If this ledger is an old or empty copy, restore the newest one "
+            "(if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill again what "
+            "is on those invoices, and so would another number_prefix. Only where another installation bills "
+            "other worklogs into the same organisation, give each a number_prefix"
         )
     if late:
         raise LedgerError(
@@ -286,7 +303,7 @@ def _unexplained(
             )
         ).all()
     known_ids = {row.xero_id for row in known}
-    known_numbers = {row.number for row in known}
+    known_numbers, known_markers = ({row.number for row in known}, {row.marker for row in known})
     # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
     open_markers = {row.marker for row in known if row.xero_id is None and row.state != "rejected"}
     refused = {row.marker for row in known if row.xero_id is None and row.state == "rejected"}
@@ -296,7 +313,10 @@ def _unexplained(
             continue
         if marker in refused:
             late.append(number)
-        elif number not in known_numbers and is_own_number(number_prefix, number):
+        elif is_own_number(number_prefix, number) and not (
+            # A known number is no excuse for a marker that this ledger never made.
+            number in known_numbers and marker in known_markers
+        ):
             strangers.append(number)
     planned = {row.marker for row in known if row.state == "planned"}
     return sorted(strangers), sorted(late), sorted(planned & markers)

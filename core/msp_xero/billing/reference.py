@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from tzlocal.windows_tz import win_tz
 
-from msp_xero.errors import SettingError
+from msp_xero.errors import LedgerError, SettingError
 from msp_xero.xero.wire import parse_instant
 
 if TYPE_CHECKING:
@@ -19,8 +19,21 @@ if TYPE_CHECKING:
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.xero.client import XeroClient
 
+MOST_CLOCK_ERROR = timedelta(minutes=8)
+"""Less than what a look for changes reaches back."""
+
+_NONE = timedelta(0)
 _BY_IDS_UP_TO = 80
 """Contacts that are asked for by id, 40 a call; for more, whole pages of 1,000 are fewer calls."""
+
+# Which member of a tax rate says whether it can be used with a class of accounts (xero-api §7).
+_APPLIES = {
+    "ASSET": "CanApplyToAssets",
+    "EQUITY": "CanApplyToEquity",
+    "EXPENSE": "CanApplyToExpenses",
+    "LIABILITY": "CanApplyToLiabilities",
+    "REVENUE": "CanApplyToRevenue",
+}
 
 # Xero writes Windows zone names without spaces and in capitals: NEWZEALANDSTANDARDTIME.
 _ZONES = {
@@ -51,27 +64,31 @@ class Item:
     unit_price: Decimal | None
     account_code: str | None
     tax_type: str | None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SalesAccount:
-    """An account of the chart of accounts."""
+    """An account of the chart of accounts. ``group`` is Xero's ``Class``, for example ``REVENUE``."""
 
     code: str
     status: str
     kind: str
     tax_type: str | None
     is_system: bool
+    group: str = ""
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaxRate:
-    """A tax rate in percent."""
+    """A tax rate in percent. ``not_for`` are the classes of accounts that it cannot be used with."""
 
     tax_type: str
     rate: Decimal
     active: bool
     for_revenue: bool
+    not_for: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +99,7 @@ class Contact:
     name: str
     status: str
     merged_to: str | None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +115,27 @@ class Reference:
     contacts: Mapping[str, Contact] = field(default_factory=dict)
     branding_theme_id: str | None = None
     tracking: tuple[Mapping[str, str], ...] = ()
+
+
+def meet_organisation(client: XeroClient) -> Organisation:
+    """Read the organisation, and make sure that this machine and Xero agree on what time it is.
+
+    With a wrong clock invoices would get a wrong date, and the questions what changed in Xero since our
+    last look would miss changes: they reach back only ten minutes further.
+
+    Raises:
+        LedgerError: the clocks differ by more than eight minutes.
+        RemoteError: Xero could not be read.
+    """
+    row = client.organisation()
+    error = client.clock_error
+    if error is not None and abs(error) > MOST_CLOCK_ERROR:
+        minutes = abs(error) // timedelta(minutes=1)
+        raise LedgerError(
+            f"the clock of this machine is {minutes:,} minutes {'ahead of' if error > _NONE else 'behind'} "
+            "Xero's. Nothing was billed: invoices would get a wrong date. Set the clock and run again"
+        )
+    return read_organisation(row)
 
 
 def read_organisation(row: Mapping[str, Any]) -> Organisation:
@@ -170,6 +209,7 @@ def _contact(row: Mapping[str, Any]) -> Contact:
         name=row.get("Name") or "",
         status=row.get("ContactStatus") or "ACTIVE",
         merged_to=row.get("MergedToContactID"),
+        updated_at=_updated_at(row),
     )
 
 
@@ -183,6 +223,7 @@ def _item(row: Mapping[str, Any]) -> Item:
         unit_price=None if price is None else Decimal(price),
         account_code=sales.get("AccountCode"),
         tax_type=sales.get("TaxType"),
+        updated_at=_updated_at(row),
     )
 
 
@@ -193,6 +234,8 @@ def _account(row: Mapping[str, Any]) -> SalesAccount:
         kind=row.get("Type") or "",
         tax_type=row.get("TaxType"),
         is_system=bool(row.get("SystemAccount")),
+        group=row.get("Class") or "",
+        updated_at=_updated_at(row),
     )
 
 
@@ -202,7 +245,13 @@ def _tax_rate(row: Mapping[str, Any]) -> TaxRate:
         rate=Decimal(row.get("EffectiveRate") or 0),
         active=(row.get("Status") or "ACTIVE") == "ACTIVE",
         for_revenue=row.get("CanApplyToRevenue", True) is not False,
+        not_for=frozenset(group for group, name in _APPLIES.items() if row.get(name) is False),
     )
+
+
+def _updated_at(row: Mapping[str, Any]) -> datetime | None:
+    told = row.get("UpdatedDateUTC")
+    return parse_instant(told) if isinstance(told, str) else None
 
 
 def _branding_theme(client: XeroClient, settings: BillingSettings) -> str | None:

@@ -5,122 +5,42 @@ The same for a target at the end of its input and for a person at the command li
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import func, select
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from msp_xero.billing import reconcile
-from msp_xero.billing.arithmetic import ZERO
-from msp_xero.billing.plan import HeldSum, Plan, plan
+from msp_xero.billing.plan import Plan, plan
 from msp_xero.billing.push import Pushed, push, raise_if_stopped
-from msp_xero.billing.reference import read_organisation, read_reference
-from msp_xero.errors import DayLimitReached, LedgerError
+from msp_xero.billing.reference import meet_organisation, read_reference
+from msp_xero.billing.settled import Settled, sum_up
+from msp_xero.errors import DayLimitReached, LedgerError, Missing, Rejected, Unavailable
 from msp_xero.ledger import planning, pushing
-from msp_xero.ledger.models import Invoice, Worklog
 from msp_xero.ledger.pushing import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from decimal import Decimal
 
     from msp_xero.billing.reference import Organisation, Reference
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.ledger import Fence, Ledger
-    from msp_xero.ledger.models import BillingConnection
+    from msp_xero.ledger.models import BillingConnection, Invoice
     from msp_xero.xero.client import XeroClient
 
-_ROUNDS = 4
-"""Pushes of one settle: the first, and after each look-up what is proven missing."""
+__all__ = ["Settled", "pin_organisation", "preview", "refuse_other_organisation", "settle"]
 
+_SENDS = 3
+"""How often one settle sends the same invoice when no clear answer comes; the next settle goes on."""
 
-@dataclass(slots=True)
-class Settled:
-    """What one settle did. Money is in the invoices' currency, with tax where it says total."""
+_FRUITLESS = 5
+"""Pushes in a row that settle nothing, after which a settle leaves the rest to the next one."""
 
-    currency: str = ""
-    invoices: int = 0
-    worklogs: int = 0
-    minutes: int = 0
-    total: Decimal = ZERO
-    differing_totals: int = 0
-    rejected: int = 0
-    unknown: int = 0
-    unsent: int = 0
-    refreshed: int = 0
-    held: dict[str, HeldSum] = field(default_factory=dict)
-    excluded: int = 0
-    would_be: Plan | None = None
-    calls: dict[str, int] = field(default_factory=dict)
-    day_limit: DayLimitReached | None = None
-    interrupted: bool = False
-    made: Outcome = field(default_factory=Outcome)
+_REPLANS = 10
+"""How often one settle plans anew what was only refused for single lines; each time at least one is held."""
 
-    @property
-    def needs_person(self) -> bool:
-        """Whether something waits for a person."""
-        return bool(self.held or self.rejected or self.unknown or self.differing_totals)
-
-    @property
-    def outcome(self) -> str:
-        """How the run ended, as the record of runs says it."""
-        if self.day_limit is not None or self.interrupted:
-            return "stopped"
-        return "needs_person" if self.needs_person else "done"
-
-    def counts(self) -> dict[str, Any]:
-        """Return the figures for the record of runs."""
-        return {
-            "invoices": self.invoices,
-            "worklogs": self.worklogs,
-            "minutes": self.minutes,
-            "total": self.total,
-            "currency": self.currency,
-            "rejected": self.rejected,
-            "unknown": self.unknown,
-            "unsent": self.unsent,
-            "held": {code: held.lines for code, held in sorted(self.held.items())},
-            "excluded": self.excluded,
-        }
-
-    def _deed(self) -> str:
-        """Say what was billed, or would be."""
-        if self.would_be is not None:
-            total = sum((draft.total for draft in self.would_be.invoices), ZERO)
-            count = _counted(len(self.would_be.invoices), "invoice")
-            return f"push is off: {count} over {self.currency} {total:,.2f} would be made, none was sent"
-        if not self.invoices:
-            return "nothing new to bill"
-        worklogs, invoices = _counted(self.worklogs, "worklog"), _counted(self.invoices, "invoice")
-        return f"{worklogs} invoiced on {invoices} ({self.currency} {self.total:,.2f})"
-
-    def sentence(self) -> str:
-        """Return the one summary line of a run."""
-        held = sum(held.lines for held in self.held.values())
-        calls = sum(self.calls.values())
-        parts = [
-            self._deed(),
-            f"{held:,} held" + (": see msp-xero worklogs list --state held" if held else ""),
-        ]
-        if self.rejected:
-            parts.append(f"{_counted(self.rejected, 'invoice')} refused by Xero")
-        if self.unknown:
-            parts.append(
-                f"{_counted(self.unknown, 'invoice')} with unknown outcome, looked up again by the next run"
-            )
-        if self.differing_totals:
-            parts.append(f"{_counted(self.differing_totals, 'invoice')} whose total differs in Xero")
-        if self.unsent:
-            parts.append(f"{_counted(self.unsent, 'invoice')} still to send: the next run does")
-        if self.day_limit is not None:
-            parts.append(str(self.day_limit))
-        parts.append(_counted(calls, "Xero call"))
-        return "worklogs: " + "; ".join(parts)
-
-
-def _counted(number: int, noun: str) -> str:
-    """Return ``1 invoice``, ``2 invoices``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+_FAILED_LOOKS = 8
+"""Look-ups that may fail in one settle before the system counts as down: enough to single out one of 100."""
 
 
 def settle(  # noqa: PLR0913 - everything at the border is handed in
@@ -129,27 +49,36 @@ def settle(  # noqa: PLR0913 - everything at the border is handed in
     settings: BillingSettings,
     *,
     run_id: int | None = None,
+    retry_refused: bool = False,
     stop_requested: Callable[[], bool] = lambda: False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Settled:
     """Bill everything in the ledger that can be billed.
+
+    The first invoice goes out alone: see :mod:`msp_xero.billing.push`. An invoice that cannot be looked up,
+    that Xero refuses, or that no answer comes for delays no other.
 
     Args:
         ledger: the open ledger.
         client: the Xero client.
         settings: how to bill.
         run_id: the run, for the audit log.
+        retry_refused: True sends again at once what Xero refused within the last day, because a person
+            asks for it; else it waits until something about it changes, or the day is over.
         stop_requested: asked between calls; True ends the settle cleanly, the next one carries on.
         progress: told one line about long work.
 
     Raises:
-        LedgerError: another settle is running, or the ledger does not fit this Xero organisation.
+        LedgerError: another settle is running, the ledger does not fit this Xero organisation, or another
+            ledger bills it too.
         RemoteError: Xero cannot be reached or refuses access; nothing is lost, the next run carries on.
     """
     settled = Settled()
     with ledger.settling() as fence:
+        _recall_budget(ledger, client)
+        work = _Settle(ledger, client, settings, fence, settled, run_id, retry_refused)
         try:
-            _settle(ledger, client, settings, fence, settled, run_id, stop_requested, progress)
+            work.run(stop_requested, progress)
         except DayLimitReached as error:
             settled.day_limit = error
         finally:
@@ -157,76 +86,172 @@ def settle(  # noqa: PLR0913 - everything at the border is handed in
                 pushing.note_day_limit(ledger, fence, str(settled.day_limit))
             _remember_budget(ledger, client, fence)
             settled.calls = dict(client.calls)
-        _sum_up(ledger, settled)
+        sum_up(ledger, settled)
     return settled
 
 
-def _settle(  # noqa: PLR0913, PLR0917 - the body of settle
-    ledger: Ledger,
-    client: XeroClient,
-    settings: BillingSettings,
-    fence: Fence,
-    settled: Settled,
-    run_id: int | None,
-    stop_requested: Callable[[], bool],
-    progress: Callable[[str], None],
-) -> None:
-    organisation = read_organisation(client.organisation())
-    pin_organisation(ledger, organisation)
-    if organisation.zone_name is None:
-        progress(
-            f"warning: the time zone of {organisation.name} is not known here; invoices are dated in UTC"
-        )
-    settled.currency = settings.currency_code or organisation.base_currency
-    pushing.mark_interrupted(ledger, fence)
-    settled.refreshed = reconcile.refresh_invoices(
-        ledger, client, fence, number_prefix=settings.number_prefix, run_id=run_id
-    )
+@dataclass(slots=True)
+class _Settle:
+    """One settle under way."""
 
-    def resolve() -> None:
-        settled.made.add(
-            reconcile.resolve_unknown(
-                ledger, client, fence, organisation_id=organisation.organisation_id, run_id=run_id
+    ledger: Ledger
+    client: XeroClient
+    settings: BillingSettings
+    fence: Fence
+    settled: Settled
+    run_id: int | None
+    retry_refused: bool
+    organisation: Organisation = field(init=False)
+    reference: Reference = field(init=False)
+    unresolved: set[int] = field(default_factory=set)
+    failed_looks: int = 0
+    in_the_dark: Counter[int] = field(default_factory=Counter)
+
+    def run(self, stop_requested: Callable[[], bool], progress: Callable[[str], None]) -> None:
+        """Do all of it, in the order that docs/guarantees.md promises."""
+        ledger, settings = self.ledger, self.settings
+        self.organisation = meet_organisation(self.client)
+        pin_organisation(ledger, self.organisation)
+        if self.organisation.zone_name is None:
+            progress(
+                f"warning: the time zone of {self.organisation.name} is not known here; "
+                "invoices are dated in UTC"
             )
+        self.settled.currency = settings.currency_code or self.organisation.base_currency
+        pushing.mark_interrupted(ledger, self.fence)
+        self.settled.refreshed = reconcile.refresh_invoices(
+            ledger, self.client, self.fence, number_prefix=settings.number_prefix, run_id=self.run_id
         )
+        never_sent = pushing.never_sent(ledger)
+        found = self._look_up(pushing.unsettled_invoices(ledger))
+        self._refuse_to_go_on(never_sent & _held_by_xero(found))
+        self.reference = _reference(ledger, self.client, settings, self.organisation)
+        planned = self._plan(store=settings.push)
+        if settings.push:
+            self._push(stop_requested, progress)
+        else:
+            self.settled.would_be = planned
 
-    resolve()
-    reference = _reference(ledger, client, settings, organisation)
-    with ledger.write(fence) as session:
-        planned = plan(session, ledger, reference, settings, store=settings.push, run_id=run_id)
-    if not settings.push:
-        settled.would_be = planned
-        return
-    for round_number in range(_ROUNDS):
-        if round_number:
-            resolve()
-        pushed = push(
-            ledger,
-            client,
-            fence,
-            concurrency=settings.concurrency,
-            stop_requested=stop_requested,
-            progress=lambda done, all_: progress(f"sent {done} of {all_} batches of invoices"),
-            run_id=run_id,
-        )
-        _take_over(settled, pushed)
-        raise_if_stopped(pushed)
-        # What only a person can judge is not looked up again and again within one run.
-        open_states = {invoice.state for invoice in pushing.unsettled_invoices(ledger)}
-        if settled.day_limit or settled.interrupted or open_states <= {"conflict"}:
+    def _plan(self, *, store: bool = True, accounts: set[str] | None = None) -> Plan:
+        with self.ledger.write(self.fence) as session:
+            return plan(
+                session,
+                self.ledger,
+                self.reference,
+                self.settings,
+                store=store,
+                accounts=accounts,
+                retry_refused=self.retry_refused and accounts is None,
+                run_id=self.run_id,
+            )
+
+    def _push(self, stop_requested: Callable[[], bool], progress: Callable[[str], None]) -> None:
+        """Send what is planned; look up what stays unknown; plan anew what only a line was refused of.
+
+        Round after round, as long as that settles something.
+        """
+        ledger, settled = self.ledger, self.settled
+        cleared, fruitless, replans = False, 0, 0
+        while fruitless < _FRUITLESS:
+            tired = {invoice_id for invoice_id, times in self.in_the_dark.items() if times >= _SENDS}
+            if not pushing.planned_batches(ledger, without=tired):
+                return
+            pushed = push(
+                ledger,
+                self.client,
+                self.fence,
+                concurrency=self.settings.concurrency,
+                stop_requested=stop_requested,
+                progress=lambda done, all_: progress(f"sent {done} of {all_} batches of invoices"),
+                cleared=cleared,
+                without=tired,
+                run_id=self.run_id,
+            )
+            cleared = pushed.cleared
+            self._take_over(pushed)
+            raise_if_stopped(pushed)
+            if settled.day_limit or settled.interrupted:
+                return
+            found = self._look_up_dark(pushed)
+            self._refuse_to_go_on(pushed.taken - {refused.invoice_id for refused in found.refused})
+            blamed = [refused.invoice_id for refused in pushed.outcome.refused if refused.lines]
+            if blamed and (replans := replans + 1) <= _REPLANS:
+                self._plan(accounts=pushing.accounts_of(ledger, blamed))
+            outcomes = (pushed.outcome, found)
+            fruitless = 0 if any(one.created or one.refused for one in outcomes) else fruitless + 1
+
+    def _take_over(self, pushed: Pushed) -> None:
+        self.settled.made.add(pushed.outcome)
+        self.settled.interrupted = pushed.interrupted
+        if isinstance(pushed.stopped_by, DayLimitReached):
+            self.settled.day_limit = pushed.stopped_by
+
+    def _look_up_dark(self, pushed: Pushed) -> Outcome:
+        """Look up what this push left unknown. What only a person can judge is looked at once a settle."""
+        dark = set(pushed.outcome.unknown)
+        self.in_the_dark.update(dark)
+        return self._look_up([one for one in pushing.unsettled_invoices(self.ledger) if one.id in dark])
+
+    def _look_up(self, invoices: list[Invoice]) -> Outcome:
+        """Find out about these invoices; those that cannot be looked up stay, and stop no other.
+
+        One that could not be looked up before is tried by itself.
+        """
+        stuck = [one.id for one in invoices if one.state == "unknown" and one.reason]
+        together = [one.id for one in invoices if one.id not in stuck]
+        found = self._resolve(together) if together else Outcome()
+        for invoice_id in stuck:
+            if self.failed_looks < _FAILED_LOOKS:
+                found.add(self._resolve([invoice_id]))
+        self.settled.made.add(found)
+        return found
+
+    def _resolve(self, ids: list[int]) -> Outcome:
+        """Look invoices up, by halves if that fails, until the one that it fails for is alone."""
+        try:
+            return reconcile.resolve_unknown(
+                self.ledger,
+                self.client,
+                self.fence,
+                organisation_id=self.organisation.organisation_id,
+                only=ids,
+                run_id=self.run_id,
+            )
+        except (Unavailable, Missing, Rejected) as error:
+            self.failed_looks += 1
+            if len(ids) == 1:
+                reason = f"It could not be looked up: {error}"
+                pushing.note_unresolved(self.ledger, self.fence, ids[0], reason)
+                return Outcome()
+            if self.failed_looks >= _FAILED_LOOKS:
+                raise
+        middle = len(ids) // 2
+        found = self._resolve(ids[:middle])
+        found.add(self._resolve(ids[middle:]))
+        return found
+
+    def _refuse_to_go_on(self, not_by_us: set[int]) -> None:
+        """Raise LedgerError when Xero has what this ledger was only about to send (decision 0021)."""
+        if not not_by_us:
             return
+        numbers = pushing.numbers_of(self.ledger, not_by_us)
+        shown = ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
+        raise LedgerError(
+            f"Xero already has {shown}, which this ledger was about to send for the first time: another "
+            "ledger bills this organisation, or this one is an old copy. Nothing more was sent. Look for a "
+            "second environment or machine that uses this connection, let only the newest ledger bill, and "
+            "run again"
+        )
 
 
-def _take_over(settled: Settled, pushed: Pushed) -> None:
-    settled.made.add(pushed.outcome)
-    settled.interrupted = settled.interrupted or pushed.interrupted
-    if isinstance(pushed.stopped_by, DayLimitReached):
-        settled.day_limit = pushed.stopped_by
+def _held_by_xero(found: Outcome) -> set[int]:
+    """Return the invoices whose number or marker Xero has."""
+    return {one.invoice_id for one in found.created} | {one.invoice_id for one in found.conflicts}
 
 
 def preview(ledger: Ledger, client: XeroClient, settings: BillingSettings) -> Plan:
     """Return what the next settle would plan. Writes neither to Xero nor to the ledger."""
-    organisation = read_organisation(client.organisation())
+    organisation = meet_organisation(client)
     with ledger.read() as session:
         refuse_other_organisation(ledger.connection(session), organisation)
     reference = _reference(ledger, client, settings, organisation)
@@ -274,45 +299,20 @@ def _reference(
     return read_reference(client, settings, organisation, contact_ids)
 
 
+def _recall_budget(ledger: Ledger, client: XeroClient) -> None:
+    """Tell the budget what the last run learnt of the day."""
+    with ledger.read() as session:
+        row = ledger.connection(session)
+        if row.day_calls_remaining is not None and row.day_calls_seen_at is not None:
+            age = ledger.clock.now() - row.day_calls_seen_at
+            client.budget.recall(row.day_calls_remaining, age.total_seconds())
+
+
 def _remember_budget(ledger: Ledger, client: XeroClient, fence: Fence) -> None:
-    left = client.budget.day_left
-    if left is None:
+    budget = client.budget
+    if budget.day_left is None:
         return
     with ledger.write(fence) as session:
         row = ledger.connection(session)
-        row.day_calls_remaining, row.day_calls_seen_at = left, ledger.clock.now()
-
-
-def _sum_up(ledger: Ledger, settled: Settled) -> None:
-    """Read from the ledger what this run brought about: the ledger, not a counter, is the truth."""
-    with ledger.read() as session:
-        here = Invoice.connection_id == ledger.connection_id
-        settled.unsent = session.scalar(select(func.count()).where(here, Invoice.state == "planned")) or 0
-        settled.unknown = (
-            session.scalar(select(func.count()).where(here, Invoice.state.in_(pushing.UNSETTLED))) or 0
-        )
-        waiting = session.execute(
-            select(Worklog.reason_code, func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money))
-            .where(Worklog.connection_id == ledger.connection_id, Worklog.state == "held")
-            .group_by(Worklog.reason_code)
-        )
-        settled.held = {
-            code: HeldSum(lines, minutes or 0, money or ZERO) for code, lines, minutes, money in waiting
-        }
-        settled.excluded = (
-            session.scalar(
-                select(func.count()).where(
-                    Worklog.connection_id == ledger.connection_id, Worklog.state == "excluded"
-                )
-            )
-            or 0
-        )
-        made = [result.invoice_id for result in settled.made.created]
-        for start in range(0, len(made), 500):
-            for invoice in session.scalars(select(Invoice).where(Invoice.id.in_(made[start : start + 500]))):
-                settled.invoices += 1
-                settled.worklogs += invoice.line_count
-                settled.minutes += invoice.minutes
-                settled.total += invoice.total
-                settled.differing_totals += invoice.xero_total not in (None, invoice.total)
-    settled.rejected = len({refused.invoice_id for refused in settled.made.refused})
+        row.day_calls_remaining = budget.day_left
+        row.day_calls_seen_at = ledger.clock.now() - timedelta(seconds=budget.day_news_age)

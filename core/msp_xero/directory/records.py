@@ -74,8 +74,8 @@ class _Reader:
             return None
         try:
             moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        except (TypeError, ValueError):
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (TypeError, ValueError, OverflowError):
             self.problems.append(f"{name} is not a time")
             return None
 
@@ -87,7 +87,7 @@ class _Reader:
             amount = Decimal(str(value)) if not isinstance(value, bool) else Decimal("NaN")
         except InvalidOperation:
             amount = Decimal("NaN")
-        if not amount.is_finite() or abs(amount) >= _MOST_MONEY:
+        if not amount.is_finite() or amount.copy_abs() >= _MOST_MONEY:
             self.problems.append(f"{name} is not an amount")
             return None
         if amount != round(amount, 4):

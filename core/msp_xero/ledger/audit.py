@@ -25,6 +25,34 @@ class Change(NamedTuple):
     data: dict[str, Any] | None = None
 
 
+_MOVES = {
+    "worklog": frozenset({"open", "held", "excluded", "planned", "invoiced"}),
+    "invoice": frozenset(
+        {"planned", "sending", "unknown", "conflict", "rejected", "created", "paid", "voided", "deleted"}
+    ),
+}
+"""Actions that are the name of the state they lead to."""
+
+
+def replay(events: Iterable[tuple[str, int, str, dict[str, Any] | None]]) -> dict[tuple[str, int], str]:
+    """Return the state of every worklog and invoice by its history alone.
+
+    Args:
+        events: ``(entity, entity id, action, data)`` of the audit log, oldest first.
+
+    Returns:
+        State by entity and id; it has to be the state in the entity's own row.
+    """
+    states: dict[tuple[str, int], str] = {}
+    for entity, entity_id, action, data in events:
+        state = (data or {}).get("state")
+        if state is None and action in _MOVES.get(entity, ()):
+            state = action
+        if state is not None:
+            states[entity, entity_id] = state
+    return states
+
+
 def record(session: Session, ledger: Ledger, changes: Iterable[Change], *, run_id: int | None = None) -> None:
     """Append one event for each change, with the ledger's actor and clock."""
     at = ledger.clock.now()

@@ -81,7 +81,7 @@ def include_worklog(ledger: Ledger, row: int) -> str:
         place = _place(worklog.decision, _held_before(session, ledger, row))
         # Without its digest the line counts as changed when it is delivered again, and is judged anew.
         _move(session, row, {**place, "line_digest": ""})
-        data = {"from": "excluded", "reason_code": place["reason_code"]}
+        data = {"from": "excluded", "reason_code": place["reason_code"], "state": place["state"]}
         record(session, ledger, [Change("worklog", row, "included", data)])
         return str(place["state"])
 
@@ -124,7 +124,11 @@ def release_invoice(ledger: Ledger, number: str) -> int:
             )
             .execution_options(synchronize_session=False)
         )
-        changes = [Change("worklog", row, "released", {"invoice": invoice.id}) for row in rows]
+        states = session.execute(select(Worklog.id, Worklog.state).where(Worklog.id.in_(rows)))
+        changes = [
+            Change("worklog", row, "released", {"invoice": invoice.id, "state": state})
+            for row, state in states
+        ]
         record(session, ledger, [*changes, Change("invoice", invoice.id, "released")])
         return len(rows)
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -70,6 +71,7 @@ class BillingConnection(Base):
     carry the generation they were made in, so history stays readable and billed stays billed.
     ``settle_epoch`` grows with every settle: a holder of the lock that wakes up late finds another
     epoch and cannot write any more.
+    ``bookmarks``: the bookmarks of the worklogs stream that this ledger has let pass, by module.
     """
 
     __tablename__ = "connection"
@@ -89,6 +91,7 @@ class BillingConnection(Base):
     invoices_refreshed_at: Mapped[datetime | None]
     day_calls_remaining: Mapped[int | None]
     day_calls_seen_at: Mapped[datetime | None]
+    bookmarks: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
 
 
@@ -198,6 +201,10 @@ class Worklog(Base):
     others. ``source`` is the record as last delivered, or as it was billed; ``newest`` is the record
     as it is now where that differs from the billed one, and ``changed`` says how. ``money`` is the
     line's amount, or what it would be: without tax unless prices are ``Inclusive``.
+
+    ``rebuilt`` is a worklog of which only its invoice in Xero tells, until it is delivered again: its
+    creation time, technician and record are not known. ``told_apart`` is one that a person said is
+    another worklog than the rebuilt one of its id.
     """
 
     __tablename__ = "worklog"
@@ -241,6 +248,8 @@ class Worklog(Base):
     newest: Mapped[dict[str, Any] | None]
     changed: Mapped[dict[str, Any] | None]
     changed_at: Mapped[datetime | None]
+    rebuilt: Mapped[bool] = mapped_column(default=False, server_default=false())
+    told_apart: Mapped[bool] = mapped_column(default=False, server_default=false())
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, String, bindparam, cast, func, insert, literal, select, update
+from sqlalchemy import Integer, String, bindparam, cast, exists, func, insert, literal, select, update
 from sqlalchemy.orm import aliased
 
 from msp_xero.ledger.audit import Change, record
@@ -23,7 +23,7 @@ from msp_xero.ledger.models import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import date
+    from datetime import date, datetime
     from decimal import Decimal
 
     from sqlalchemy.orm import Session
@@ -117,6 +117,92 @@ def type_links(session: Session, ledger: Ledger) -> Iterator[WorklogTypeLink]:
         )
         .order_by(WorklogTypeLink.id)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedInvoice:
+    """An invoice that Xero refused, and what of it still waits.
+
+    ``blamed`` holds the worklogs (their rows) that the refusal held and that were on no invoice since,
+    each with the tax of its line then. ``by_line``: Xero blamed single lines, and the others went on.
+    """
+
+    id: int
+    number: str
+    account_id: str
+    contact_name: str | None
+    reason: str
+    batch_id: int
+    line_count: int
+    by_line: bool
+    planned_at: datetime
+    blamed: dict[int, Decimal]
+
+
+def refused_invoices(session: Session, ledger: Ledger, *, since: datetime) -> list[RefusedInvoice]:
+    """Return the invoices that Xero refused for what they say, and of which worklogs still wait.
+
+    A number that somebody else had says nothing against the invoice: those are left out.
+    """
+    rows = session.scalars(
+        select(Invoice)
+        .where(
+            Invoice.connection_id == ledger.connection_id,
+            Invoice.state == "rejected",
+            Invoice.settled_at > since,
+            Invoice.reason_code != "NUMBER_CONFLICT",
+        )
+        .order_by(Invoice.id)
+    ).all()
+    found = []
+    for row in rows:
+        lines = _lines_of(session, row.id)
+        held = _held_by(session, ledger, row.id, list(lines))
+        blamed = {line: tax for line, (tax, newest) in lines.items() if newest and line in held}
+        if blamed and row.batch_id is not None:
+            found.append(
+                RefusedInvoice(
+                    id=row.id,
+                    number=row.number,
+                    account_id=row.account_id,
+                    contact_name=row.contact_name,
+                    reason=row.reason or "",
+                    batch_id=row.batch_id,
+                    line_count=row.line_count,
+                    by_line=len(held) < row.line_count,
+                    planned_at=row.planned_at,
+                    blamed=blamed,
+                )
+            )
+    return found
+
+
+def _lines_of(session: Session, invoice_id: int) -> dict[int, tuple[Decimal, bool]]:
+    """Return ``(tax, whether the worklog was on no invoice since)`` of an invoice's lines, by worklog."""
+    later = aliased(InvoiceLine)
+    moved_on = exists().where(later.worklog_row == InvoiceLine.worklog_row, later.id > InvoiceLine.id)
+    rows = session.execute(
+        select(InvoiceLine.worklog_row, InvoiceLine.tax, moved_on).where(InvoiceLine.invoice_id == invoice_id)
+    )
+    return {worklog: (tax, not gone) for worklog, tax, gone in rows}
+
+
+def _held_by(session: Session, ledger: Ledger, invoice_id: int, rows: Sequence[int]) -> set[int]:
+    """Return which of these worklogs the refusal of an invoice held: the audit log says it."""
+    events = session.execute(
+        select(Event.entity_id, Event.data).where(
+            Event.connection_id == ledger.connection_id,
+            Event.entity == "worklog",
+            Event.entity_id.in_(rows),
+            Event.action == "held",
+        )
+    )
+    return {entity_id for entity_id, data in events if (data or {}).get("invoice") == invoice_id}
+
+
+def batch_bytes(session: Session, batch_id: int) -> bytes:
+    """Return the exact bytes of a batch."""
+    return zlib.decompress(session.get_one(PushBatch, batch_id).body)
 
 
 def hold_lines(session: Session, ledger: Ledger, held: Sequence[HeldLine], *, run_id: int | None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import zlib
+from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.planning import move_worklogs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from decimal import Decimal
 
     from sqlalchemy.orm import Session
@@ -27,13 +29,26 @@ UNSETTLED = ("sending", "unknown", "conflict")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBatch:
-    """One batch as it will be sent: exact bytes, key, and its invoices' ids by number."""
+    """One batch as it will be sent: exact bytes, key, and its invoices' ids by number.
+
+    The key is of the last sending, see :func:`mark_sending`. ``attempts`` counts the calls with it that
+    Xero may have processed.
+    """
 
     batch_id: int
     idempotency_key: str
     body: bytes
     attempts: int
     invoice_ids: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPart:
+    """Some invoices of a batch as a batch of their own: exact bytes, and a key that no other batch has."""
+
+    invoice_ids: Sequence[int]
+    body: bytes
+    idempotency_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +63,25 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
+class LineFault:
+    """Why Xero refused one line: a stable code, and its own words."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
-    """An invoice that is proven not to be in Xero, and why."""
+    """An invoice that is proven not to be in Xero, and why.
+
+    ``lines`` says it by ``(module, worklog id)`` where Xero blamed single lines: the other worklogs are
+    free to be planned again. Empty: the whole invoice is to blame, or it is not known which line.
+    """
 
     invoice_id: int
     code: str
     reason: str
+    lines: Mapping[tuple[str, str], LineFault] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -71,13 +99,23 @@ class Outcome:
             getattr(self, name).extend(getattr(other, name))
 
 
-def planned_batches(ledger: Ledger) -> list[int]:
-    """Return the ids of the batches that wait to be sent, oldest first."""
+def planned_batches(ledger: Ledger, *, without: Collection[int] = ()) -> list[int]:
+    """Return the ids of the batches that wait to be sent, oldest first.
+
+    Args:
+        ledger: the open ledger.
+        without: ids of invoices whose batches are left out.
+    """
+    left_out = select(Invoice.batch_id).where(Invoice.id.in_(without), Invoice.batch_id.is_not(None))
     with ledger.read() as session:
         return list(
             session.scalars(
                 select(PushBatch.id)
-                .where(PushBatch.connection_id == ledger.connection_id, PushBatch.state == "planned")
+                .where(
+                    PushBatch.connection_id == ledger.connection_id,
+                    PushBatch.state == "planned",
+                    PushBatch.id.not_in(left_out),
+                )
                 .order_by(PushBatch.id)
             )
         )
@@ -99,12 +137,19 @@ def load_batch(ledger: Ledger, batch_id: int) -> StoredBatch:
         )
 
 
-def mark_sending(ledger: Ledger, fence: Fence, batch_id: int) -> None:
-    """Commit that a batch is about to leave, before its first byte does."""
+def mark_sending(ledger: Ledger, fence: Fence, batch_id: int) -> str:
+    """Commit that a batch is about to leave, before its first byte does; return the key to send it under.
+
+    The key is new at each sending and no other ledger can have it. Two copies of a ledger hold the same
+    batches: under the same key Xero would give the second one the first one's answer, and it would take
+    the other's invoices for what it has sent itself.
+    """
     with ledger.write(fence) as session:
         batch = session.get_one(PushBatch, batch_id)
         batch.state, batch.attempts, batch.sent_at = "sending", batch.attempts + 1, ledger.clock.now()
+        batch.idempotency_key = f"{batch.idempotency_key.partition('.')[0]}.{secrets.token_hex(8)}"
         _move_batch(session, ledger, batch_id, "sending", ("planned",))
+        return batch.idempotency_key
 
 
 def note_day_limit(ledger: Ledger, fence: Fence, reason: str) -> None:
@@ -120,7 +165,8 @@ def note_day_limit(ledger: Ledger, fence: Fence, reason: str) -> None:
 def mark_not_sent(ledger: Ledger, fence: Fence, batch_id: int) -> None:
     """Take ``sending`` back: it is certain that nothing of the batch was processed."""
     with ledger.write(fence) as session:
-        session.get_one(PushBatch, batch_id).state = "planned"
+        batch = session.get_one(PushBatch, batch_id)
+        batch.state, batch.attempts = "planned", batch.attempts - 1
         _move_batch(session, ledger, batch_id, "planned", ("sending",))
 
 
@@ -140,20 +186,21 @@ def mark_interrupted(ledger: Ledger, fence: Fence) -> int:
 def mark_doubtful(ledger: Ledger, fence: Fence, markers: Iterable[str]) -> None:
     """Have invoices looked up that count as planned although Xero shows one with their marker.
 
-    The ledger is then an older copy of itself: the batch was sent since. The whole batch is looked up,
-    because its bytes must not go out again as long as one of its invoices is there.
+    The ledger is then an older copy of itself, and everything that it has planned may have been sent
+    since: all of it is looked up. What a person has deleted by then does not show its marker here.
     """
     with ledger.write(fence) as session:
-        ids = session.scalars(
-            select(Invoice.batch_id)
-            .where(
+        seen = session.scalar(
+            select(func.count()).where(
                 Invoice.connection_id == ledger.connection_id,
                 Invoice.state == "planned",
                 Invoice.marker.in_(list(markers)),
             )
-            .distinct()
-        ).all()
-        for batch in session.scalars(select(PushBatch).where(PushBatch.id.in_(ids))).all():
+        )
+        planned = select(PushBatch).where(
+            PushBatch.connection_id == ledger.connection_id, PushBatch.state == "planned"
+        )
+        for batch in session.scalars(planned).all() if seen else ():
             batch.state = "unknown"
             _move_batch(session, ledger, batch.id, "unknown", ("planned",))
 
@@ -166,6 +213,48 @@ def _move_batch(session: Session, ledger: Ledger, batch_id: int, state: str, onl
     session.execute(update(Invoice).where(Invoice.id.in_(ids)).values(values))
     record(session, ledger, [Change("invoice", invoice_id, state) for invoice_id in ids])
     return len(ids)
+
+
+def never_sent(ledger: Ledger) -> set[int]:
+    """Return the ids of invoices that are looked up although this ledger never sent them.
+
+    Xero showed one of their batch: another ledger sent it, be it a newer copy of this one.
+    """
+    with ledger.read() as session:
+        return set(
+            session.scalars(
+                select(Invoice.id)
+                .join(PushBatch, PushBatch.id == Invoice.batch_id)
+                .where(
+                    Invoice.connection_id == ledger.connection_id,
+                    Invoice.state == "unknown",
+                    PushBatch.attempts == 0,
+                )
+            )
+        )
+
+
+def note_unresolved(ledger: Ledger, fence: Fence, invoice_id: int, reason: str) -> None:
+    """Say on an invoice of unknown outcome why it could not be looked up."""
+    with ledger.write(fence) as session:
+        session.execute(
+            update(Invoice)
+            .where(Invoice.id == invoice_id, Invoice.state == "unknown")
+            .values(reason_code=None, reason=reason)
+        )
+
+
+def accounts_of(ledger: Ledger, invoice_ids: Collection[int]) -> set[str]:
+    """Return the accounts that these invoices bill."""
+    with ledger.read() as session:
+        return set(session.scalars(select(Invoice.account_id).where(Invoice.id.in_(invoice_ids))))
+
+
+def numbers_of(ledger: Ledger, invoice_ids: Collection[int]) -> list[str]:
+    """Return the numbers of these invoices, oldest first."""
+    with ledger.read() as session:
+        chosen = select(Invoice.number).where(Invoice.id.in_(invoice_ids))
+        return list(session.scalars(chosen.order_by(Invoice.id)))
 
 
 def unsettled_invoices(ledger: Ledger) -> list[Invoice]:
@@ -203,6 +292,8 @@ def record_outcome(ledger: Ledger, fence: Fence, outcome: Outcome, *, run_id: in
         for refused in outcome.refused:
             _record_refused(session, ledger, refused, run_id)
         for conflict in outcome.conflicts:
+            if session.get_one(Invoice, conflict.invoice_id).state == "conflict":
+                continue  # as it was: the history tells what happened, not how often somebody looked
             _set_state(session, conflict.invoice_id, "conflict", conflict.code, conflict.reason)
             data = {"reason_code": conflict.code}
             record(session, ledger, [Change("invoice", conflict.invoice_id, "conflict", data)], run_id=run_id)
@@ -222,7 +313,12 @@ def _record_created(session: Session, ledger: Ledger, created: Sequence[Created]
         invoice.settled_at = ledger.clock.now()
     move_worklogs(session, ledger, [result.invoice_id for result in created], "invoiced", run_id=run_id)
     changes = [
-        Change("invoice", r.invoice_id, "created", {"xero_id": r.xero_id, "status": r.status})
+        Change(
+            "invoice",
+            r.invoice_id,
+            "created",
+            {"xero_id": r.xero_id, "status": r.status, "state": live_state(r.status)},
+        )
         for r in created
     ]
     record(session, ledger, changes, run_id=run_id)
@@ -238,16 +334,36 @@ def _record_refused(session: Session, ledger: Ledger, refused: Refused, run_id: 
     invoice = session.get_one(Invoice, refused.invoice_id)
     invoice.settled_at = ledger.clock.now()
     rows = give_back(session, [refused.invoice_id])
+    given_back = session.execute(
+        select(Worklog.id, Worklog.module, Worklog.worklog_id, Worklog.decision).where(Worklog.id.in_(rows))
+    ).all()
+    whole = LineFault(refused.code, refused.reason)
+    by_fault = defaultdict[LineFault | None, list[int]](list)
+    for row in given_back:
+        fault = refused.lines.get((row.module, row.worklog_id)) if refused.lines else whole
+        if fault is None and row.decision != "bill":
+            fault = whole  # its terms changed meanwhile: it cannot be planned before it is delivered again
+        by_fault[fault].append(row.id)
+    changes = [
+        change for fault, ids in by_fault.items() for change in _give_a_place(session, ids, refused, fault)
+    ]
+    changes.append(Change("invoice", refused.invoice_id, "rejected", {"reason_code": refused.code}))
+    record(session, ledger, changes, run_id=run_id)
+
+
+def _give_a_place(
+    session: Session, rows: Sequence[int], refused: Refused, fault: LineFault | None
+) -> Iterator[Change]:
+    """Hold the worklogs of a refused invoice that Xero blames; the others wait to be planned again."""
+    state, code, reason = ("held", fault.code, fault.reason) if fault else ("open", None, None)
     session.execute(
         update(Worklog)
         .where(Worklog.id.in_(rows))
-        .values(state="held", reason_code=refused.code, reason=refused.reason)
+        .values(state=state, reason_code=code, reason=reason)
         .execution_options(synchronize_session=False)
     )
-    data = {"reason_code": refused.code, "invoice": refused.invoice_id}
-    changes = [Change("worklog", row, "held", data) for row in rows]
-    changes.append(Change("invoice", refused.invoice_id, "rejected", {"reason_code": refused.code}))
-    record(session, ledger, changes, run_id=run_id)
+    data = {"invoice": refused.invoice_id, **({"reason_code": code} if code else {})}
+    yield from (Change("worklog", row, state, data) for row in rows)
 
 
 def give_back(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
@@ -313,23 +429,44 @@ def plan_again(  # noqa: PLR0913 - a stored batch has these parts
 
     ``attempts`` goes on counting from the batch they were in, so that no key is used twice.
     """
+    part = BatchPart(invoice_ids=invoice_ids, body=body, idempotency_key=idempotency_key)
     with ledger.write(fence) as session:
-        batch = PushBatch(
-            connection_id=ledger.connection_id,
-            idempotency_key=idempotency_key,
-            body=zlib.compress(body, level=1),
-            body_digest=sha256(body).hexdigest(),
-            attempts=attempts,
-            created_at=ledger.clock.now(),
-        )
-        session.add(batch)
-        session.flush()
-        session.execute(
-            update(Invoice)
-            .where(Invoice.id.in_(invoice_ids))
-            .values(state="planned", batch_id=batch.id, reason_code=None, reason=None)
-        )
-        record(session, ledger, [Change("invoice", i, "planned_again") for i in invoice_ids])
+        batch_id = _store_part(session, ledger, part, attempts)
+        again = {"state": "planned"}
+        record(session, ledger, [Change("invoice", i, "planned_again", again) for i in invoice_ids])
         session.flush()
         _close_batches(session, ledger)
-        return batch.id
+        return batch_id
+
+
+def split_batch(ledger: Ledger, fence: Fence, batch: StoredBatch, parts: Sequence[BatchPart]) -> list[int]:
+    """Store a batch of which Xero has processed nothing as smaller ones; return their ids.
+
+    All in one transaction: bytes that name an invoice of another batch too must never be sent.
+    """
+    with ledger.write(fence) as session:
+        old = session.get_one(PushBatch, batch.batch_id)
+        if old.state == "sending":
+            _move_batch(session, ledger, batch.batch_id, "planned", ("sending",))
+        ids = [_store_part(session, ledger, part, batch.attempts) for part in parts]
+        session.delete(old)
+        return ids
+
+
+def _store_part(session: Session, ledger: Ledger, part: BatchPart, attempts: int) -> int:
+    batch = PushBatch(
+        connection_id=ledger.connection_id,
+        idempotency_key=part.idempotency_key,
+        body=zlib.compress(part.body, level=1),
+        body_digest=sha256(part.body).hexdigest(),
+        attempts=attempts,
+        created_at=ledger.clock.now(),
+    )
+    session.add(batch)
+    session.flush()
+    session.execute(
+        update(Invoice)
+        .where(Invoice.id.in_(part.invoice_ids))
+        .values(state="planned", batch_id=batch.id, reason_code=None, reason=None)
+    )
+    return batch.id

@@ -172,7 +172,7 @@ class InvoiceTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceRow:
-    """One line of the list of invoices."""
+    """One line of the list of invoices. ``sent_at`` and ``attempts`` are of the calls that held it."""
 
     row: int
     number: str
@@ -197,6 +197,8 @@ class InvoiceRow:
     reason: str | None
     planned_at: datetime
     settled_at: datetime | None
+    sent_at: datetime | None
+    attempts: int | None
 
 
 @dataclass(frozen=True, slots=True)

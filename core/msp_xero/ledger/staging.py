@@ -2,19 +2,24 @@
 
 A line whose content is as it was costs no write. A worklog that is planned or invoiced keeps its
 billed terms; if its content differs from what was billed, that is recorded and never sent again.
+
+A worklog that was rebuilt from its invoice in Xero takes over what Xero did not know when it is delivered
+again. What has its id and another module is held while the rebuilt one was not met: it may be that very
+worklog, moved.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import String, Text, bindparam, case, insert, select, update
 
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.models import Worklog
+from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.types import encode_exact
+from msp_xero.reasons import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +43,7 @@ BILLED_FIELDS = (
 """Members of a worklog record whose later change is worth a person's attention."""
 
 _SETTLED = ("planned", "invoiced")
+_IN_DOUBT = "ID_ON_INVOICE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +120,8 @@ class _Known:
     reason_code: str | None
     line_digest: str
     changed: dict[str, Any] | None
+    rebuilt: bool = False
+    told_apart: bool = False
     pending: dict[str, Any] | None = None
     """The insert of this very batch that the row is still to come from."""
 
@@ -124,6 +132,7 @@ class _Work:
 
     inserts: list[dict[str, Any]] = field(default_factory=list)
     updates: dict[int, dict[str, Any]] = field(default_factory=dict)
+    recognised: list[dict[str, Any]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
     def update(self, row_id: int, values: dict[str, Any]) -> None:
@@ -163,9 +172,10 @@ def _stage(
     staged, work = Staged(), _Work()
     now = ledger.clock.now()
     known = _load_known(session, ledger, {line.worklog_id for line in lines})
-    for line in lines:
-        same_id = known.setdefault(line.worklog_id, [])
-        row = same_worklog(same_id, line)
+    for delivered in lines:
+        same_id = known.setdefault(delivered.worklog_id, [])
+        row = same_worklog(same_id, delivered)
+        line = _held_if_in_doubt(delivered, row, same_id)
         if row is None:
             ordinal = 1 + max((other.ordinal for other in same_id), default=-1)
             staged.shared_ids += ordinal > 0
@@ -175,6 +185,9 @@ def _stage(
             row.pending.update(_columns(ledger, line, row.ordinal, now))
             row.module = line.module
             staged.unchanged += 1
+        elif row.rebuilt and row.state in _SETTLED:
+            _recognise(work, row, line, now)
+            staged.updated += 1
         elif row.state in _SETTLED:
             _compare_with_billed(session, work, staged, row, line, now)
         elif row.line_digest == line.digest():
@@ -205,6 +218,28 @@ def same_worklog(candidates: Iterable[_Known], line: Line) -> _Known | None:
         elif row.created_time is not None and row.created_time == line.created_time:
             in_moment = row
     return in_module or in_moment
+
+
+def _held_if_in_doubt(line: Line, row: _Known | None, same_id: Iterable[_Known]) -> Line:
+    """Hold a line that may be a billed worklog of another module, moved since the ledger was rebuilt.
+
+    Once the billed one is delivered in its own module, or a person has told the two apart, this is another
+    worklog: the next delivery finds no doubt any more, and every run delivers what is not billed.
+    """
+    is_known = row is not None and (row.told_apart or row.rebuilt or row.state in _SETTLED)
+    if line.decision != "bill" or is_known:
+        return line
+    if not any(other is not row and _may_be_billed_as(other, line) for other in same_id):
+        return line
+    return replace(line, decision="hold", reason_code=_IN_DOUBT, reason=explain(_IN_DOUBT).sentence)
+
+
+def _may_be_billed_as(other: _Known, line: Line) -> bool:
+    """Tell whether a line may be a worklog that is billed, or excluded, under another module."""
+    if other.rebuilt:
+        return other.state not in ("open", "held")
+    same_moment = line.created_time is not None and other.created_time == line.created_time
+    return same_moment and other.state in _SETTLED
 
 
 def _load_known(session: Session, ledger: Ledger, ids: set[str]) -> dict[str, list[_Known]]:
@@ -282,6 +317,7 @@ def _update(work: _Work, row: _Known, line: Line, settle_reasons: frozenset[str]
             "line_digest": digest,
             "money": line.amount,
             "last_seen_at": now,
+            **({"rebuilt": False} if row.rebuilt else {}),
         },
     )
     if move and (place["state"], place["reason_code"]) != (row.state, row.reason_code):
@@ -292,9 +328,36 @@ def _update(work: _Work, row: _Known, line: Line, settle_reasons: frozenset[str]
         )
     # What follows in this batch meets the row as it will be, or it would take another worklog for it.
     row.module, row.created_time, row.technician_id = line.module, line.created_time, line.technician_id
-    row.line_digest = digest
+    row.line_digest, row.rebuilt = digest, False
     if move:
         row.state, row.reason_code = place["state"], place["reason_code"]
+
+
+def _recognise(work: _Work, row: _Known, line: Line, now: datetime) -> None:
+    """Take over what Xero did not know of a billed worklog. It is not compared: nothing tells how it was.
+
+    From now on it is compared with this copy. One that would not be billed today is judged anew if its
+    invoice is ever released.
+    """
+    billable = line.decision == "bill"
+    terms = {name: value for name, value in line.terms().items() if name not in ("reason_code", "reason")}
+    digest = line.digest() if billable else ""
+    work.update(
+        row.id,
+        {
+            **terms,
+            "decision": "bill" if billable else "hold",
+            "line_digest": digest,
+            "rebuilt": False,
+            "last_seen_at": now,
+        },
+    )
+    work.recognised.append(
+        {"row_id": row.id, "time": line.minutes, "account": line.account_id or "", "name": line.account_name}
+    )
+    work.changes.append(Change("worklog", row.id, "recognised"))
+    row.created_time, row.technician_id = line.created_time, line.technician_id
+    row.line_digest, row.rebuilt = digest, False
 
 
 def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
@@ -355,4 +418,25 @@ def _write(session: Session, ledger: Ledger, work: _Work, run_id: int | None) ->
         session.connection().execute(
             statement, [{"row_id": row["row_id"], **{f"new_{n}": row[n] for n in names}} for row in rows]
         )
+    _complete_invoices(session, work.recognised)
     record(session, ledger, work.changes, run_id=run_id)
+
+
+def _complete_invoices(session: Session, recognised: list[dict[str, Any]]) -> None:
+    """Add to rebuilt invoices what their worklogs tell: the time, and the account they belong to."""
+    if not recognised:
+        return
+    billed_on = select(InvoiceLine.invoice_id).where(
+        InvoiceLine.worklog_row == bindparam("row_id"), InvoiceLine.live
+    )
+    is_new = Invoice.account_id == ""
+    statement = (
+        update(Invoice)
+        .where(Invoice.id == billed_on.scalar_subquery())
+        .values(
+            minutes=Invoice.minutes + bindparam("time"),
+            account_id=case((is_new, bindparam("account", type_=String)), else_=Invoice.account_id),
+            account_name=case((is_new, bindparam("name", type_=Text)), else_=Invoice.account_name),
+        )
+    )
+    session.connection().execute(statement, recognised)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text, update
+from sqlalchemy import Engine, create_engine, event, make_url, select, text, update
 from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.pool import ConnectionPoolEntry
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0002"
 _BUSY_SECONDS = 60
 _READ_BATCH = 1000
 _NOT_ALLOWED = "42501"
@@ -288,26 +288,22 @@ def _kept_open_if_used(engine: Engine) -> Iterator[None]:
 
 
 def _revision(engine: Engine) -> str | None:
-    if not inspect(engine).has_table("alembic_version"):
-        return None
     with engine.connect() as connection:
+        if not engine.dialect.has_table(connection, "alembic_version"):
+            return None
         revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
         return revision
 
 
-def _refuse_newer(engine: Engine) -> None:
+def _upgrade(engine: Engine) -> None:
     revision = _revision(engine)
+    if revision == HEAD_REVISION:
+        return
     if revision is not None and revision > HEAD_REVISION:
         raise LedgerError(
             f"the ledger is of version {revision}, newer than this program knows ({HEAD_REVISION}); "
             "update msp-xero everywhere it is installed"
         )
-
-
-def _upgrade(engine: Engine) -> None:
-    _refuse_newer(engine)
-    if _revision(engine) == HEAD_REVISION:
-        return
     # Alembic takes a second to import: only a run that needs it pays.
     from msp_xero.ledger.migrations import upgrade  # noqa: PLC0415
 

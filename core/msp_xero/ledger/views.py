@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, and_, func, or_, select
 
 from msp_xero.ledger.decisions import GONE_IN_XERO
-from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.rows import (
     ZERO,
     ConnectionView,
@@ -277,8 +277,12 @@ def _worklog_rows() -> Select[Any]:
 
 
 def _invoice_rows() -> Select[Any]:
-    own = [getattr(Invoice, name) for name in InvoiceRow.__slots__ if name != "row"]
-    return select(Invoice.id.label("row"), *own)
+    of_batch = ("sent_at", "attempts")
+    own = [getattr(Invoice, name) for name in InvoiceRow.__slots__ if name not in ("row", *of_batch)]
+    sending = [getattr(PushBatch, name) for name in of_batch]
+    return select(Invoice.id.label("row"), *own, *sending).outerjoin(
+        PushBatch, PushBatch.id == Invoice.batch_id
+    )
 
 
 def _lines(session: Session, condition: ColumnElement[bool]) -> list[LineRow]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 from singer_sdk import Target
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.sinks import BatchSink
 from typing_extensions import override
 
 from msp_xero.errors import InputError
-from msp_xero.singer.reader import LineReader
+from msp_xero.singer.reader import LineReader, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 CHECKPOINT_ROWS = 1000
 CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_BYTES = 16_000_000
+
+_encode_state = msgspec.json.Encoder(decimal_format="number").encode
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 class CheckpointingTarget(Target):
@@ -44,6 +51,7 @@ class CheckpointingTarget(Target):
         self._signal: int | None = None
         self._stored_at = time.monotonic()
         self._rows_since_state = 0
+        self._bytes_waiting = 0
         super().__init__(**options)
         self.max_parallelism = 1  # the streams of one run depend on each other
 
@@ -63,6 +71,17 @@ class CheckpointingTarget(Target):
         reader = self.message_reader
         return reader.line_number if isinstance(reader, LineReader) else 0
 
+    def state_arrived(self, state: dict[str, Any]) -> None:
+        """Take note of a STATE that came; it passes on later, or not at all."""
+
+    @property
+    def _line_bytes(self) -> int:
+        reader = self.message_reader
+        return reader.line_bytes if isinstance(reader, LineReader) else 0
+
+    def before_state_passes(self, state: dict[str, Any]) -> None:
+        """Store what has to be stored before a STATE is passed on; what it covers is stored already."""
+
     def settle(self) -> None:
         """Act on everything that is stored; called once, after the last record is stored."""
         raise NotImplementedError
@@ -74,14 +93,32 @@ class CheckpointingTarget(Target):
 
     @override
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
+        self._check_schema(message_dict)
         with self._undisturbed():
             super()._process_schema_message(message_dict)
+            if self._sinks_to_clear:
+                # The new sink may be full first, and an older copy of a row would win over a newer one.
+                self.drain_all()
+
+    def _check_schema(self, message: dict[str, Any]) -> None:
+        keys = message.get("key_properties")
+        usable = {
+            "stream": shown(message["stream"]) == message["stream"],
+            "properties": isinstance(message["schema"].get("properties"), dict),
+            "key_properties": keys is None
+            or (isinstance(keys, list) and all(isinstance(key, str) for key in keys)),
+        }
+        if wrong := [name for name, is_usable in usable.items() if not is_usable]:
+            raise InputError(
+                f"input line {self.line_number}: this SCHEMA message has no usable {' and '.join(wrong)}"
+            )
 
     @override
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:
         if not self.enabled:
             return
         with self._undisturbed():
+            self.state_arrived(message_dict["value"])
             super()._process_state_message(message_dict)
             if (
                 self._rows_since_state >= CHECKPOINT_ROWS
@@ -94,12 +131,35 @@ class CheckpointingTarget(Target):
     def _process_record_message(self, message_dict: dict[str, Any]) -> None:
         if not self.sink_exists(message_dict["stream"]):
             raise InputError(
-                f"input line {self.line_number}: a record of stream {message_dict['stream']} "
+                f"input line {self.line_number}: a record of stream {shown(message_dict['stream'])} "
                 "came before its SCHEMA"
             )
         with self._undisturbed():
             super()._process_record_message(message_dict)
-        self._rows_since_state += 1
+            self._rows_since_state += 1
+            self._bytes_waiting += self._line_bytes
+            if self._bytes_waiting >= CHECKPOINT_BYTES:
+                self.drain_all()
+                self._bytes_waiting = 0
+
+    @override
+    def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
+        """Leave all rows as they are: nothing is deleted because it was not delivered again."""
+
+    @override
+    def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
+        raise InputError(
+            f"input line {self.line_number}: this is a BATCH, and records only come as single messages; "
+            "switch batches off in the tap"
+        )
+
+    @override
+    def _write_state_message(self, state: dict[str, Any]) -> None:
+        self.before_state_passes(state)
+        # Numbers with all their digits, and nothing that a terminal of another encoding cannot write.
+        text = msgspec.json.format(_encode_state(state), indent=0).decode()
+        sys.stdout.write(_NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+        sys.stdout.flush()
 
     @override
     def process_endofpipe(self) -> None:
@@ -181,6 +241,6 @@ class StagingSink(BatchSink):
         if missing:
             raise InputError(
                 f"input line {self.checkpointing_target.line_number}: a record of {self.stream_name} has no "
-                f"{' and no '.join(missing)}; without its key it cannot be stored. "
+                f"{' and no '.join(map(shown, missing))}; without its key it cannot be stored. "
                 "Nothing after this line was read and the bookmark stays before it"
             )

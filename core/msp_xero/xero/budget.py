@@ -27,8 +27,9 @@ MINUTE = 60.0
 LONGEST_WAIT = 70.0
 
 # The day's window starts at a different time for every organisation (xero-api §2), so after a while it is
-# worth one call to find out whether it has begun anew. Matters to a program that stays up, like the console.
-_DAY_NEWS_SECONDS = 900.0
+# worth one call to find out whether it has begun anew. Matters to runs that follow each other closely, and to
+# a program that stays up, like the console: at most one such call an hour is made from the reserve.
+DAY_NEWS_SECONDS = 3600.0
 
 
 class CallBudget:
@@ -57,8 +58,27 @@ class CallBudget:
 
     @property
     def day_left(self) -> int | None:
-        """Calls that the day has left for everybody, as last told by Xero; None before the first answer."""
+        """Calls that the day has left for everybody; None before the first answer.
+
+        As last told by Xero, less the calls made since then.
+        """
         return self._day_left
+
+    @property
+    def day_news_age(self) -> float:
+        """Seconds since Xero told what the day has left."""
+        return self._clock.monotonic() - self._day_told_at
+
+    def recall(self, day_left: int, age: float) -> None:
+        """Begin with what an earlier run was told, so that a used-up day costs no call at all.
+
+        Args:
+            day_left: calls that the day had left.
+            age: seconds since then; news older than an hour is no news.
+        """
+        if 0 <= age < DAY_NEWS_SECONDS:
+            with self._lock:
+                self._day_left, self._day_told_at = day_left, self._clock.monotonic() - age
 
     @contextlib.contextmanager
     def call(self, address: str) -> Iterator[None]:
@@ -82,8 +102,7 @@ class CallBudget:
         day_left = remaining(headers, "X-DayLimit-Remaining")
         with self._lock:
             if day_left is not None:
-                self._day_left = day_left
-                self._day_told_at = self._clock.monotonic()
+                self._learn_day(day_left)
             if minute_left is not None:
                 self._spend_down_to(minute_left)
 
@@ -100,6 +119,17 @@ class CallBudget:
             self._day_left = 0
             self._day_told_at = self._clock.monotonic()
 
+    def _learn_day(self, told: int) -> None:
+        """Believe a lower count than ours, as others call too, and a much higher one: a day that began anew.
+
+        A slightly higher one only leaves out calls that are still under way. Believing it would let the calls
+        that run side by side into the reserve.
+        """
+        ours = self._day_left
+        if ours is None or told < ours or told > ours + CONCURRENT_CALLS:
+            self._day_left = told
+        self._day_told_at = self._clock.monotonic()
+
     def _take_turn(self, address: str) -> float:
         """Take one call from the budget and return 0, or return the seconds to wait before asking again."""
         with self._lock:
@@ -111,6 +141,8 @@ class CallBudget:
             self._minute.leak(moment)
             item = RateItem("call", moment)
             if self._minute.put(item):
+                if self._day_left is not None:
+                    self._day_left -= 1
                 return 0.0
             wait = self._minute.waiting(item)
             assert isinstance(wait, int)
@@ -119,11 +151,16 @@ class CallBudget:
     def _check_day(self, address: str) -> None:
         if self._day_left is None or self._day_left > self._reserve:
             return
-        if self._clock.monotonic() - self._day_told_at >= _DAY_NEWS_SECONDS and not self._day_is_over():
+        if self.day_news_age >= DAY_NEWS_SECONDS and not self._day_is_over():
             self._day_left, self._day_over = None, None
             return
         resume_at = self._day_over.resume_at if self._day_over else None
-        advice = "" if self._day_over else f"day_call_reserve keeps the last {self._reserve} calls for others"
+        advice = (
+            ""
+            if self._day_over
+            else f"day_call_reserve keeps the last {self._reserve} calls for others. Xero's day of 24 hours "
+            "begins anew by itself; the next run goes on where this one stopped"
+        )
         raise DayLimitReached(system=SYSTEM, address=address, resume_at=resume_at, advice=advice)
 
     def _day_is_over(self) -> bool:

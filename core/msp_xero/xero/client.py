@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from msp_xero.xero.paging import Page, walk_by_change, walk_by_id
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     import requests
 
@@ -55,6 +56,9 @@ class XeroClient:
     ) -> None:
         clock = clock or SystemClock()
         self.settings = settings
+        self.clock_error: timedelta | None = None
+        """How far our clock is ahead of Xero's, as the last answer about the organisation told."""
+        self._clock = clock
         self.budget = budget or CallBudget(
             clock,
             max_calls_per_minute=settings.max_calls_per_minute,
@@ -106,9 +110,12 @@ class XeroClient:
             Unavailable: the answer holds no organisation.
         """
         answer = self._calls.read("Organisation", params={}, headers={})
-        rows = _rows(answer.json(), "Organisations")
+        body = answer.json()
+        rows = _rows(body, "Organisations")
         if not rows:
             raise answer.unavailable("answered without an organisation")
+        with contextlib.suppress(ValueError):
+            self.clock_error = self._clock.now() - wire.parse_instant(str(body.get("DateTimeUTC")))
         return rows[0]
 
     def check_tenant(self) -> dict[str, Any] | None:

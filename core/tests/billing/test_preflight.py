@@ -134,6 +134,10 @@ def test_whom_an_account_is_billed_to(link, contacts, expected):
 
 
 LINK = LinkedItem("i", "Onsite", Decimal(90))
+ON_EXPENSES = {
+    "accounts": {"200": account(group="EXPENSE")},
+    "tax_rates": {"OUTPUT2": rate(not_for=frozenset({"EXPENSE"}))},
+}
 
 
 @pytest.mark.parametrize(
@@ -165,6 +169,9 @@ LINK = LinkedItem("i", "Onsite", Decimal(90))
         (LINK, {"tax_rates": {}}, {}, "TAX_TYPE_INVALID"),
         (LINK, {"tax_rates": {"OUTPUT2": rate(active=False)}}, {}, "TAX_TYPE_INVALID"),
         (LINK, {"tax_rates": {"OUTPUT2": rate(for_revenue=False)}}, {}, "TAX_TYPE_INVALID"),
+        (LINK, {**ON_EXPENSES, "tax_rates": {"OUTPUT2": rate()}}, {}, ("200", "OUTPUT2")),
+        (LINK, ON_EXPENSES, {}, "TAX_TYPE_INVALID"),
+        (LINK, ON_EXPENSES, {"line_amount_types": "NoTax"}, ("200", "OUTPUT2")),
     ],
     ids=str,
 )
@@ -210,6 +217,11 @@ def terms(item=TERMS, **changes):
         ({"amount": Decimal("-0.01")}, "NEGATIVE_AMOUNT"),
         ({"quantity": Decimal(-1), "unit_price": Decimal(-80)}, "NEGATIVE_AMOUNT"),
         ({"quantity": Decimal(999999), "unit_price": Decimal(999999)}, "INVALID_RECORD"),
+        ({"quantity": Decimal("100000000.0000"), "unit_price": Decimal("0.01")}, "INVALID_RECORD"),
+        (
+            {"quantity": Decimal("99999999.9999"), "unit_price": Decimal("0.01")},
+            ("99999999.9999", "0.01", "1000000.00", "150000.00"),
+        ),
     ],
     ids=lambda value: str(value)[:60],
 )

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msp_xero.billing.push import has_failed, outcomes, reason_code
+from msp_xero.billing.push import faults, has_failed, numbers_taken, outcomes, reason_code
 from msp_xero.reasons import explain
 
 IDS = {f"SDP-0000{n}": n for n in range(1, 6)}
@@ -141,3 +141,50 @@ def test_xeros_words_are_kept_wherever_they_stand():
 def test_xeros_words_get_the_code_that_fits_best(words, code):
     assert reason_code(words) == code
     assert explain(code)
+
+
+def blamed_line(worklog_id, *words):
+    return {
+        "Description": f"Work\n(SDP request worklog {worklog_id})",
+        "ValidationErrors": [{"Message": text} for text in words],
+    }
+
+
+def test_lines_that_xero_blames_are_told_apart_by_their_markers():
+    element = refused(
+        1,
+        ValidationErrors=[],
+        LineItems=[
+            blamed_line("7", "TaxType field is mandatory"),
+            blamed_line("8"),
+            blamed_line("9", "A", "B"),
+        ],
+    )
+    [told] = outcomes([element], {"SDP-00001": 1}).refused
+    assert {key: (fault.code, fault.reason) for key, fault in told.lines.items()} == {
+        ("request", "7"): ("TAX_TYPE_INVALID", "TaxType field is mandatory"),
+        ("request", "9"): ("REJECTED_BY_XERO", "A; B"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({"ValidationErrors": [{"Message": "A"}]}, True),
+        ({"ValidationErrors": [{"Message": "Something else"}]}, False),
+        ({"Contact": {"ValidationErrors": [{"Message": "The contact is archived."}]}}, False),
+        ({"LineItems": [blamed_line("7", "A"), {"ValidationErrors": [{"Message": "B"}]}]}, False),
+        ({"LineItems": [{"Description": "by hand", "ValidationErrors": [{"Message": "A"}]}]}, False),
+        ({"LineItems": None}, False),
+    ],
+    ids=str,
+)
+def test_what_is_not_only_a_lines_fault_is_the_invoices(more, found):
+    element = refused(1, **{"ValidationErrors": [], "LineItems": [blamed_line("7", "A")], **more})
+    assert bool(faults([element])) is found
+
+
+def test_a_number_that_is_taken_is_told_from_other_unknown_outcomes():
+    elements = [refused(1, "Invoice # must be unique."), saved(2), refused(3), refused(4, "MUST BE UNIQUE")]
+    elements.append(saved(4))
+    assert numbers_taken(elements, IDS) == {1}

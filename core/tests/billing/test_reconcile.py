@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 PUT = {"method": "PUT", "path": "/api.xro/2.0/Invoices"}
 ONE_BY_ONE = {"batch_size": 1, "concurrency": 1}
 ALONE = {"account": 0}
+A_DAY = 86_401
 
 
 @pytest.fixture
@@ -209,10 +210,10 @@ def test_the_invoice_of_another_installation_is_a_conflict_for_a_person(world, k
         return handle(call)
 
     world.xero.handle = race
-    settled = world.settle()
+    with pytest.raises(LedgerError, match="Xero already has SDP-00001"):
+        world.settle()
     assert only(world).state == "conflict"
     assert world.states() == {"planned": 2}
-    assert settled.unknown == 1
     looks = sum("InvoiceNumbers" in call["query"] for call in world.faulty.log.since())
     assert looks == 1, "what only a person can judge is looked up once a run"
     # A person renumbers the other one: ours goes out under its number, once.
@@ -238,7 +239,7 @@ def test_a_live_invoice_of_ours_that_counts_as_refused_stops_all_billing_until_i
         world.settle()
     assert world.writes() == writes
     world.person("invoice", "delete", late["InvoiceID"])
-    world.clock.advance(3600)
+    world.clock.advance(A_DAY)
     world.settle()
     world.assert_exactly_once(2)
 
@@ -260,7 +261,7 @@ def test_one_invoice_that_spoils_a_whole_call_is_found_and_delays_no_other(world
         ("REJECTED_BY_XERO", "Line 3 is not to my taste")
     }
     assert {row.account_id for row in held} == {"1"}
-    world.recover()
+    world.recover(A_DAY)
     world.settle()
     world.assert_exactly_once(9)
 
@@ -268,9 +269,9 @@ def test_one_invoice_that_spoils_a_whole_call_is_found_and_delays_no_other(world
 def test_a_refused_invoice_burns_its_number_for_ever(world):
     world.deliver(*(world.line(n, **ALONE) for n in range(2)))
     world.fail(culprit("SDP-00001"), culprit("SDP-00002"))
-    world.settle()
-    world.settle()
-    world.settle()
+    for _ in range(3):
+        world.settle()
+        world.clock.advance(A_DAY)
     assert [(i.number, i.state) for i in world.ledger_invoices()] == [
         ("SDP-00001", "rejected"),
         ("SDP-00002", "rejected"),
@@ -282,14 +283,14 @@ def test_a_refused_invoice_burns_its_number_for_ever(world):
 def test_after_two_unknown_outcomes_in_a_row_it_looks_before_it_sends_more(world):
     world.link_accounts_from(3, 6)
     world.deliver(*(world.line(n, account=n) for n in range(6)))
-    world.fail({"kind": "reset_after_commit", "match": PUT, "nth": 1, "times": 2})
+    world.fail({"kind": "reset_after_commit", "match": PUT, "nth": 2, "times": 2})
     world.settle(**ONE_BY_ONE)
     path = [
         "PUT" if call["method"] == "PUT" else "LOOK"
         for call in world.faulty.log.since()
         if call["method"] == "PUT" or "InvoiceNumbers" in call["query"]
     ]
-    assert path == ["PUT", "PUT", "LOOK", "PUT", "PUT", "PUT", "PUT"]
+    assert path == ["PUT", "PUT", "PUT", "LOOK", "PUT", "PUT", "PUT"]
     world.assert_exactly_once(6)
 
 
@@ -310,12 +311,13 @@ def test_a_key_stands_for_one_body_and_is_new_after_an_unknown_outcome(world):
         culprit("SDP-00002"),
     )
     world.settle()
-    world.recover()
+    world.recover(A_DAY)
     world.settle()
     sent = keys_and_bodies(world)
     assert len({key for key, _ in sent}) == len(set(sent))
-    assert sent[0][1] == sent[1][1] == sent[2][1], "the same bytes"
-    assert sent[0][0] != sent[1][0] == sent[2][0], "new after a 500, the same after a 429"
+    assert sent[1] == sent[2], "after a 429 the same bytes under the same key"
+    again = [key for key, body in sent if body == sent[0][1]]
+    assert len(again) == len(set(again)) == 2, "after a 500 the same bytes under a new key"
     assert all(len(key) <= 128 for key, _ in sent)
     world.assert_exactly_once(9)
 
@@ -329,7 +331,7 @@ def test_a_key_that_was_used_with_another_request_is_an_unknown_outcome(world, s
         if shape == "message"
         else {"Type": "ValidationException", "Elements": [{"ValidationErrors": [{"Message": words}]}]}
     )
-    world.deliver(*(world.line(n) for n in range(3)))
+    world.deliver(*(world.line(n, **ALONE) for n in range(3)))
     world.fail({"kind": "status", "status": 400, "body": body, "commit": committed, "match": PUT, "nth": 1})
     world.settle()
     world.assert_exactly_once(3)
@@ -490,6 +492,7 @@ def test_voiding_everything_ever_billed_bills_nothing_again(world):
         world.person("invoice", "void", invoice["InvoiceID"])
     world.clock.advance(3600)
     world.deliver(*(world.line(n) for n in range(6)))
+    writes = world.writes()
     world.settle()
-    assert world.writes() == 1
+    assert world.writes() == writes
     assert world.states() == {"invoiced": 6}

@@ -415,3 +415,66 @@ def test_a_settle_whose_lock_session_breaks_shows_its_own_error(postgres_databas
 
     with Ledger.open(postgres_databases.fresh(tmp_path)) as ledger, pytest.raises(ZeroDivisionError):
         settle()
+
+
+# An older ledger
+
+
+THEN = "2026-11-01 00:00:00"
+OLD_ROWS = {
+    "connection": {"id": 1, "name": "default", "generation": 1, "next_number": 7, "settle_epoch": 3}
+    | {"created_at": THEN},
+    "worklog": {"id": 1, "connection_id": 1, "worklog_id": "301", "ordinal": 0, "module": "request"}
+    | {"minutes": 30, "decision": "bill", "source": "{}", "line_digest": "", "state": "invoiced"}
+    | {"revision": 1, "first_seen_at": THEN, "last_seen_at": THEN},
+    "invoice": {"id": 1, "connection_id": 1, "generation": 1, "number": "SDP-00001", "account_id": "7"}
+    | {"contact_id": "c", "currency": "NZD", "invoice_date": "2026-11-01", "due_date": "2026-12-01"}
+    | {"reference": "", "marker": "", "wanted_status": "DRAFT", "line_amount_types": "Exclusive"}
+    | {"subtotal": 0, "total_tax": 0, "total": 0, "line_count": 1, "minutes": 30, "state": "created"}
+    | {"planned_at": THEN},
+    "invoice_line": {"id": 1, "invoice_id": 1, "worklog_row": 1, "revision": 1, "position": 1, "live": True}
+    | {"description": "x", "quantity": 0, "unit_price": 0, "amount": 0, "tax": 0, "item_code": ""}
+    | {"account_code": "", "tax_type": ""},
+}
+
+
+def make_old(url, revision):
+    """Make the tables of an older revision, with a row in each that matters."""
+    from alembic import command  # noqa: PLC0415 - only here
+    from alembic.config import Config  # noqa: PLC0415
+    from msp_xero.ledger import migrations  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", migrations.__path__[0])
+    engine = make_engine(url)
+    with engine.connect().execution_options(msp_xero_write=True) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        for table, values in OLD_ROWS.items():
+            names, given = ", ".join(values), ", ".join(f":{name}" for name in values)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({given})"), values)
+        connection.commit()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("open_", [Ledger.open, Ledger.open_existing], ids=["open", "open_existing"])
+def test_a_ledger_of_the_first_release_is_upgraded_with_its_rows(empty_url, open_):
+    make_old(empty_url, "0001")
+    with open_(empty_url) as ledger, ledger.read() as session:
+        row = ledger.connection(session)
+        assert (row.next_number, row.settle_epoch, row.bookmarks) == (7, 3, None)
+        worklog = session.scalars(select(Worklog)).one()
+        assert (worklog.worklog_id, worklog.rebuilt, worklog.told_apart) == ("301", False, False)
+        assert session.scalars(select(InvoiceLine.live)).one() is True
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == store.HEAD_REVISION
+    with open_(empty_url) as ledger, ledger.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_bookmarks_are_kept_as_they_were(ledger):
+    bookmarks = {"request": {"last_updated": "2026-11-01T00:00:00Z", "pages": [1, 2]}}
+    with ledger.write() as session:
+        ledger.connection(session).bookmarks = bookmarks
+    with ledger.read() as session:
+        assert ledger.connection(session).bookmarks == bookmarks

@@ -83,6 +83,13 @@ class Rows:
         states = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
         return Run(done.exit_code, states, done.stderr)
 
+    def run_raw(self, *messages) -> str:
+        """Run and return the output as it stands."""
+        command = self.program.RowsTarget.get_singer_command()
+        return (
+            CliRunner().invoke(command, ["--config", self.config()], input=lines_of(*messages)).stdout.strip()
+        )
+
     def start(self, **config) -> subprocess.Popen:
         # A file, not a pipe: nobody reads along, and a full pipe would stop the program.
         with self.log.open("wb") as log:

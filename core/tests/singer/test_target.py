@@ -35,6 +35,13 @@ def test_every_state_passes_once_its_rows_are_stored(rows, messages):
     assert list(dict.fromkeys(state["up_to"] for state in done.states)) == [0, 1, 2]
 
 
+def nested(levels):
+    deep = []
+    for _ in range(levels - 1):
+        deep = [deep]
+    return deep
+
+
 def bad_lines(messages):
     return {
         "not-json": (
@@ -52,6 +59,29 @@ def bad_lines(messages):
         "record-of-a-list": ({"type": "RECORD", "stream": "rows", "record": [SECRET]}, "no usable record"),
         "state-without-value": ({"type": "STATE", "text": SECRET}, "no usable value"),
         "schema-without-schema": ({"type": "SCHEMA", "stream": "rows"}, "no usable schema"),
+        "schema-without-properties": (
+            {"type": "SCHEMA", "stream": "rows", "schema": {"title": SECRET}},
+            "no usable properties",
+        ),
+        "schema-of-odd-keys": (
+            {"type": "SCHEMA", "stream": "rows", "schema": {"properties": {}}, "key_properties": [7, SECRET]},
+            "no usable key_properties",
+        ),
+        "stream-is-a-text": (
+            {"type": "SCHEMA", "stream": SECRET, "schema": {"properties": {}}},
+            "no usable stream",
+        ),
+        "type-is-a-text": ({"type": SECRET}, "(no plain name)"),
+        "batch": ({"type": "BATCH", "stream": "rows", "manifest": [SECRET]}, "is a BATCH"),
+        "deep": (messages.row(9, text=[SECRET], deep=nested(150)), "nested too deeply"),
+        "deeper": (
+            b'{"type":"RECORD","stream":"rows","record":{"id":9,"deep":' + b"[" * 9000 + b"]" * 9000 + b"}}",
+            "nested too deeply",
+        ),
+        "huge-exponent": (
+            b'{"type":"RECORD","stream":"rows","record":{"id":9,"n":1e99999999999999999999}}',
+            "too large",
+        ),
         "before-its-schema": (messages.row(9, "others", text=SECRET), "before its SCHEMA"),
         "no-key": ({"type": "RECORD", "stream": "rows", "record": {"text": SECRET}}, "has no id"),
         "key-is-null": (messages.row(None, text=SECRET), "has no id"),
@@ -100,6 +130,46 @@ def test_a_changed_schema_in_mid_stream_loses_nothing(rows, messages):
     other = messages.schema() | {"schema": {"properties": {"x": {"type": "string"}}}}
     done = rows.run(messages.schema(), messages.row(1), other, messages.row(2), messages.state(2))
     assert (done.code, done.states[-1], rows.stored()) == (0, {"up_to": 2}, {1, 2})
+
+
+def test_rows_of_a_former_schema_are_stored_before_those_of_the_next(rows, messages, monkeypatch):
+    """Otherwise the sink of the next is full first, and an older copy of a row wins over a newer one."""
+    stored = []
+    monkeypatch.setattr(rows.program.RowsSink, "stage", lambda _, records: stored.extend(records))
+    other = messages.schema() | {"schema": {"properties": {"x": {"type": "string"}}}}
+    rows.run(messages.schema(), messages.row(0), other, *(messages.row(n) for n in range(1, 6)))
+    assert [each["id"] for each in stored] == list(range(6))
+
+
+def test_a_version_is_no_reason_to_delete_and_needs_no_stream(rows, messages):
+    version = {"type": "ACTIVATE_VERSION", "stream": "rows", "version": 1}
+    lines = [version, messages.schema(), messages.row(1), version | {"stream": SECRET}, messages.state(1)]
+    done = rows.run(*lines)
+    assert (done.code, done.states, rows.stored()) == (0, [{"up_to": 1}], {1})
+
+
+def test_large_rows_are_stored_before_a_batch_is_full(rows, messages, monkeypatch):
+    monkeypatch.setattr(target_module, "CHECKPOINT_BYTES", 100_000)
+    sizes = []
+    stage = rows.program.RowsSink.stage
+    monkeypatch.setattr(
+        rows.program.RowsSink,
+        "stage",
+        lambda sink, records: (sizes.append(len(records)), stage(sink, records)),
+    )
+    large = [messages.row(n, text="x" * 40_000) for n in range(7)]
+    done = rows.run(messages.schema(), *large, messages.state(6))
+    assert (done.states[-1], sizes) == ({"up_to": 6}, [3, 3, 1])
+
+
+def test_a_state_leaves_with_all_its_digits_and_in_ascii(rows):
+    state = (
+        '{"at": 1732000000.12345678901234567, "n": 100000000000000000000, "big": 1E+400, "é🧾": ["ü", {}]}'
+    )
+    message = b'{"type": "STATE", "value": ' + state.encode() + b"}"
+    done = rows.run_raw(message)
+    assert done.isascii()
+    assert json.loads(done, parse_float=str) == json.loads(state, parse_float=str)
 
 
 def test_an_empty_input_settles_all_the_same(rows):

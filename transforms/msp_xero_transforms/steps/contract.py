@@ -82,7 +82,8 @@ def decimal_of(value: object) -> Decimal:
         number = value if isinstance(value, Decimal) else Decimal(str(value))
     except InvalidOperation:
         raise Violation("must be a number") from None
-    if not number.is_finite() or abs(number) > MAX_MONEY:
+    # copy_abs, because arithmetic on a number of a billion digits overflows.
+    if not number.is_finite() or number.copy_abs() > MAX_MONEY:
         raise Violation(f"must be a number from -{MAX_MONEY} to {MAX_MONEY}")
     return number
 
@@ -118,8 +119,9 @@ def _instant(value: object) -> datetime:
 
 
 def _minutes(value: object) -> int:
-    whole = isinstance(value, int) or (isinstance(value, Decimal) and value.is_finite() and value % 1 == 0)
-    if isinstance(value, bool) or not whole or not 0 <= value <= MAX_MINUTES:  # type: ignore[operator]
+    is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+    # Looked at before it is computed with: the remainder of a huge number is an error.
+    if not is_number or not Decimal(value).is_finite() or not 0 <= value <= MAX_MINUTES or value % 1:  # type: ignore[arg-type,operator]
         raise Violation(f"must be a whole number from 0 to {MAX_MINUTES}")
     return int(value)  # type: ignore[call-overload, no-any-return]
 

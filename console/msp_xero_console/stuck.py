@@ -1,0 +1,40 @@
+"""What happens next with an invoice, and what a person can do when it waits for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msp_xero.reasons import INVOICE_NEXT
+
+from msp_xero_console.words import moment, plural, text
+
+if TYPE_CHECKING:
+    from msp_xero.ledger.rows import InvoiceRow
+
+_CONFLICT = (
+    "Compare both: `msp-xero invoices show {number}` has ours. If this ledger is an old copy, restore the "
+    "newest one. If not, renumber the other invoice in Xero (a voided one keeps its number, too) and run "
+    "again: ours goes out under {number}. Other accounts are billed meanwhile."
+)
+
+
+def what_next(invoice: InvoiceRow) -> str:
+    """Say what the next run does about an invoice, or what a person has to do."""
+    if invoice.state == "planned" and invoice.reason_code == "DAY_LIMIT":
+        return f"{INVOICE_NEXT['planned']} {text(invoice.reason)}"
+    if invoice.state == "conflict":
+        return f"{INVOICE_NEXT['conflict']} {_CONFLICT.format(number=invoice.number)}"
+    return INVOICE_NEXT[invoice.state]
+
+
+def since_when(invoice: InvoiceRow) -> str:
+    """Say when an unsettled invoice was last sent, and how often; nothing if it never was."""
+    if invoice.sent_at is None:
+        return ""
+    return f" since {moment(invoice.sent_at)}, sent {plural(invoice.attempts or 0, 'time')}"
+
+
+def full_story(invoice: InvoiceRow) -> str:
+    """Return one paragraph: the state, since when, why, and what happens next."""
+    why = f" {text(invoice.reason)}" if invoice.reason and invoice.state != "planned" else ""
+    return f"{invoice.number} is {invoice.state}{since_when(invoice)}: {what_next(invoice)}{why}"

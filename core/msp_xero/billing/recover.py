@@ -1,0 +1,101 @@
+"""Finding out what is true in Xero without billing anything: the console's reconcile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from msp_xero.billing import reconcile as looking
+from msp_xero.billing.reference import meet_organisation
+from msp_xero.billing.settle import pin_organisation
+from msp_xero.ledger import pushing
+from msp_xero.ledger.models import Invoice
+
+if TYPE_CHECKING:
+    from msp_xero.ledger import Ledger
+    from msp_xero.xero.client import XeroClient
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What was found out, in invoices.
+
+    ``refreshed`` changed in Xero since the last look. Of those whose outcome was not known, ``adopted``
+    are in Xero, ``planned_again`` are proven missing and wait for the next push, ``rejected`` lost their
+    number to somebody else's invoice, ``unknown`` are still not known, and ``conflicts`` need a person.
+    """
+
+    refreshed: int = 0
+    adopted: int = 0
+    planned_again: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    conflicts: int = 0
+    calls: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether something waits for a person."""
+        return bool(self.rejected or self.unknown or self.conflicts)
+
+    @property
+    def outcome(self) -> str:
+        """How the run ended, as the record of runs says it."""
+        return "needs_person" if self.needs_person else "done"
+
+    def counts(self) -> dict[str, int]:
+        """Return the figures for the record of runs."""
+        names = ("refreshed", "adopted", "planned_again", "rejected", "unknown", "conflicts")
+        return {name: getattr(self, name) for name in names}
+
+
+_FOUND = {"planned": "planned_again", "rejected": "rejected", "conflict": "conflicts"}
+_FOUND |= dict.fromkeys(("sending", "unknown"), "unknown")
+_FOUND |= dict.fromkeys(("created", "paid", "voided", "deleted"), "adopted")
+
+
+def reconcile(
+    ledger: Ledger, client: XeroClient, *, number_prefix: str, run_id: int | None = None
+) -> Reconciled:
+    """Refresh the states of our invoices and settle unknown outcomes; send nothing.
+
+    What is proven missing is planned again, and goes out with the next push under its old number.
+
+    Args:
+        ledger: the open ledger.
+        client: the Xero client.
+        number_prefix: what our invoice numbers begin with.
+        run_id: the run, for the audit log.
+
+    Raises:
+        LedgerError: another settle is running, or the ledger does not fit this Xero organisation.
+        RemoteError: Xero cannot be reached or refuses access; nothing is lost.
+    """
+    found = Reconciled()
+    with ledger.settling() as fence:
+        organisation = meet_organisation(client)
+        pin_organisation(ledger, organisation)
+        pushing.mark_interrupted(ledger, fence)
+        found.refreshed = looking.refresh_invoices(
+            ledger, client, fence, number_prefix=number_prefix, run_id=run_id
+        )
+        open_before = [invoice.id for invoice in pushing.unsettled_invoices(ledger)]
+        looking.resolve_unknown(
+            ledger, client, fence, organisation_id=organisation.organisation_id, run_id=run_id
+        )
+        for state in _states(ledger, open_before):
+            setattr(found, _FOUND[state], getattr(found, _FOUND[state]) + 1)
+    found.calls = dict(client.calls)
+    return found
+
+
+def _states(ledger: Ledger, invoice_ids: list[int]) -> list[str]:
+    """Return the states that these invoices are in now: the ledger, not a counter, is the truth."""
+    states: list[str] = []
+    with ledger.read() as session:
+        for start in range(0, len(invoice_ids), 500):
+            chosen = Invoice.id.in_(invoice_ids[start : start + 500])
+            states += session.scalars(select(Invoice.state).where(chosen))
+    return states

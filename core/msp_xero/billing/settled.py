@@ -1,0 +1,167 @@
+"""What one settle did: figures for the record of runs, one sentence for the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from msp_xero.billing.arithmetic import ZERO
+from msp_xero.billing.plan import HeldSum
+from msp_xero.ledger import pushing
+from msp_xero.ledger.models import Invoice, Worklog
+from msp_xero.ledger.pushing import Outcome
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from msp_xero.billing.plan import Plan
+    from msp_xero.errors import DayLimitReached
+    from msp_xero.ledger import Ledger
+
+
+@dataclass(slots=True)
+class Settled:
+    """What one settle did. Money is in the invoices' currency, with tax where it says total."""
+
+    currency: str = ""
+    invoices: int = 0
+    worklogs: int = 0
+    minutes: int = 0
+    total: Decimal = ZERO
+    differing_totals: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    unsent: int = 0
+    unsent_worklogs: int = 0
+    unsent_total: Decimal = ZERO
+    unplanned: int = 0
+    refreshed: int = 0
+    held: dict[str, HeldSum] = field(default_factory=dict)
+    excluded: int = 0
+    would_be: Plan | None = None
+    calls: dict[str, int] = field(default_factory=dict)
+    day_limit: DayLimitReached | None = None
+    interrupted: bool = False
+    made: Outcome = field(default_factory=Outcome)
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether something waits for a person."""
+        return bool(self.held or self.rejected or self.unknown or self.differing_totals)
+
+    @property
+    def outcome(self) -> str:
+        """How the run ended, as the record of runs says it."""
+        if self.day_limit is not None or self.interrupted:
+            return "stopped"
+        return "needs_person" if self.needs_person else "done"
+
+    def counts(self) -> dict[str, Any]:
+        """Return the figures for the record of runs."""
+        return {
+            "invoices": self.invoices,
+            "worklogs": self.worklogs,
+            "minutes": self.minutes,
+            "total": self.total,
+            "currency": self.currency,
+            "rejected": self.rejected,
+            "unknown": self.unknown,
+            "unsent": self.unsent,
+            "unplanned": self.unplanned,
+            "held": {code: held.lines for code, held in sorted(self.held.items())},
+            "excluded": self.excluded,
+        }
+
+    def _deed(self) -> str:
+        """Say what was billed, or would be."""
+        if self.would_be is not None:
+            total = sum((draft.total for draft in self.would_be.invoices), ZERO)
+            count = _counted(len(self.would_be.invoices), "invoice")
+            return f"push is off: {count} over {self.currency} {total:,.2f} would be made, none was sent"
+        if not self.invoices:
+            return "nothing new to bill"
+        worklogs, invoices = _counted(self.worklogs, "worklog"), _counted(self.invoices, "invoice")
+        return f"{worklogs} invoiced on {invoices} ({self.currency} {self.total:,.2f})"
+
+    def sentence(self) -> str:
+        """Return the one summary line of a run."""
+        held = sum(held.lines for held in self.held.values())
+        calls = sum(self.calls.values())
+        parts = [
+            self._deed(),
+            f"{held:,} held" + (": see msp-xero worklogs list --state held" if held else ""),
+        ]
+        if self.rejected:
+            parts.append(f"{_counted(self.rejected, 'invoice')} refused by Xero")
+        if self.unknown:
+            parts.append(
+                f"{_counted(self.unknown, 'invoice')} with unknown outcome, looked up again by the next run"
+            )
+        if self.differing_totals:
+            parts.append(f"{_counted(self.differing_totals, 'invoice')} whose total differs in Xero")
+        if self.unsent:
+            parts.append(
+                f"{_counted(self.unsent, 'invoice')} with {_counted(self.unsent_worklogs, 'worklog')} over "
+                f"{self.currency} {self.unsent_total:,.2f} still to send: the next run does"
+            )
+        if self.unplanned and self.would_be is None:
+            parts.append(f"{_counted(self.unplanned, 'worklog')} still to judge and plan: the next run does")
+        if self.day_limit is not None:
+            parts.append(str(self.day_limit))
+        parts.append(_counted(calls, "Xero call"))
+        return "worklogs: " + "; ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    """Return ``1 invoice``, ``2 invoices``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def sum_up(ledger: Ledger, settled: Settled) -> None:
+    """Read from the ledger what this run brought about: the ledger, not a counter, is the truth."""
+    with ledger.read() as session:
+        here = Invoice.connection_id == ledger.connection_id
+        count, worklogs, total = session.execute(
+            select(func.count(), func.sum(Invoice.line_count), func.sum(Invoice.total)).where(
+                here, Invoice.state == "planned"
+            )
+        ).one()
+        settled.unsent, settled.unsent_worklogs, settled.unsent_total = count, worklogs or 0, total or ZERO
+        settled.unplanned = (
+            session.scalar(
+                select(func.count()).where(
+                    Worklog.connection_id == ledger.connection_id, Worklog.state == "open"
+                )
+            )
+            or 0
+        )
+        settled.unknown = (
+            session.scalar(select(func.count()).where(here, Invoice.state.in_(pushing.UNSETTLED))) or 0
+        )
+        waiting = session.execute(
+            select(Worklog.reason_code, func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money))
+            .where(Worklog.connection_id == ledger.connection_id, Worklog.state == "held")
+            .group_by(Worklog.reason_code)
+        )
+        settled.held = {
+            code: HeldSum(lines, minutes or 0, money or ZERO) for code, lines, minutes, money in waiting
+        }
+        settled.excluded = (
+            session.scalar(
+                select(func.count()).where(
+                    Worklog.connection_id == ledger.connection_id, Worklog.state == "excluded"
+                )
+            )
+            or 0
+        )
+        made = [result.invoice_id for result in settled.made.created]
+        for start in range(0, len(made), 500):
+            for invoice in session.scalars(select(Invoice).where(Invoice.id.in_(made[start : start + 500]))):
+                settled.invoices += 1
+                settled.worklogs += invoice.line_count
+                settled.minutes += invoice.minutes
+                settled.total += invoice.total
+                settled.differing_totals += invoice.xero_total not in (None, invoice.total)
+    settled.rejected = len({refused.invoice_id for refused in settled.made.refused})

@@ -1,0 +1,115 @@
+"""Reconcile: unknown outcomes are settled and states refreshed, and nothing is sent."""
+
+from __future__ import annotations
+
+import pytest
+from msp_xero.billing.recover import reconcile
+from msp_xero.errors import DayLimitReached, LedgerError, Unavailable
+from msp_xero.ledger.models import Base, Invoice, PushBatch
+from sqlalchemy import update
+
+PUT = {"method": "PUT", "path": "/api.xro/2.0/Invoices"}
+LOOK = {"method": "GET", "path": "/api.xro/2.0/Invoices"}
+
+
+def pretend_not_to_know(world):
+    with world.ledger.write() as session:
+        values = {"state": "sending", "xero_id": None, "xero_status": None, "xero_total": None}
+        session.execute(update(Invoice).values(values))
+        session.execute(update(PushBatch).values(state="sending", attempts=1))
+        session.execute(update(Base.metadata.tables["worklog"]).values(state="planned"))
+    return world
+
+
+def reconciled(world):
+    return reconcile(world.ledger, world.client(), number_prefix="SDP-")
+
+
+def test_what_is_there_is_adopted_and_what_is_missing_is_planned_and_not_sent(world):
+    world.deliver(*(world.line(n) for n in range(6)))
+    world.fail({"kind": "rate_day", "retry_after": 60, "match": PUT})
+    world.settle(batch_size=1, concurrency=1)
+    world.recover()
+    pretend_not_to_know(world)
+    writes = world.writes()
+    found = reconciled(world)
+    assert (found.adopted, found.planned_again, found.unknown, found.outcome) == (0, 3, 0, "done")
+    assert world.writes() == writes
+    assert world.states() == {"planned": 6}
+    assert {i.state for i in world.ledger_invoices()} == {"planned"}
+    world.settle()
+    world.assert_exactly_once(6)
+
+    pretend_not_to_know(world)
+    writes = world.writes()
+    found = reconciled(world)
+    assert (found.adopted, found.planned_again, found.refreshed) == (3, 0, 0)
+    assert world.writes() == writes
+    world.assert_exactly_once(6)
+
+
+def test_what_people_did_is_learnt_and_nothing_new_is_planned(world):
+    world.deliver(*(world.line(n) for n in range(3)))
+    world.settle(invoice_status="AUTHORISED")
+    world.clock.advance(3600)
+    paid, voided, _ = world.invoices()
+    world.person("invoice", "pay", paid["InvoiceID"])
+    world.person("invoice", "void", voided["InvoiceID"])
+    world.deliver(world.line(9))
+    writes = world.writes()
+    found = reconciled(world)
+    assert found.counts() == {
+        "refreshed": 2,
+        "adopted": 0,
+        "planned_again": 0,
+        "rejected": 0,
+        "unknown": 0,
+        "conflicts": 0,
+    }
+    assert sorted(i.state for i in world.ledger_invoices()) == ["created", "paid", "voided"]
+    assert (world.writes(), world.states()) == (writes, {"invoiced": 3, "open": 1})
+    assert reconciled(world).refreshed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "counted", "state"),
+    [("x", "rejected", "held"), ("x (SDP request worklog 9)", "conflicts", "planned")],
+    ids=["somebody", "msp-xero"],
+)
+def test_a_number_that_another_invoice_has_needs_a_person(world, text, counted, state):
+    world.deliver(world.line(0))
+    world.settle()
+    [made] = world.ours()
+    pretend_not_to_know(world)
+    line = {**made["LineItems"][0], "Description": text}
+    world.person("invoice", "edit", made["InvoiceID"], Reference="x", LineItems=[line])
+    world.clock.advance(3600)
+    found = reconciled(world)
+    assert (getattr(found, counted), found.adopted, found.outcome) == (1, 0, "needs_person")
+    assert world.states() == {state: 1}
+
+
+def test_another_organisation_is_refused(world):
+    with world.ledger.write() as session:
+        row = world.ledger.connection(session)
+        row.organisation_id, row.organisation_name = "another", "Other"
+    with pytest.raises(LedgerError, match="bills Other"):
+        reconciled(world)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "rate_day", "retry_after": 60}, {"kind": "status", "status": 503}],
+    ids=lambda fault: fault["kind"],
+)
+def test_a_fault_leaves_what_is_open_for_the_next_time(world, fault):
+    world.deliver(*(world.line(n) for n in range(6)))
+    world.settle()
+    pretend_not_to_know(world)
+    world.fail({**fault, "times": 50, "match": LOOK, "nth": 2})
+    with pytest.raises((DayLimitReached, Unavailable)):
+        reconciled(world)
+    assert {i.state for i in world.ledger_invoices()} == {"unknown"}
+    world.recover()
+    assert reconciled(world).adopted == 3
+    world.assert_exactly_once(6)
