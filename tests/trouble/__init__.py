@@ -1,0 +1,1 @@
+"""Trouble for real: processes that are killed, disks that are full, machines that stall."""
