@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter, deque
 from hashlib import sha256
@@ -69,6 +70,7 @@ class CallLog:
     def __init__(self) -> None:
         self._records: deque[Record] = deque(maxlen=_KEPT)
         self._count = 0
+        self._taken = 0
         self.record_bodies = False
 
     def add(self, call: Call, now: datetime) -> Record:
@@ -102,7 +104,7 @@ class CallLog:
     def clear(self) -> None:
         """Forget all calls and number from 1 again."""
         self._records.clear()
-        self._count = 0
+        self._count = self._taken = 0
 
     def since(self, n: int = 0, *, bodies: bool = False) -> list[dict[str, Any]]:
         """Return the calls after number ``n``, as JSON-ready values."""
@@ -111,6 +113,20 @@ class CallLog:
             for row in rows:
                 del row["request_body"], row["response_body"]
         return rows
+
+    def __len__(self) -> int:
+        """Return how many calls there were."""
+        return self._count
+
+    def count(self, method: str) -> int:
+        """Return how many of the calls that are kept have a method."""
+        return sum(record.method == method for record in self._records)
+
+    def fresh(self) -> list[Record]:
+        """Return the calls since this was last asked, as they are; for a simulation that makes many."""
+        taken, self._taken = self._taken, self._count
+        new = self._count - taken
+        return list(itertools.islice(reversed(self._records), new)) if new else []
 
     def summary(self) -> dict[str, int]:
         """Return the number of calls by method and route."""

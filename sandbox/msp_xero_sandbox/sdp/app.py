@@ -45,6 +45,11 @@ class SdpApp:
         self._hidden_seconds = 0.0
         self._load()
 
+    @property
+    def store(self) -> Store:
+        """The rows as they are, for a simulation in the same process; to be read, not changed."""
+        return self._store
+
     # -- the App protocol
 
     def handle(self, call: Call) -> Answer:

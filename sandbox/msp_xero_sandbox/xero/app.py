@@ -83,6 +83,11 @@ class XeroApp:
             "invoices": Invoices(self._state, self._told.get("invoices", ()), now),
         }
 
+    @property
+    def rows(self) -> Rows:
+        """The rows as they are, for a simulation in the same process; to be read, not changed."""
+        return self._state.rows
+
     # wire.App
 
     def handle(self, call: Call) -> Answer:

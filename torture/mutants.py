@@ -1,0 +1,229 @@
+"""The proof of the proof: the program broken on purpose, once for each rule it lives by, and what notices.
+
+A mutant is a change of source text in a private copy of the program. It is caught when the sweep or
+the months break a promise; one that survives means that a check proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from torture import figures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COPIED: Final = (
+    "core",
+    "tap-msp-sdp",
+    "tap-xero-lite",
+    "transforms",
+    "target-msp-sdp",
+    "target-xero-invoices",
+    "sandbox",
+    "torture",
+)
+_SEEDS: Final = 3000
+_SECONDS: Final = 120
+_FIRST: Final = re.compile(r"after (\d+) months: ([^:]+): ")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One rule that the program does without: in the file ``path``, ``old`` text becomes ``new`` text."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+
+
+_BILLING: Final = "core/msp_xero/billing"
+_LEDGER: Final = "core/msp_xero/ledger"
+_SINGER: Final = "core/msp_xero/singer/target.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "what stays unknown is sent again without a look-up",
+        f"{_BILLING}/reconcile.py",
+        "    found = _look_up(client, [invoice.number for invoice in invoices])\n    if any(",
+        "    found = {}\n    if False and any(",
+    ),
+    Mutant(
+        "an invoice that a person renumbered counts as missing",
+        f"{_BILLING}/reconcile.py",
+        "renumbered = _look_for_renumbered(ledger, client, absent) if absent else {}",
+        "renumbered = {}",
+    ),
+    Mutant(
+        "POST instead of PUT",
+        "core/msp_xero/xero/calls.py",
+        'return self._repeat("PUT", path',
+        'return self._repeat("POST", path',
+    ),
+    Mutant(
+        "a lost answer to a write is sent again at once",
+        "core/msp_xero/xero/calls.py",
+        "repeating(self._clock, writes=body is not None)",
+        "repeating(self._clock, writes=False)",
+    ),
+    Mutant(
+        "the ledger does not look for invoices of strangers",
+        f"{_BILLING}/reconcile.py",
+        "    if strangers:\n",
+        "    if False and strangers:\n",
+    ),
+    Mutant(
+        "an older copy sends again what was sent since",
+        f"{_BILLING}/reconcile.py",
+        "        pushing.mark_doubtful(ledger, fence, unexplained[2])\n",
+        "",
+    ),
+    Mutant(
+        "the first invoice is not sent alone, and a taken number stops nothing",
+        f"{_BILLING}/settle.py",
+        "        if not not_by_us:\n            return\n",
+        "        return\n",
+    ),
+    Mutant(
+        "no fence: a holder of the lock that wakes up late writes on",
+        f"{_LEDGER}/store.py",
+        "        if held.rowcount != 1:",
+        "        if False and held.rowcount != 1:",
+    ),
+    Mutant(
+        "STATE is passed on before what it covers is stored",
+        _SINGER,
+        '            self.state_arrived(message_dict["value"])\n',
+        '            self.state_arrived(message_dict["value"])\n'
+        '            self._write_state_message(message_dict["value"])\n',
+    ),
+    Mutant(
+        "a signal is answered in the middle of a batch",
+        _SINGER,
+        "        self._signal = signum\n        if not self._busy:\n",
+        "        self._signal = signum\n        if True:\n",
+    ),
+    Mutant(
+        "the tap's bookmark moves before its records have left",
+        "tap-msp-sdp/tap_msp_sdp/extraction.py",
+        "            yield from self._emit(records)\n            self._walked[parent.id]",
+        "            for module in modules:\n"
+        "                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms))\n"
+        "            self._save()\n"
+        "            yield from self._emit(records)\n            self._walked[parent.id]",
+    ),
+    Mutant(
+        "a bookmark that is ahead of the ledger is not noticed",
+        f"{_LEDGER}/bookmarks.py",
+        "        if late:\n",
+        "        if False and late:\n",
+    ),
+    Mutant(
+        "a worklog that was moved is taken for a new one",
+        f"{_LEDGER}/staging.py",
+        "        row = same_worklog(same_id, delivered)\n",
+        "        row = next((one for one in same_id if one.module == delivered.module), None)\n",
+    ),
+    Mutant(
+        "a worklog that was changed after billing is billed again",
+        f"{_LEDGER}/staging.py",
+        "        elif row.state in _SETTLED:\n            _compare_with_billed(",
+        "        elif False:\n            _compare_with_billed(",
+    ),
+    Mutant(
+        "held lines are dropped",
+        f"{_LEDGER}/staging.py",
+        "    for line in lines:\n        # Taken out first",
+        "    for line in lines:\n"
+        '        if line.decision == "hold":\n            continue\n        # Taken out first',
+    ),
+    Mutant(
+        "float money",
+        f"{_BILLING}/arithmetic.py",
+        "    return value.quantize(CENT, rounding=ROUND_HALF_UP)\n",
+        "    return Decimal(repr(round(float(value), 2))).quantize(CENT)\n",
+    ),
+    Mutant(
+        "unit prices of two decimals",
+        f"{_BILLING}/document.py",
+        '"UnitAmount": _shortest(line.terms.unit_price),',
+        '"UnitAmount": round(line.terms.unit_price, 2),',
+    ),
+    Mutant(
+        "a refusal is not written into the history",
+        f"{_LEDGER}/pushing.py",
+        'Change("invoice", refused.invoice_id, "rejected", {"reason_code": refused.code})',
+        'Change("invoice", refused.invoice_id, "refused", {"reason_code": refused.code})',
+    ),
+    Mutant(
+        "no call budget",
+        "core/msp_xero/xero/budget.py",
+        "            while (wait := self._take_turn(address)) > 0:\n",
+        "            while False and (wait := self._take_turn(address)) > 0:\n",
+    ),
+    Mutant(
+        "a wrong clock is believed",
+        f"{_BILLING}/reference.py",
+        "    if error is not None and abs(error) > MOST_CLOCK_ERROR:\n",
+        "    if False and error is not None and abs(error) > MOST_CLOCK_ERROR:\n",
+    ),
+    Mutant(
+        "a customer's text is logged",
+        "target-xero-invoices/target_xero_invoices/sinks.py",
+        "            lines = [line_from_record(record) for record in group]\n",
+        "            lines = [line_from_record(record) for record in group]\n"
+        '            target.logger.info("storing %s", lines)\n',
+    ),
+)
+
+
+def run(names: Sequence[str], *, record: bool) -> int:
+    """Let every mutant run until it is noticed; return 1 if one is not."""
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    rows: list[dict[str, Any]] = []
+    for mutant in chosen:
+        caught_by, after = _hunt(mutant)
+        rows.append({"name": mutant.name, "caught_by": caught_by, "after": after})
+        print(f"{mutant.name}: {caught_by} ({after})", flush=True)
+    if record:
+        figures.record_mutants(rows)
+    return int(any(row["caught_by"] == "**nothing**" for row in rows))
+
+
+def _hunt(mutant: Mutant) -> tuple[str, str]:
+    """Return the promise that the mutant was seen to break, and after how many months."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = Path(name)
+        for part in _COPIED:
+            shutil.copytree(
+                figures.ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "tests")
+            )
+        source = folder / mutant.path
+        text = source.read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise ValueError(
+                f"{mutant.path} has the text to break {text.count(mutant.old)} times: {mutant.old!r}"
+            )
+        source.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        parts = [str(folder), *(str(folder / part) for part in _COPIED if part != "torture")]
+        command = [sys.executable, "-m", "torture", "months", "--until-broken"]
+        command += ["--seeds", str(_SEEDS), "--seconds", str(_SECONDS)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(parts), "PYTHONHASHSEED": "0"}
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+    found = _FIRST.search(done.stdout)
+    if found is None:
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        return "**nothing**", f"{_SEEDS} months"
+    return found[2], f"{found[1]} months"

@@ -1,0 +1,280 @@
+"""What happens in one simulated month, as plain values: made from a seed, shown as JSON, and shrunk.
+
+Steps name rows by ``pick``, a number that chooses among the rows there are when the step comes; a
+step that finds none does nothing. So a script stays playable whatever is taken out of it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Step = dict[str, Any]
+
+WEEKS: Final = 4
+_LATE: Final = (65, 104, 400)
+
+XERO_FAULTS: Final[tuple[Step, ...]] = (
+    {"kind": "reset_before"},
+    {"kind": "reset_after_commit"},
+    {"kind": "timeout_after_commit"},
+    {"kind": "status", "status": 500, "commit": False},
+    {"kind": "status", "status": 500, "commit": True},
+    {"kind": "status", "status": 502, "body": "<html>Bad gateway</html>", "commit": True},
+    {"kind": "status", "status": 503, "body": "The Organisation is offline", "commit": False},
+    {"kind": "status", "status": 503, "body": "The Organisation is offline", "commit": True},
+    {"kind": "status", "status": 504, "body": "", "commit": True},
+    {"kind": "status", "status": 400, "body": "<html>Bad request</html>", "commit": True},
+    {"kind": "status", "status": 403, "commit": False},
+    {"kind": "status", "status": 404, "body": "", "commit": False},
+    {"kind": "truncate", "keep": 0.9},
+    {"kind": "truncate", "keep": 0.1},
+    {"kind": "html", "commit": True},
+    {"kind": "html", "commit": False},
+    *({"kind": "slow", "seconds": seconds, "commit": "after"} for seconds in _LATE),
+    {"kind": "slow", "seconds": 30},
+    {"kind": "rate_minute", "retry_after": 26},
+    {"kind": "rate_minute"},
+    {"kind": "rate_minute", "retry_after": 4000},
+    {"kind": "rate_concurrent"},
+    {"kind": "rate_day", "retry_after": 1800},
+    {"kind": "rate_day", "retry_after": 73451},
+    {"kind": "token_expired"},
+    {"kind": "revoked"},
+    {"kind": "hide_fresh", "seconds": 600},
+    {"kind": "duplicate_delivery"},
+)
+"""Every way in which a call to Xero goes wrong; ``commit`` says whether Xero did it all the same."""
+
+SDP_FAULTS: Final[tuple[Step, ...]] = (
+    {"kind": "reset_before"},
+    {"kind": "reset_after_commit"},
+    {"kind": "timeout_after_commit"},
+    {"kind": "status", "status": 500, "commit": True},
+    {"kind": "status", "status": 502, "body": "<html>Bad gateway</html>"},
+    {"kind": "status", "status": 503, "body": "maintenance"},
+    {"kind": "status", "status": 404, "body": ""},
+    {"kind": "status", "status": 403, "body": ""},
+    {"kind": "truncate", "keep": 0.5},
+    {"kind": "html"},
+    {"kind": "slow", "seconds": 65, "commit": "after"},
+    {"kind": "rate_minute", "retry_after": 26},
+    {"kind": "rate_minute"},
+    {"kind": "token_expired"},
+    {"kind": "revoked"},
+    {"kind": "hide_fresh", "seconds": 600},
+    {"kind": "duplicate_delivery"},
+)
+"""Every way in which a call to ServiceDesk Plus goes wrong."""
+
+_MINUTES: Final = (5, 7, 10, 15, 20, 25, 45, 50, 60, 90, 125)
+
+
+@dataclass(slots=True)
+class Script:
+    """A whole month: how everything is set, and what happens, in order."""
+
+    seed: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    switches: dict[str, str] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON-ready values."""
+        return asdict(self)
+
+
+def script_of(seed: int) -> Script:
+    """Return the month of a seed, always the same."""
+    return _Author(seed).write()
+
+
+class _Author:
+    """Writes one script."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.dice = random.Random(f"msp-xero/{seed}")
+
+    def chance(self, percent: float) -> bool:
+        return self.dice.random() * 100 < percent
+
+    def pick(self) -> int:
+        return self.dice.randrange(1000)
+
+    def write(self) -> Script:
+        script = Script(self.seed, self._settings(), self._switches())
+        billed = self.dice.sample(range(WEEKS), self.dice.choice((1, 2, 2, 2, 3, 4)))
+        for week in range(WEEKS):
+            script.steps += [self._work() for _ in range(self.dice.randint(1, 4))]
+            script.steps += [self._life() for _ in range(self.dice.choice((0, 0, 1, 2)))]
+            script.steps.append({"do": "pass", "hours": self.dice.choice((24, 96, 164))})
+            if week in billed:
+                script.steps += self._billing(week)
+        return script
+
+    def _settings(self) -> dict[str, Any]:
+        target: Step = {}
+        if self.chance(50):
+            target["batch_size"] = self.dice.choice((1, 2))
+        if self.chance(20):
+            target["max_lines_per_invoice"] = 2
+        if self.chance(20):
+            target["concurrency"] = 3
+        if self.chance(15):
+            target["invoice_status"] = "AUTHORISED"
+        if self.chance(15):
+            target["line_amount_types"] = self.dice.choice(("Inclusive", "NoTax"))
+        mapper: Step = {"rate_source": "worklog_charge"} if self.chance(15) else {}
+        return {"target": target, "mapper": mapper}
+
+    def _switches(self) -> dict[str, str]:
+        """Choose behaviours of Xero that its documentation leaves open."""
+        choices = (
+            ("key_scope", 20, "token"),
+            ("key_caches_rejections", 20, "off"),
+            ("key_conflict_shape", 20, "elements"),
+            ("not_modified", 30, "304"),
+            ("lists_lag_seconds", 15, "4"),
+            ("line_errors_at", 30, "line"),
+            ("elements_echo", 20, "all"),
+            ("rate_window", 30, "rolling"),
+            ("day_limit", 10, "160"),
+        )
+        return {name: value for name, percent, value in choices if self.chance(percent)}
+
+    # ------------------------------------------------------------------ people
+
+    def _work(self) -> Step:
+        """A technician books time."""
+        return {
+            "do": "book",
+            "account": self.dice.choice((0, 0, 1, 1, 2, 3)),
+            "kind": self.dice.choice((0, 0, 0, 1, 1, 2, 3, None)),
+            "minutes": self.dice.choice(_MINUTES),
+            "on": self.dice.choice(("request", "request", "request", "new", "task", "general")),
+            "billable": not self.chance(10),
+        }
+
+    def _life(self) -> Step:
+        """Somebody changes something in one of the two systems, or decides at the console."""
+        does: Callable[[], Step] = self.dice.choice(
+            (self._at_the_desk, self._at_the_books, self._at_the_console)
+        )
+        return does()
+
+    def _at_the_desk(self) -> Step:
+        action = self.dice.choice(
+            ("edit_worklog", "edit_worklog", "delete_worklog", "move_worklog", "move_ticket", "close_ticket")
+        )
+        return {"do": action, "pick": self.pick(), "value": self.pick()}
+
+    def _at_the_books(self) -> Step:
+        action = self.dice.choice(
+            (
+                "edit_lines", "unmark", "renumber", "void_or_delete", "void_or_delete", "approve", "pay",
+                "copy", "take_number", "archive_contact", "merge_contact", "rename_item", "delete_item",
+                "price_item", "unsell_item", "lock_period", "archive_account", "delete_tax_rate",
+            )
+        )  # fmt: skip
+        return {"do": action, "pick": self.pick(), "value": self.pick()}
+
+    def _at_an_invoice(self) -> Step:
+        action = self.dice.choice(
+            ("renumber", "renumber", "unmark", "edit_lines", "void_or_delete", "copy", "take_number")
+        )
+        return {"do": action, "pick": self.pick(), "value": self.pick()}
+
+    def _at_the_console(self) -> Step:
+        return {"do": self.dice.choice(("exclude", "exclude", "include", "release")), "pick": self.pick()}
+
+    # ------------------------------------------------------------------ runs
+
+    def _billing(self, week: int) -> list[Step]:
+        steps: list[Step] = []
+        if self.chance(8):
+            steps.append({"do": "backup"})
+        if week and self.chance(6):
+            steps.append({"do": "restore", "what": self.dice.choice(("ledger", "bookmark", "both"))})
+        if week and self.chance(2):
+            steps.append({"do": "lose", "what": self.dice.choice(("bookmark", "ledger", "both"))})
+        if self.chance(4):
+            steps.append({"do": "skew", "hours": self.dice.choice((-48, -1, 1, 48))})
+        steps.append(self._run())
+        if self.chance(35):
+            # The moment that matters: after a lost answer, before the next run looks.
+            steps.append(self._at_an_invoice())
+        if self.chance(20):
+            steps.append({"do": "pass", "hours": self.dice.choice((0, 1, 26))})
+            steps.append(self._run())
+        return steps
+
+    def _run(self) -> Step:
+        run: Step = {"do": "push" if self.chance(15) else "run"}
+        if run["do"] == "run" and self.chance(5):
+            run["full_refresh"] = True
+        if self.chance(1.5):
+            run["at"] = "dev"
+        if self.chance(70):
+            run["faults"] = [self._fault() for _ in range(self.dice.choice((1, 1, 1, 2, 2, 3)))]
+        if self.chance(45):
+            run["strikes"] = [self._strike() for _ in range(self.dice.choice((1, 1, 2)))]
+        if self.chance(25):
+            run["meanwhile"] = [self._meanwhile()]
+        return run
+
+    def _fault(self) -> Step:
+        if self.chance(25):
+            return {"system": "sdp", "nth": self.dice.randint(1, 12), **self.dice.choice(SDP_FAULTS)}
+        fault: Step = {"system": "xero", **self.dice.choice(XERO_FAULTS)}
+        if self.chance(50):
+            # Writes are what matters most.
+            return fault | {"match": {"method": "PUT"}, "nth": self.dice.choice((1, 1, 1, 2, 3))}
+        return fault | {"nth": self._nth_xero_call()}
+
+    def _nth_xero_call(self) -> int:
+        return self.dice.randint(1, 16)
+
+    def _strike(self) -> Step:
+        act = self.dice.choice(
+            ("kill", "kill", "kill", "sigterm", "sigint", "disk_full", "locked", "read_only")
+        )
+        if self.chance(15):
+            return {
+                "program": "tap",
+                "border": "call",
+                "nth": self.dice.randint(1, 12),
+                "moment": "before",
+                "act": "kill",
+            }
+        border = self.dice.choice(("call", "commit", "commit", "line", "put"))
+        if act in {"disk_full", "locked", "read_only"}:
+            return {
+                "program": "target",
+                "border": "commit",
+                "nth": self.dice.randint(1, 16),
+                "moment": "before",
+                "act": act,
+            }
+        return {
+            "program": "target",
+            "border": border,
+            "nth": self.dice.choice((1, 1, 2)) if border == "put" else self.dice.randint(1, 16),
+            "moment": self.dice.choice(("before", "after")),
+            "act": act,
+        }
+
+    def _meanwhile(self) -> Step:
+        if self.chance(40):
+            # Right after a write, answered or not: what follows is the look-up.
+            return {"put": self.dice.choice((1, 1, 2)), "step": self._at_an_invoice()}
+        step = self._life()
+        if self.chance(12):
+            step = {"do": "other_push", "lock_lost": self.chance(50)}
+        elif self.chance(6):
+            step = {"do": "run", "at": "dev"}
+        return {"call": self._nth_xero_call(), "step": step}

@@ -1,0 +1,273 @@
+"""Playing a script: steps, then repairs and quiet runs, with the promises checked after each."""
+
+from __future__ import annotations
+
+import functools
+import random
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from torture.borders import AFTER, BEFORE, Strike, disk_full, locked, read_only, within
+from torture.invariants import Books, check_always, check_at_rest, ledger_digest
+from torture.people import People
+from torture.world import JOBS, Plans, Surprise, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torture.script import Script, Step
+    from torture.world import Ended, Workshop
+
+MOST_QUIET_RUNS: Final = 8
+_SIGNALS: Final = {"sigterm": 15, "sigint": 2}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one simulation went through."""
+
+    seeds: int = 0
+    runs: int = 0
+    faults: int = 0
+    crashes: int = 0
+    refusals: int = 0
+    rebuilds: int = 0
+    calls: int = 0
+    worklogs: int = 0
+    invoices: int = 0
+    days: float = 0.0
+    violations: list[tuple[int, str, str]] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Add what another simulation went through."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+def simulate(workshop: Workshop, script: Script) -> Tally:
+    """Play one script to its end.
+
+    Returns:
+        What it went through; ``violations`` has at most one entry: the first broken promise.
+    """
+    month = Month(workshop, script)
+    try:
+        month.play()
+    except Surprise as broken:
+        month.tally.violations.append((script.seed, broken.what, str(broken)))
+    except Exception as error:  # noqa: BLE001 - whatever the program lets out is a finding
+        month.tally.violations.append((script.seed, "unexpected", f"{type(error).__name__}: {error}"))
+    month.close()
+    return month.tally
+
+
+class Month:
+    """One world and what happens to it."""
+
+    def __init__(self, workshop: Workshop, script: Script) -> None:
+        random.seed(script.seed)  # pauses between attempts are drawn at random
+        workshop.ears.heard.clear()
+        self.script = script
+        self.world = World(workshop, script.settings, ledger=workshop.linked_ledger)
+        for name, value in script.switches.items():
+            self.world.xero_app.set_switch(name, value)
+        self.people = People(self.world)
+        self.books = Books(self.world)
+        self.tally = Tally(seeds=1)
+        self.story: list[str] = []
+        self.counted: dict[str, dict[str, int]] = {}
+        ran = {step.get("job", "worklogs") for step in script.steps if step["do"] == "run"}
+        self._jobs = [job for job in JOBS if job in ran | {"worklogs"}]
+
+    def play(self) -> None:
+        """Play all steps, then let everything come to rest and check that it is right."""
+        with within(self.world.borders):
+            for step in self.script.steps:
+                self._do(step)
+            self._come_to_rest()
+
+    def close(self) -> None:
+        """Take over the counts of the world."""
+        world = self.world
+        self.tally.calls = len(world.xero.log) + len(world.sdp.log)
+        self.tally.worklogs = len(world.delivered)
+        self.tally.invoices = len(self.people.our_invoices())
+        self.tally.days = (world.clock.now() - world.started).total_seconds() / 86_400
+
+    # ------------------------------------------------------------------ steps
+
+    def _do(self, step: Step) -> None:
+        match step["do"]:
+            case "pass":
+                self._pass(step["hours"])
+            case "skew":
+                self.world.time.skew = timedelta(hours=step["hours"])
+            case "backup":
+                self._backup()
+            case "restore":
+                self._restore(step["what"])
+            case "lose":
+                self._lose(step["what"])
+            case "run" | "push":
+                self._run(step)
+            case "other_push":
+                self._other_push(step)
+            case _:
+                self.books.check()
+                self.people.do(step)
+                self.books.look()
+                self.story.append(step["do"])
+
+    def _pass(self, hours: float) -> None:
+        self.world.clock.advance(hours * 3600)
+        self.world.xero.adapter.commit_late_calls()
+        self.world.sdp.adapter.commit_late_calls()
+
+    def _run(self, step: Step) -> None:
+        at = self.world.environment(step.get("at", "prod"))
+        plans = self._plans(step)
+        for fault in step.get("faults", ()):
+            system = self.world.xero if fault["system"] == "xero" else self.world.sdp
+            entry = {name: value for name, value in fault.items() if name != "system"}
+            system.faulty.add_faults([{"match": {}, **entry}])
+        if step["do"] == "push":
+            self._after("push", self.world.push(at, plans.target))
+            return
+        job = step.get("job", "worklogs")
+        before = {"xero": len(self.world.xero.log), "sdp": len(self.world.sdp.log)}
+        ended = self.world.run_job(at, job, plans, full_refresh=step.get("full_refresh", False))
+        after = {"xero": len(self.world.xero.log), "sdp": len(self.world.sdp.log)}
+        self.counted[job] = self.world.crossed | {system: after[system] - before[system] for system in after}
+        self._after(job, ended)
+
+    def _after(self, what: str, ended: Ended) -> None:
+        self.tally.runs += 1
+        self.tally.crashes += ended.how in {"killed", "stopped"}
+        self.tally.refusals += ended.how == "failed"
+        for system in (self.world.xero, self.world.sdp):
+            self.tally.faults += sum(fault["applied"] for fault in system.faulty.shown_faults())
+            system.faulty.clear_faults()
+        self.story.append(f"{what}: {ended.how}{f', {ended.error}' if ended.error else ''}")
+        self.books.check()
+        check_always(self.world, self.people)
+
+    def _plans(self, step: Step) -> Plans:
+        plans = Plans()
+        for strike in step.get("strikes", ()):
+            plan = plans.tap if strike["program"] == "tap" else plans.target
+            act = self._act(strike["act"])
+            plan.append(Strike(strike["border"], strike["nth"], strike["moment"], act))
+        for event in step.get("meanwhile", ()):
+            happens = functools.partial(self._do, event["step"])
+            when = ("put", event["put"], AFTER) if "put" in event else ("call", event["call"], BEFORE)
+            plans.target.append(Strike(*when, happens))
+        return plans
+
+    def _act(self, name: str) -> Callable[[], None]:
+        def kill() -> None:
+            self.world.borders.process.kill()
+
+        def signal() -> None:
+            self.world.borders.process.signal(_SIGNALS[name])
+
+        failures = {"disk_full": disk_full, "locked": locked, "read_only": read_only}
+        return failures.get(name) or (kill if name == "kill" else signal)
+
+    def _other_push(self, step: Step) -> None:
+        """Another machine pushes on the same ledger; with the lock lost it does not even wait."""
+        if step["lock_lost"]:
+            for lock in self.world.here.folder.glob("*.lock"):
+                if "settle" in lock.name:
+                    lock.unlink()
+        ended = self.world.push(self.world.here, machine="-other")
+        self.story.append(f"other push: {ended.how} {ended.error or ''}")
+
+    # ------------------------------------------------------------------ back in time
+
+    def _backup(self) -> None:
+        backup = self.world.here.folder / "backup.db"
+        self.world.here.copy_ledger(backup)
+        self.world.here.backup = (backup, dict(self.world.here.bookmarks))
+        self.story.append("backup")
+
+    def _restore(self, what: str) -> None:
+        if self.world.here.backup is None:
+            return
+        backup, bookmarks = self.world.here.backup
+        if what != "bookmark":
+            self.world.here.put_ledger(backup)
+        if what != "ledger":
+            self.world.here.bookmarks = dict(bookmarks)
+        self.story.append(f"restore {what}")
+
+    def _lose(self, what: str) -> None:
+        if what != "ledger":
+            self.world.here.bookmarks = {}
+        if what != "bookmark":
+            self.world.here.put_ledger(self.world.workshop.linked_ledger)
+        self.story.append(f"lose {what}")
+
+    # ------------------------------------------------------------------ coming to rest
+
+    def _come_to_rest(self) -> None:
+        """Repair everything, run until nothing happens any more, and check that all promises hold."""
+        self.world.time.skew = timedelta(0)
+        self._pass(49)
+        self.people.repair_everything()
+        self.books.look()
+        before = None
+        full_refresh = False
+        for _ in range(MOST_QUIET_RUNS):
+            for job in self._jobs:
+                ended = self.world.run_job(self.world.here, job, full_refresh=full_refresh)
+                self._after(f"quiet {job}", ended)
+                if ended.how != "done":
+                    break
+            if ended.how != "done":
+                full_refresh = self._answer(ended.error or ended.how)
+                before = None
+            else:
+                full_refresh = False
+                writes = self._writes()
+                after = (ledger_digest(self.world.here), writes)
+                if after == before:
+                    break
+                before = after
+            self._pass(25)
+        else:
+            raise Surprise("never stuck", "it does not come to rest")
+        check_at_rest(self.world, self.people)
+
+    def _writes(self) -> int:
+        return (
+            self.world.xero.log.count("PUT")
+            + self.world.sdp.log.count("POST")
+            + self.world.sdp.log.count("PUT")
+        )
+
+    def _answer(self, error: str) -> bool:
+        """Do what the error line tells a person to do; return whether the next run is a full refresh."""
+        if "although it had refused it" in error:
+            for invoice in self.people.our_invoices():
+                if invoice.number in error and invoice.status not in {"VOIDED", "DELETED"}:
+                    self.people.withdraw(invoice)
+            self.books.look()
+            return False
+        if "--full-refresh" in error:
+            return True
+        if "does not know" in error:
+            self._rebuild()
+            return True
+        if "run again" in error:
+            return False
+        raise Surprise("never stuck", f"a quiet run fails: {error}")
+
+    def _rebuild(self) -> None:
+        """Start with an empty ledger and fill it from Xero: what a person does who has lost the right one."""
+        self.world.here.put_ledger(self.world.workshop.linked_ledger)
+        ended = self.world.rebuild(self.world.here)
+        self.story.append(f"rebuild: {ended.how} {ended.error or ''}")
+        self.tally.rebuilds += 1
+        # What the lost ledger had and Xero does not know is delivered anew, as far as it still exists.
+        self.world.delivered.clear()

@@ -1,0 +1,147 @@
+"""A seed is a whole month, always the same one; what it says of faults and crashes is true."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from torture import sweep
+from torture.figures import with_tables
+from torture.runner import play_all
+from torture.script import Script, script_of
+from torture.shrink import shrink
+from torture.simulate import Month, Tally, simulate
+from torture.world import JOBS, Surprise
+
+RUN = {"do": "run"}
+
+
+def told(workshop, script):
+    played = Month(workshop, script)
+    played.play()
+    calls = [
+        (call["time"], call["method"], call["path"], call["fault"]) for call in played.world.xero.log.since()
+    ]
+    return played.story, calls
+
+
+@pytest.mark.parametrize("seed", [3, 11, 42])
+def test_a_seed_tells_the_same_story_again(workshop, seed):
+    assert told(workshop, script_of(seed)) == told(workshop, script_of(seed))
+    assert told(workshop, Script(**json.loads(json.dumps(script_of(seed).as_data())))) == told(
+        workshop, script_of(seed)
+    )
+
+
+def test_seeds_differ_and_cover_everything(workshop):
+    steps = [step for seed in range(400) for step in script_of(seed).steps]
+    done = {step["do"] for step in steps}
+    assert {"run", "push", "backup", "restore", "lose", "skew", "void_or_delete", "exclude"} <= done
+    acts = {strike["act"] for step in steps for strike in step.get("strikes", ())}
+    assert acts == {"kill", "sigterm", "sigint", "disk_full", "locked", "read_only"}
+
+
+@pytest.mark.parametrize("seed", range(1, 13))
+def test_a_few_months_keep_every_promise(workshop, seed):
+    assert simulate(workshop, script_of(seed)).violations == []
+
+
+def test_faults_and_crashes_are_counted_where_they_really_happen(month):
+    calm = month(RUN)
+    calm.play()
+    assert (calm.tally.faults, calm.tally.crashes) == (0, 0)
+    fault = {"system": "xero", "kind": "reset_after_commit", "match": {"method": "PUT"}, "nth": 1}
+    strike = {"program": "target", "border": "commit", "nth": 3, "moment": "after", "act": "kill"}
+    wild = month({**RUN, "faults": [fault]}, {**RUN, "strikes": [strike]})
+    wild.play()
+    assert (wild.tally.faults, wild.tally.crashes) == (1, 1)
+
+
+@pytest.mark.parametrize("border", ["call", "commit", "line"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_killed_process_does_nothing_more(month, border, moment):
+    strike = {"program": "target", "border": border, "nth": 2, "moment": moment, "act": "kill"}
+    played = month({**RUN, "strikes": [strike]})
+    played.play()
+    assert any(line.endswith("killed") for line in played.story)
+
+
+def test_the_machine_s_clock_can_be_wrong_and_its_owner_is_told(month):
+    played = month({"do": "skew", "hours": 48}, RUN, {"do": "skew", "hours": 0}, RUN)
+    played.play()
+    assert any("clock of this machine" in line for line in played.story)
+
+
+def test_a_lost_ledger_is_rebuilt_by_the_person_who_reads_the_refusal(month):
+    played = month(RUN, {"do": "lose", "what": "both"}, RUN)
+    played.play()
+    assert played.tally.rebuilds == 1
+    assert len(played.people.our_invoices()) == 3
+
+
+def test_two_environments_on_one_connection_bill_once(month):
+    played = month(RUN, {"do": "run", "at": "dev"}, {"do": "run", "at": "dev"})
+    played.play()
+    assert len(played.people.our_invoices()) == 3
+
+
+def test_the_sweep_has_every_fault_at_every_call_of_all_three_jobs():
+    cases = sweep.all_cases()
+    assert len(cases) > 1500
+    for job in JOBS:
+        mine = [case for case in cases if case.job == job]
+        faults = [case.step["faults"][0] for case in mine if "faults" in case.step]
+        by_kind = {}
+        for fault in faults:
+            by_kind.setdefault((fault["system"], fault["kind"]), set()).add(fault["nth"])
+        assert len({system for system, _ in by_kind}) == 2
+        assert all(nths == set(range(1, max(nths) + 1)) for nths in by_kind.values())
+        assert {strike["act"] for case in mine for strike in case.step.get("strikes", ())} >= {
+            "kill",
+            "disk_full",
+        }
+
+
+def test_a_few_cases_of_the_sweep_really_go_wrong_and_keep_every_promise(workshop):
+    cases = sweep.all_cases()
+    for number in range(0, len(cases), 97):
+        tally = simulate(workshop, sweep.case_script(number))
+        assert tally.violations == []
+        assert tally.faults + tally.crashes + tally.refusals > 0, cases[number]
+
+
+def test_a_broken_promise_is_shrunk_to_what_breaks_it(workshop, monkeypatch):
+    def touchy(self, month) -> None:
+        if "void_or_delete" in month.story:
+            raise Surprise("never twice", "as arranged")
+
+    monkeypatch.setattr("torture.simulate.Month._come_to_rest", lambda self: touchy(None, self))
+    seed = next(n for n in range(100) if "void_or_delete" in [s["do"] for s in script_of(n).steps])
+    small = shrink(workshop, script_of(seed))
+    assert [step["do"] for step in small.steps] == ["void_or_delete"]
+    with pytest.raises(ValueError, match="breaks no promise"):
+        shrink(workshop, Script(1))
+
+
+def test_many_processes_come_to_the_same_sum(workshop):
+    alone = Tally()
+    for seed in range(1, 5):
+        alone.add(simulate(workshop, script_of(seed)))
+    assert play_all(script_of, range(1, 5), jobs=2) == alone
+
+
+def test_the_tables_are_made_from_the_record():
+    sums = dict.fromkeys(
+        ("seeds", "days", "runs", "faults", "crashes", "refusals", "calls", "worklogs", "invoices"), 1500
+    )
+    row = {**sums, "violations": 0, "seconds": 9, "version": "abc"}
+    mutant = {"name": "no lock", "caught_by": "never twice", "after": "3 months"}
+    record = {"months": [{"first": 1, **row}, {"first": 9, **row}], "sweep": row, "mutants": [mutant]}
+    tables = ("<!-- torture months -->", "old", "<!-- end of months -->", "and")
+    page = "\n".join((*tables, "<!-- torture mutants -->", "<!-- end of mutants -->", "the rest"))
+    made = with_tables(page, record)
+    assert "| months from seeds, program abc | 3,000 | 3,000 |" in made
+    assert "| no lock | never twice | 3 months |" in made
+    assert "old" not in made
+    assert with_tables(made, record) == made

@@ -1,0 +1,403 @@
+"""One MSP: both systems, the ledgers and bookmarks of its environments, and the program that runs on them."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import shutil
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from msp_xero.billing.rebuild import rebuild
+from msp_xero.billing.settings import BillingSettings
+from msp_xero.billing.settle import settle
+from msp_xero.errors import MspXeroError
+from msp_xero.ledger import Ledger
+from msp_xero.ledger.runs import finish_run, start_run
+from msp_xero.xero.client import XeroClient
+from msp_xero.xero.settings import XeroSettings
+from msp_xero_sandbox.calls import CallLog
+from msp_xero_sandbox.clock import Clock
+from msp_xero_sandbox.faults import Faulty
+from msp_xero_sandbox.inprocess import InProcessAdapter, MovingClock
+from msp_xero_sandbox.sdp.app import SdpApp
+from msp_xero_sandbox.settings import Settings
+from msp_xero_sandbox.xero.app import XeroApp
+from msp_xero_transforms.mapper import MspXeroTransforms
+from tap_msp_sdp.tap import TapMspSdp
+from tap_xero_lite.tap import TapXeroLite
+from target_msp_sdp.target import TargetMspSdp
+from target_xero_invoices.target import TargetXeroInvoices
+from typing_extensions import override
+
+from torture import office
+from torture.borders import Borders, Killed, Process, Strike, engine_of, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from msp_xero_sandbox.wire import App
+
+Row = dict[str, Any]
+
+SDP_KEY: Final = "sandbox-authtoken"
+XERO_SECRET: Final = "sandbox-secret"  # noqa: S105 - the secret of a simulated system
+_SDP: Final = {"base_url": "http://sdp.test", "auth_token": SDP_KEY, "concurrency": 1}
+_XERO: Final = {
+    "client_id": "sandbox-client",
+    "client_secret": XERO_SECRET,
+    "api_url": "http://xero.test/api.xro/2.0",
+    "identity_url": "http://xero.test",
+}
+_STREAMS: Final = {
+    "accounts": ["contacts"],
+    "worklog-types": ["items"],
+    "worklogs": ["worklogs", "extraction"],
+}
+JOBS: Final = tuple(_STREAMS)
+
+
+class Surprise(AssertionError):
+    """The program did something that it never may; ``what`` is the broken promise."""
+
+    def __init__(self, what: str, detail: str) -> None:
+        self.what = what
+        super().__init__(f"{what}: {detail}")
+
+
+@dataclass(slots=True)
+class Ended:
+    """How one run ended: ``done``, ``failed`` with its error line, ``killed`` or ``stopped`` by a signal."""
+
+    how: str = "done"
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Plans:
+    """What strikes the two programs of a pipeline, and both systems."""
+
+    tap: list[Strike] = field(default_factory=list)
+    target: list[Strike] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Environment:
+    """A Meltano environment: a ledger, bookmarks, a token store."""
+
+    name: str
+    folder: Path
+    bookmarks: dict[str, Row | None] = field(default_factory=dict)
+    backup: tuple[Path, dict[str, Row | None]] | None = None
+
+    @property
+    def ledger_path(self) -> Path:
+        """The SQLite file."""
+        return self.folder / "ledger.db"
+
+    @property
+    def url(self) -> str:
+        """The ledger's URL."""
+        return f"sqlite:///{self.ledger_path}"
+
+    def copy_ledger(self, target: Path) -> None:
+        """Copy the ledger, as a backup does."""
+        engine_of(self.url).forget()  # type: ignore[attr-defined]
+        shutil.copyfile(self.ledger_path, target)
+
+    def put_ledger(self, source: Path) -> None:
+        """Replace the ledger, as restoring a backup does."""
+        engine_of(self.url).forget()  # type: ignore[attr-defined]
+        for suffix in ("-wal", "-shm"):
+            self.ledger_path.with_name(self.ledger_path.name + suffix).unlink(missing_ok=True)
+        shutil.copyfile(source, self.ledger_path)
+
+
+class OwnClock(MovingClock):
+    """The clock of the machine that the program runs on; it can be wrong by ``skew``."""
+
+    skew = timedelta(0)
+
+    @override
+    def now(self) -> datetime:
+        return super().now() + self.skew
+
+
+class System:
+    """One of the two systems behind its unreliable network."""
+
+    def __init__(self, app: App, clock: Clock) -> None:
+        self.log = CallLog()
+        self.faulty = Faulty(app, clock, self.log)
+        self.adapter = InProcessAdapter(self.faulty, clock)
+
+
+class Pipe(io.TextIOBase):
+    """Standard output of a program: what it wrote so far, and somebody who reads along."""
+
+    def __init__(self, read: Callable[[bytes], None] | None = None) -> None:
+        super().__init__()
+        self.lines: list[bytes] = []
+        self.buffer = self
+        self._read = read or self.lines.append
+
+    @override
+    def write(self, text: str | bytes) -> int:
+        raw = text.encode() if isinstance(text, str) else bytes(text)
+        for line in raw.splitlines(keepends=True):
+            self._read(line)
+        return len(text)
+
+    @override
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+class Workshop:
+    """What all worlds of one operating-system process share: a folder, and a ledger with its links made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ears = Ears()
+        self.empty_ledger = folder / "empty.db"
+        self.linked_ledger = folder / "linked.db"
+        world = World(self, {}, ledger=None)
+        with within(world.borders):
+            Ledger.open(world.here.url).close()
+            world.here.copy_ledger(self.empty_ledger)
+            for job in ("accounts", "worklog-types"):
+                ended = world.run_job(world.here, job)
+                assert ended.how == "done", ended
+        world.here.copy_ledger(self.linked_ledger)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Ears(logging.Handler):
+    """Hears everything that the program logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record.getMessage())
+
+
+class World:
+    """Both systems on one virtual clock."""
+
+    def __init__(self, workshop: Workshop, settings: Mapping[str, Any], *, ledger: Path | None) -> None:
+        self.workshop = workshop
+        self.started = office.START
+        self.clock = Clock(office.START, running=False)
+        self.time = OwnClock(self.clock)
+        self.xero_app = XeroApp(office.xero_rows(), self.clock, Settings())
+        self.sdp_app = SdpApp(office.sdp_rows(), self.clock, {})
+        self.xero = System(self.xero_app, self.clock)
+        self.sdp = System(self.sdp_app, self.clock)
+        self.borders = Borders(
+            self.time, {"http://xero.test": self.xero.adapter, "http://sdp.test": self.sdp.adapter}
+        )
+        self.settings = dict(settings)
+        self.environments: dict[str, Environment] = {}
+        self._ledger = ledger
+        self.here = self.environment("prod")
+        self.delivered: set[str] = set()
+        self.errors: list[str] = []
+        self.crossed: dict[str, int] = {}
+
+    def environment(self, name: str) -> Environment:
+        """Return an environment; a new one has a ledger with links and no bookmark."""
+        if name not in self.environments:
+            folder = self.workshop.folder / name
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            made = self.environments[name] = Environment(name, folder)
+            if self._ledger is not None:
+                made.put_ledger(self._ledger)
+        return self.environments[name]
+
+    # ------------------------------------------------------------------ programs
+
+    def run_job(
+        self, at: Environment, job: str, plans: Plans | None = None, *, full_refresh: bool = False
+    ) -> Ended:
+        """Run one job as ``meltano run`` does: tap, mapper, target; the target reads what the tap wrote."""
+        plans = plans or Plans()
+        state = None if full_refresh else at.bookmarks.get(job)
+        self.crossed = {}
+        lines, tap_ended = self._extract(job, state, plans.tap)
+        mapped, mapper_ended = self._map(at, job, lines)
+        target_ended = self._load(at, job, mapped, plans.target)
+        ends = (tap_ended, mapper_ended, target_ended)
+        return next((ended for ended in ends if ended.how != "done"), target_ended)
+
+    def push(self, at: Environment, strikes: Sequence[Strike] = (), *, machine: str = "") -> Ended:
+        """Do what ``msp-xero invoices push`` does; another ``machine`` has a token store of its own."""
+
+        def work() -> None:
+            with Ledger.open(at.url, actor="person:torture") as ledger:
+                run_id = start_run(ledger, "worklogs")
+                config = self._target_config(at, "worklogs")
+                config["token_store"] += machine
+                client = XeroClient(XeroSettings.from_config(config))
+                try:
+                    settled = settle(ledger, client, BillingSettings.from_config(config), run_id=run_id)
+                except MspXeroError as error:
+                    finish_run(ledger, run_id, "failed", error=str(error))
+                    raise
+                finish_run(ledger, run_id, settled.outcome, counts=settled.counts(), calls=settled.calls)
+
+        return self._run(Process(list(strikes)), work)
+
+    def rebuild(self, at: Environment, strikes: Sequence[Strike] = ()) -> Ended:
+        """Do what ``msp-xero rebuild`` does."""
+
+        def work() -> None:
+            with Ledger.open(at.url, actor="person:torture") as ledger:
+                client = XeroClient(XeroSettings.from_config(self._target_config(at, "worklogs")))
+                rebuild(ledger, client, number_prefix="SDP-")
+
+        return self._run(Process(list(strikes)), work)
+
+    @contextlib.contextmanager
+    def at_the_console(self) -> Iterator[Ledger]:
+        """Open the ledger as a person at the console does, beside whatever runs."""
+        with self.borders.running(Process()), Ledger.open(self.here.url, actor="person:torture") as ledger:
+            yield ledger
+
+    # ------------------------------------------------------------------ people
+
+    def xero_change(self, kind: str, action: str, row: str = "", **values: Any) -> Row:
+        """Do what a person does in Xero's own pages."""
+        return self.xero_app.change_row({"kind": kind, "action": action, "id": row, "values": values})
+
+    def sdp_change(self, kind: str, action: str, row: str = "", **values: Any) -> Row:
+        """Do what a person does in ServiceDesk Plus."""
+        return self.sdp_app.change_row({"kind": kind, "action": action, "id": row, "values": values})
+
+    def _extract(self, job: str, state: Row | None, strikes: list[Strike]) -> tuple[list[bytes], Ended]:
+        pipe = Pipe()
+
+        def work() -> None:
+            if job == "worklogs":
+                config = {**_SDP, "modules": list(office.MODULES), **self.settings.get("tap", {})}
+                tap: Any = TapMspSdp(config=config, state=copy.deepcopy(state))
+            else:
+                tap = TapXeroLite(
+                    config=_XERO | {"token_store": self._token_store(self.here)}, state=copy.deepcopy(state)
+                )
+            for name, stream in tap.streams.items():
+                stream.selected = name in _STREAMS[job]
+            tap.sync_all()
+
+        process = Process(strikes)
+        with contextlib.redirect_stdout(pipe):
+            ended = self._run(process, work)
+        self.crossed["tap_call"] = process.crossed["call"]
+        return pipe.lines, ended
+
+    def _map(self, at: Environment, job: str, lines: list[bytes]) -> tuple[list[bytes], Ended]:
+        pipe = Pipe()
+        config: Row = {"ledger_url": at.url, "time_zone": "Pacific/Auckland"} if job == "worklogs" else {}
+
+        def work() -> None:
+            MspXeroTransforms(config=config | self.settings.get("mapper", {})).listen(iter(lines))  # type: ignore[arg-type]
+
+        with contextlib.redirect_stdout(pipe):
+            ended = self._run(Process(), work)
+        return pipe.lines, ended
+
+    def _load(self, at: Environment, job: str, lines: list[bytes], strikes: list[Strike]) -> Ended:
+        process = Process(strikes)
+
+        def on_state(line: bytes) -> None:
+            state = json.loads(line)
+            if job == "worklogs":
+                self._check_covered(at, lines, state)
+            at.bookmarks[job] = state
+
+        def work() -> None:
+            target = (TargetXeroInvoices if job == "worklogs" else TargetMspSdp)(
+                config=self._target_config(at, job)
+            )
+            process.on_signal = lambda number: target._handle_termination(number, None)  # noqa: SLF001 - as the system calls it
+            target.listen(self._fed(process, lines))  # type: ignore[arg-type]
+
+        with contextlib.redirect_stdout(Pipe(on_state)):
+            ended = self._run(process, work)
+        self.crossed |= process.crossed
+        return ended
+
+    def _fed(self, process: Process, lines: Iterable[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            with process.crossing("line"):
+                pass
+            yield line
+
+    def _target_config(self, at: Environment, job: str) -> Row:
+        if job != "worklogs":
+            return {**_SDP, "ledger_url": at.url, **self.settings.get("directory", {})}
+        return {
+            **_XERO,
+            "ledger_url": at.url,
+            "token_store": self._token_store(at),
+            "require_trailer": True,
+            "concurrency": 1,
+            **self.settings.get("target", {}),
+        }
+
+    @staticmethod
+    def _token_store(at: Environment) -> str:
+        return str(at.folder / "token.json")
+
+    def _run(self, process: Process, work: Callable[[], None]) -> Ended:
+        """Run a program to whatever end it comes to."""
+        with self.borders.running(process):
+            try:
+                work()
+            except Killed:
+                return Ended("killed")
+            except SystemExit as left:
+                return Ended("stopped", f"exit {left.code}")
+            except MspXeroError as error:
+                self.errors.append(str(error))
+                return Ended("failed", str(error))
+        return Ended()
+
+    # ------------------------------------------------------------------ what may never be
+
+    def _check_covered(self, at: Environment, lines: list[bytes], state: Row) -> None:
+        """Everything before this STATE in the input has to be committed at this moment."""
+        encoded = [
+            n
+            for n, line in enumerate(lines)
+            if b'"STATE"' in line[:40] and json.loads(line)["value"] == state
+        ]
+        if not encoded:
+            raise Surprise("state", "the target emitted a STATE that it was never given")
+        wanted = set(_delivered_ids(lines[: encoded[0]]))
+        with contextlib.closing(sqlite3.connect(at.ledger_path)) as connection:
+            stored = {row[0] for row in connection.execute("SELECT worklog_id FROM worklog")}
+        if missing := wanted - stored:
+            raise Surprise("state", f"STATE passed before worklogs {sorted(missing)[:3]} were stored")
+        self.delivered |= wanted
+
+
+def _delivered_ids(lines: Iterable[bytes]) -> Iterator[str]:
+    for line in lines:
+        if b'"RECORD"' in line[:60] and b'"invoice_lines"' in line[:120]:
+            message = json.loads(line)
+            if message["record"].get("origin") != "ledger":
+                yield message["record"]["worklog_id"]
