@@ -41,9 +41,10 @@ bench: setup ## print the figures of the README: 100,000 worklogs in 500 account
 	@$(BIN)/python -m benchmarks.billing_run
 
 SEEDS ?= 200
-torture: setup ## play every single fault and kill point, then SEEDS=n simulated months (default 200)
+WITHIN ?= 100000
+torture: setup ## play every single fault and kill point, then SEEDS=n simulated months (default 200), WITHIN=n seconds
 	@$(BIN)/python -m torture sweep
-	@$(BIN)/python -m torture months --seeds $(SEEDS)
+	@$(BIN)/python -m torture months --seeds $(SEEDS) --seconds $(WITHIN)
 
 sandbox: setup ## start the local Xero and the local ServiceDesk Plus MSP
 	@$(BIN)/msp-xero-sandbox --scale medium

@@ -57,7 +57,12 @@ def preview(project: Project) -> Plan:
     return plan
 
 
-def push(project: Project, *, progress: Callable[[str], None] = lambda _: None) -> Settled:
+def push(
+    project: Project,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Settled:
     """Settle everything that the ledger holds, as the target does at the end of a run.
 
     It pushes also where the setting ``push`` is off: that one keeps runs from pushing by themselves,
@@ -66,6 +71,7 @@ def push(project: Project, *, progress: Callable[[str], None] = lambda _: None) 
     Args:
         project: whose settings and ledger.
         progress: told one line about long work.
+        stop_requested: asked between calls; True ends the push cleanly.
 
     Raises:
         MspXeroError: a setting is wrong, another settle is running, or Xero cannot be reached.
@@ -76,7 +82,15 @@ def push(project: Project, *, progress: Callable[[str], None] = lambda _: None) 
     with Ledger.open(project.ledger_url, connection=project.connection) as ledger:
         run_id = start_run(ledger, JOB)
         try:
-            settled = settle(ledger, client, settings, run_id=run_id, retry_refused=True, progress=progress)
+            settled = settle(
+                ledger,
+                client,
+                settings,
+                run_id=run_id,
+                retry_refused=True,
+                stop_requested=stop_requested,
+                progress=progress,
+            )
         except MspXeroError as error:
             finish_run(ledger, run_id, "failed", calls=client.calls, error=str(error))
             raise

@@ -17,6 +17,7 @@ from msp_xero_console import billing, show
 from msp_xero_console.command import AsJson, Limit, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
+from msp_xero_console.stopping import politely
 from msp_xero_console.stuck import full_story, what_next
 from msp_xero_console.words import day, hours, moment, money, number, plural, text
 from msp_xero_console.worklog import draw_history
@@ -146,12 +147,15 @@ def push(project: Project, *, as_json: AsJson = False) -> None:
     if not billing.is_enabled(project):
         show.say("The worklogs job is switched off (worklogs_enabled: false). Nothing was done.")
         return
-    settled = billing.push(project, progress=_progress)
+    with politely() as stop:
+        settled = billing.push(project, progress=_progress, stop_requested=stop.requested)
     if as_json:
         show.data({**settled.counts(), "outcome": settled.outcome, "calls": settled.calls})
     else:
         show.say(settled.sentence())
         _draw_held(settled.held, settled.currency)
+    if stop.requested():
+        raise typer.Exit(stop.exit_code)
     if settled.outcome != "done":
         needs_person()
 
