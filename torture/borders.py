@@ -117,15 +117,23 @@ class Borders:
         for prefix, adapter in adapters.items():
             self.session.mount(prefix, _Wire(self, adapter))
         self.process = Process()
+        self._running = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether some process runs."""
+        return self._running > 0
 
     @contextlib.contextmanager
     def running(self, process: Process) -> Iterator[Process]:
         """Run a process; another one may run in the middle of it, as on another machine."""
         outer, self.process = self.process, process
+        self._running += 1
         try:
             yield process
         finally:
             self.process = outer
+            self._running -= 1
 
 
 class _Wire(BaseAdapter):

@@ -108,6 +108,8 @@ class _Author:
 
     def write(self) -> Script:
         script = Script(self.seed, self._settings(), self._switches())
+        if "max_calls_per_minute" in script.settings["target"]:
+            script.switches["minute_limit"] = "8"
         billed = self.dice.sample(range(WEEKS), self.dice.choice((1, 2, 2, 2, 3, 4)))
         for week in range(WEEKS):
             script.steps += [self._work() for _ in range(self.dice.randint(1, 4))]
@@ -115,10 +117,34 @@ class _Author:
             script.steps.append({"do": "pass", "hours": self.dice.choice((24, 96, 164))})
             if week in billed:
                 script.steps += self._billing(week)
+        if self.chance(12):
+            script.steps += self._billed_again()
+        if not any(step["do"] == "backup" for step in script.steps):
+            script.steps = [step for step in script.steps if step["do"] != "restore"]
         return script
+
+    def _billed_again(self) -> list[Step]:
+        """An invoice is voided, its worklogs are released and billed again; or it is paid."""
+        pick = self.pick()
+        gone: list[Step] = [
+            {"do": "void_or_delete", "pick": pick, "value": 0},
+            {"do": "pass", "hours": 30},
+            {"do": "run"},
+        ]
+        paid: list[Step] = [
+            {"do": "approve", "pick": pick, "value": 0},
+            {"do": "pay", "pick": pick, "value": 0},
+        ]
+        return [
+            {"do": "run"},
+            *self.dice.choice((paid, [*gone, {"do": "release", "pick": pick}])),
+            self._run(),
+        ]
 
     def _settings(self) -> dict[str, Any]:
         target: Step = {}
+        if self.chance(15):
+            target["max_calls_per_minute"] = 8
         if self.chance(50):
             target["batch_size"] = self.dice.choice((1, 2))
         if self.chance(20):
@@ -143,7 +169,7 @@ class _Author:
             ("line_errors_at", 30, "line"),
             ("elements_echo", 20, "all"),
             ("rate_window", 30, "rolling"),
-            ("day_limit", 10, "160"),
+            ("day_limit", 10, "125"),
         )
         return {name: value for name, percent, value in choices if self.chance(percent)}
 
@@ -196,15 +222,17 @@ class _Author:
 
     def _billing(self, week: int) -> list[Step]:
         steps: list[Step] = []
-        if self.chance(8):
+        if self.chance(12):
             steps.append({"do": "backup"})
-        if week and self.chance(6):
+        if week and self.chance(15):
             steps.append({"do": "restore", "what": self.dice.choice(("ledger", "bookmark", "both"))})
-        if week and self.chance(2):
+        if week and self.chance(4):
             steps.append({"do": "lose", "what": self.dice.choice(("bookmark", "ledger", "both"))})
         if self.chance(4):
-            steps.append({"do": "skew", "hours": self.dice.choice((-48, -1, 1, 48))})
+            steps.append({"do": "skew", "hours": self.dice.choice((-48, -1, -0.1, 0.1, 1, 48))})
         steps.append(self._run())
+        if steps[-2:-1] and steps[-2]["do"] == "skew":
+            steps.append({"do": "skew", "hours": 0})
         if self.chance(35):
             # The moment that matters: after a lost answer, before the next run looks.
             steps.append(self._at_an_invoice())
@@ -217,27 +245,33 @@ class _Author:
         run: Step = {"do": "push" if self.chance(15) else "run"}
         if run["do"] == "run" and self.chance(5):
             run["full_refresh"] = True
-        if self.chance(1.5):
+        if self.chance(4):
             run["at"] = "dev"
         if self.chance(70):
-            run["faults"] = [self._fault() for _ in range(self.dice.choice((1, 1, 1, 2, 2, 3)))]
+            of_push = run["do"] == "push"
+            run["faults"] = [
+                self._fault(of_push=of_push) for _ in range(self.dice.choice((1, 1, 1, 2, 2, 3)))
+            ]
         if self.chance(45):
             run["strikes"] = [self._strike() for _ in range(self.dice.choice((1, 1, 2)))]
         if self.chance(25):
             run["meanwhile"] = [self._meanwhile()]
         return run
 
-    def _fault(self) -> Step:
-        if self.chance(25):
+    def _fault(self, *, of_push: bool = False) -> Step:
+        if self.chance(25) and not of_push:
             return {"system": "sdp", "nth": self.dice.randint(1, 12), **self.dice.choice(SDP_FAULTS)}
         fault: Step = {"system": "xero", **self.dice.choice(XERO_FAULTS)}
         if self.chance(50):
-            # Writes are what matters most.
+            # Writes are what matters most, and then the looks that follow them.
             return fault | {"match": {"method": "PUT"}, "nth": self.dice.choice((1, 1, 1, 2, 3))}
+        if self.chance(30):
+            match = {"method": "GET", "path": "/api.xro/2.0/Invoices"}
+            return fault | {"match": match, "nth": self.dice.choice((1, 2, 2, 3, 4))}
         return fault | {"nth": self._nth_xero_call()}
 
     def _nth_xero_call(self) -> int:
-        return self.dice.randint(1, 16)
+        return self.dice.randint(1, 9)
 
     def _strike(self) -> Step:
         act = self.dice.choice(
@@ -273,8 +307,10 @@ class _Author:
             # Right after a write, answered or not: what follows is the look-up.
             return {"put": self.dice.choice((1, 1, 2)), "step": self._at_an_invoice()}
         step = self._life()
-        if self.chance(12):
+        if self.chance(35):
             step = {"do": "other_push", "lock_lost": self.chance(50)}
-        elif self.chance(6):
+        elif self.chance(15):
             step = {"do": "run", "at": "dev"}
+        if self.chance(40):
+            return {"commit": self.dice.randint(1, 14), "step": step}
         return {"call": self._nth_xero_call(), "step": step}

@@ -96,6 +96,7 @@ class Environment:
     folder: Path
     bookmarks: dict[str, Row | None] = field(default_factory=dict)
     backup: tuple[Path, dict[str, Row | None]] | None = None
+    delivered: set[str] = field(default_factory=set)
 
     @property
     def ledger_path(self) -> Path:
@@ -113,7 +114,8 @@ class Environment:
         shutil.copyfile(self.ledger_path, target)
 
     def put_ledger(self, source: Path) -> None:
-        """Replace the ledger, as restoring a backup does."""
+        """Replace the ledger, as restoring a backup does; what it was given since is not in it."""
+        self.delivered.clear()
         engine_of(self.url).forget()  # type: ignore[attr-defined]
         for suffix in ("-wal", "-shm"):
             self.ledger_path.with_name(self.ledger_path.name + suffix).unlink(missing_ok=True)
@@ -213,8 +215,9 @@ class World:
         self.environments: dict[str, Environment] = {}
         self._ledger = ledger
         self.here = self.environment("prod")
-        self.delivered: set[str] = set()
         self.errors: list[str] = []
+        self.is_crowded = False
+        """Whether the program was misled about Xero's limits: by a machine beside it, or by a fault."""
         self.crossed: dict[str, int] = {}
 
     def environment(self, name: str) -> Environment:
@@ -392,7 +395,7 @@ class World:
             stored = {row[0] for row in connection.execute("SELECT worklog_id FROM worklog")}
         if missing := wanted - stored:
             raise Surprise("state", f"STATE passed before worklogs {sorted(missing)[:3]} were stored")
-        self.delivered |= wanted
+        at.delivered |= wanted
 
 
 def _delivered_ids(lines: Iterable[bytes]) -> Iterator[str]:

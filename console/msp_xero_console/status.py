@@ -81,7 +81,8 @@ class _Picture:
 
     @property
     def needs_person(self) -> bool:
-        failed = any(run.outcome == "failed" for run in self.runs.values())
+        # A rebuild or reconcile that failed once was a person's; what they did next counts.
+        failed = any(job in JOBS and run.outcome == "failed" for job, run in self.runs.items())
         stuck = any(invoice.state == "conflict" or invoice.reason for invoice in self.unsettled)
         return (
             failed or stuck or self.changed > 0 or self.on_gone_invoices > 0 or self.place("held").count > 0

@@ -7,6 +7,8 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,10 +42,15 @@ def politely() -> Iterator[Stop]:
 
     def note(number: int, _frame: Any) -> None:
         stop.number = number
+        typer.echo("Ending after the call that is under way; once more ends at once.", err=True)
+        give_back()
+
+    def give_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     before = {number: signal.signal(number, note) for number in _SIGNALS}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        give_back()

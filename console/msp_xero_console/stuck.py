@@ -22,6 +22,8 @@ def what_next(invoice: InvoiceRow) -> str:
     """Say what the next run does about an invoice, or what a person has to do."""
     if invoice.state == "planned" and invoice.reason_code == "DAY_LIMIT":
         return f"{INVOICE_NEXT['planned']} {text(invoice.reason)}"
+    if invoice.state == "planned" and invoice.reason:
+        return f"{text(invoice.reason)} {INVOICE_NEXT['planned']} If it stays, ask Xero's support."
     if invoice.state == "conflict":
         return f"{INVOICE_NEXT['conflict']} {_CONFLICT.format(number=invoice.number)}"
     return INVOICE_NEXT[invoice.state]

@@ -118,9 +118,9 @@ class CallLog:
         """Return how many calls there were."""
         return self._count
 
-    def count(self, method: str) -> int:
-        """Return how many of the calls that are kept have a method."""
-        return sum(record.method == method for record in self._records)
+    def writes(self) -> int:
+        """Return how many of the calls that are kept were meant to change something."""
+        return sum(record.method != "GET" and not record.path.endswith("/token") for record in self._records)
 
     def fresh(self) -> list[Record]:
         """Return the calls since this was last asked, as they are; for a simulation that makes many."""

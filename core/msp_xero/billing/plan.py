@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -325,7 +324,6 @@ class _Planner:
             self.session,
             self.ledger,
             body=body,
-            idempotency_key=batch_key(self.reference.organisation.organisation_id, body),
             invoices=[self._invoice_columns(draft) for draft in self.batch.drafts],
             lines=[list(_line_columns(draft)) for draft in self.batch.drafts],
             run_id=self.run_id,
@@ -386,15 +384,6 @@ def _line_columns(draft: Draft) -> Iterator[dict[str, Any]]:
             "account_code": line.terms.account_code,
             "tax_type": line.terms.tax_type,
         }
-
-
-def batch_key(organisation_id: str, body: bytes, attempt: int = 1) -> str:
-    """Return the Idempotency-Key of a batch, the same for the same bytes, organisation and attempt.
-
-    It names the organisation because it is unclear what else a key is bound to (xero-api §3).
-    """
-    digest = hashlib.sha256(body).hexdigest()
-    return f"msp-xero-{organisation_id}-{digest[:40]}-{attempt}"
 
 
 def batch_body(elements: Sequence[bytes]) -> bytes:

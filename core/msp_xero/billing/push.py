@@ -19,7 +19,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from msp_xero.billing.document import worklog_of
-from msp_xero.billing.plan import batch_body, batch_key
+from msp_xero.billing.plan import batch_body
 from msp_xero.errors import (
     AccessRefused,
     DayLimitReached,
@@ -200,15 +200,12 @@ class _Sending:
 
     def _split(self, batch: StoredBatch, first: int) -> None:
         """Store a batch of which nothing was processed as two, the ``first`` invoices and the rest."""
-        with self.ledger.read() as session:
-            organisation_id = self.ledger.connection(session).organisation_id or ""
         elements = wire.decode(batch.body)["Invoices"]
         parts = []
         for chosen in (elements[:first], elements[first:]):
             body = batch_body([wire.canonical(element) for element in chosen])
             ids = [batch.invoice_ids[element["InvoiceNumber"]] for element in chosen]
-            key = batch_key(organisation_id, body, batch.attempts + 1)
-            parts.append(BatchPart(invoice_ids=ids, body=body, idempotency_key=key))
+            parts.append(BatchPart(invoice_ids=ids, body=body))
         self.todo.extendleft(reversed(pushing.split_batch(self.ledger, self.fence, batch, parts)))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from msp_xero.billing.document import marker_of, worklog_marker, worklog_of
 from msp_xero.billing.plan import is_own_number
-from msp_xero.billing.reconcile import worklogs_on
+from msp_xero.billing.reconcile import ALL_SALES, worklogs_on
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.settle import pin_organisation
 from msp_xero.ledger.decisions import GONE_IN_XERO
@@ -29,13 +29,6 @@ if TYPE_CHECKING:
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
-
-ALL_SALES = 'Type=="ACCREC"'
-"""Every sales invoice of the organisation, whatever became of it.
-
-Nothing narrower is certain: a search by number or reference (xero-api §5) misses an invoice that a person
-renumbered and whose reference they rewrote, and an invoice that is missed is billed again.
-"""
 
 _FOUR_DECIMALS = Decimal("0.0001")
 _LINES_AT_ONCE = 1000

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from msp_xero.billing.document import marker_of, worklog_of
-from msp_xero.billing.plan import batch_body, batch_key, is_own_number
+from msp_xero.billing.document import described, marker_of, worklog_of
+from msp_xero.billing.plan import batch_body, is_own_number
 from msp_xero.billing.push import created
 from msp_xero.errors import LedgerError
 from msp_xero.ledger import pushing
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
 SECOND_LOOK_SECONDS = 5.0
 """Pause before a miss is believed: lists may lag behind a write (xero-api §4.7)."""
 
+ALL_SALES = 'Type=="ACCREC"'
+"""Every sales invoice of the organisation, whatever became of it."""
+
 _OVERLAP = timedelta(minutes=10)
 _GONE = ("VOIDED", "DELETED")
 _NOTHING = {"Status": "DELETED"}
 
 
-def resolve_unknown(  # noqa: PLR0913 - a look-up needs all of these
+def resolve_unknown(
     ledger: Ledger,
     client: XeroClient,
     fence: Fence,
     *,
-    organisation_id: str,
     only: Collection[int] | None = None,
     run_id: int | None = None,
 ) -> Outcome:
@@ -47,7 +49,6 @@ def resolve_unknown(  # noqa: PLR0913 - a look-up needs all of these
         ledger: the open ledger.
         client: the Xero client.
         fence: proof of the settle lock.
-        organisation_id: the organisation, for the keys of what is planned again.
         only: ids of the invoices to look up; None is all.
         run_id: for the audit log.
 
@@ -79,7 +80,7 @@ def resolve_unknown(  # noqa: PLR0913 - a look-up needs all of these
             _judge_foreign_holder(ledger, client, invoice, holders, outcome)
     pushing.record_outcome(ledger, fence, outcome, run_id=run_id)
     for batch_id, missing_invoices in proven_missing.items():
-        _plan_again(ledger, fence, batch_id, missing_invoices, organisation_id)
+        _plan_again(ledger, fence, batch_id, missing_invoices)
     return outcome
 
 
@@ -168,6 +169,8 @@ def _judge_foreign_holder(
         return
     # One that was voided keeps its number for ever, but bills nobody: nothing is left to judge.
     standing = [row for row in holders if not _is_gone(row)]
+    if any(_bills_what_waits(ledger, row) for row in standing):
+        raise _unknown_to_us([str(row.get("InvoiceNumber")) for row in standing])
     if any(worklogs_on(row) or marker_of(row.get("Reference")) for row in standing):
         outcome.conflicts.append(
             Refused(
@@ -184,9 +187,7 @@ def _judge_foreign_holder(
     outcome.refused.append(Refused(invoice.id, "NUMBER_CONFLICT", reason))
 
 
-def _plan_again(
-    ledger: Ledger, fence: Fence, batch_id: int, invoices: list[Invoice], organisation_id: str
-) -> None:
+def _plan_again(ledger: Ledger, fence: Fence, batch_id: int, invoices: list[Invoice]) -> None:
     """Store the missing invoices of a batch again, their elements unchanged.
 
     One by one if the batch as a whole was refused before: then one of them spoils the call.
@@ -204,7 +205,6 @@ def _plan_again(
             fence,
             [invoice.id for invoice in group],
             body=body,
-            idempotency_key=batch_key(organisation_id, body, batch.attempts + 1),
             attempts=batch.attempts,
         )
 
@@ -221,26 +221,24 @@ def refresh_invoices(
     looked_at = ledger.clock.now()
     with ledger.read() as session:
         since = ledger.connection(session).invoices_refreshed_at
-    if since is None:
-        rows = client.invoices(search_term=number_prefix, summary_only=True)
+    if since is None or since > looked_at:  # a clock that was wrong in the middle of a settle
+        # Once in the life of a ledger, all of them and with their lines: a search for our numbers and marks
+        # misses one that a person renumbered and whose reference they rewrote.
+        rows = client.invoices(where=ALL_SALES)
     else:
         rows = client.invoices(if_modified_since=since - _OVERLAP, summary_only=True)
-    changed, strangers, late = 0, list[str](), list[str]()
+    changed, strangers, late, elsewhere = 0, list[str](), list[str](), list[str]()
     for chunk in _chunks(row for row in rows if row.get("Type") == "ACCREC"):
         changed += _refresh(ledger, fence, chunk, run_id)
         unexplained = _unexplained(ledger, chunk, number_prefix)
         strangers += unexplained[0]
         late += unexplained[1]
         pushing.mark_doubtful(ledger, fence, unexplained[2])
+        elsewhere += unexplained[3]
+        strangers += _billed_elsewhere(ledger, (row for row in chunk if not marker_of(row.get("Reference"))))
+    strangers += _billed_elsewhere(ledger, client.invoices(ids=elsewhere) if elsewhere else ())
     if strangers:
-        shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
-        raise LedgerError(
-            f"Xero has {len(strangers)} invoice(s) made by msp-xero that this ledger does not know "
-            f"({shown}). Nothing was billed. If this ledger is an old or empty copy, restore the newest one "
-            "(if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill again what "
-            "is on those invoices, and so would another number_prefix. Only where another installation bills "
-            "other worklogs into the same organisation, give each a number_prefix"
-        )
+        raise _unknown_to_us(strangers)
     if late:
         raise LedgerError(
             f"Xero holds {', '.join(late[:3])} although it had refused it: an earlier call arrived late, and "
@@ -250,6 +248,17 @@ def refresh_invoices(
     with ledger.write(fence) as session:
         ledger.connection(session).invoices_refreshed_at = looked_at
     return changed
+
+
+def _unknown_to_us(numbers: list[str]) -> LedgerError:
+    shown = ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
+    return LedgerError(
+        f"Xero has {len(numbers)} invoice(s) made by msp-xero that this ledger does not know "
+        f"({shown}). Nothing was billed. If this ledger is an old or empty copy, restore the newest one "
+        "(if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill again what "
+        "is on those invoices, and so would another number_prefix. Only where another installation bills "
+        "other worklogs into the same organisation, give each a number_prefix"
+    )
 
 
 def _chunks(rows: Iterable[dict[str, Any]], size: int = 500) -> Iterator[list[dict[str, Any]]]:
@@ -279,13 +288,42 @@ def _refresh(ledger: Ledger, fence: Fence, rows: list[dict[str, Any]], run_id: i
     return len(changes)
 
 
+def _billed_elsewhere(ledger: Ledger, rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the numbers of invoices that bill what waits here.
+
+    Another installation numbers its own way. But a person may have renumbered one of ours since this ledger
+    was copied; then its lines tell.
+    """
+    return [
+        str(row.get("InvoiceNumber")) for row in rows if not _is_gone(row) and _bills_what_waits(ledger, row)
+    ]
+
+
+def _bills_what_waits(ledger: Ledger, row: Mapping[str, Any]) -> bool:
+    """Tell whether an invoice bills a worklog that waits here: by id, and by contact or its very text.
+
+    Another installation can have worklogs of the same ids; contacts can have been merged since.
+    """
+    keys = worklogs_on(row)
+    if not keys:
+        return False
+    contact_id = (row.get("Contact") or {}).get("ContactID")
+    texts = {line.get("Description") for line in row.get("LineItems") or []}
+    return any(
+        one.contact_id == contact_id or described(one.description, one.module, one.worklog_id) in texts
+        for one in pushing.waiting_worklogs(ledger, {worklog_id for _, worklog_id in keys})
+        if (one.module, one.worklog_id) in keys
+    )
+
+
 def _unexplained(
     ledger: Ledger, rows: list[dict[str, Any]], number_prefix: str
-) -> tuple[list[str], list[str], list[str]]:
+) -> tuple[list[str], list[str], list[str], list[str]]:
     """Return the live invoices that msp-xero made but that should not be there.
 
-    The numbers of those that the ledger does not know, the numbers of those that it knows as refused,
-    and the markers of those that it has not sent yet.
+    The numbers of those that the ledger does not know, the numbers of those that it knows as refused, the
+    markers of those that it has not sent yet, and the ids of those with neither our number nor a marker
+    of ours.
     """
     suspects = [
         (str(row.get("InvoiceNumber", "")), str(row.get("InvoiceID")), marker)
@@ -293,7 +331,7 @@ def _unexplained(
         if not _is_gone(row) and (marker := marker_of(row.get("Reference")))
     ]
     if not suspects:
-        return [], [], []
+        return [], [], [], []
     numbers, ids, markers = (set(values) for values in zip(*suspects, strict=True))
     with ledger.read() as session:
         known = session.execute(
@@ -307,7 +345,7 @@ def _unexplained(
     # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
     open_markers = {row.marker for row in known if row.xero_id is None and row.state != "rejected"}
     refused = {row.marker for row in known if row.xero_id is None and row.state == "rejected"}
-    strangers, late = [], []
+    strangers, late, elsewhere = [], [], []
     for number, xero_id, marker in suspects:
         if xero_id in known_ids or marker in open_markers:
             continue
@@ -318,5 +356,7 @@ def _unexplained(
             number in known_numbers and marker in known_markers
         ):
             strangers.append(number)
+        elif marker not in known_markers:
+            elsewhere.append(xero_id)
     planned = {row.marker for row in known if row.state == "planned"}
-    return sorted(strangers), sorted(late), sorted(planned & markers)
+    return sorted(strangers), sorted(late), sorted(planned & markers), elsewhere

@@ -82,9 +82,7 @@ def reconcile(
             ledger, client, fence, number_prefix=number_prefix, run_id=run_id
         )
         open_before = [invoice.id for invoice in pushing.unsettled_invoices(ledger)]
-        looking.resolve_unknown(
-            ledger, client, fence, organisation_id=organisation.organisation_id, run_id=run_id
-        )
+        looking.resolve_unknown(ledger, client, fence, run_id=run_id)
         for state in _states(ledger, open_before):
             setattr(found, _FOUND[state], getattr(found, _FOUND[state]) + 1)
     found.calls = dict(client.calls)

@@ -155,6 +155,7 @@ class _Settle:
         while fruitless < _FRUITLESS:
             tired = {invoice_id for invoice_id, times in self.in_the_dark.items() if times >= _SENDS}
             if not pushing.planned_batches(ledger, without=tired):
+                self._note_unanswered(tired)
                 return
             pushed = push(
                 ledger,
@@ -179,6 +180,13 @@ class _Settle:
                 self._plan(accounts=pushing.accounts_of(ledger, blamed))
             outcomes = (pushed.outcome, found)
             fruitless = 0 if any(one.created or one.refused for one in outcomes) else fruitless + 1
+
+    def _note_unanswered(self, tired: set[int]) -> None:
+        """Tell on those that no answer ever comes for that they are not simply waiting their turn."""
+        self.settled.unanswered = len(tired)
+        if tired:
+            reason = f"Xero gave no clear answer {_SENDS} times in one run, and has not made it."
+            pushing.note_unanswered(self.ledger, self.fence, tired, reason)
 
     def _take_over(self, pushed: Pushed) -> None:
         self.settled.made.add(pushed.outcome)
@@ -213,7 +221,6 @@ class _Settle:
                 self.ledger,
                 self.client,
                 self.fence,
-                organisation_id=self.organisation.organisation_id,
                 only=ids,
                 run_id=self.run_id,
             )
@@ -250,13 +257,13 @@ def _held_by_xero(found: Outcome) -> set[int]:
 
 
 def preview(ledger: Ledger, client: XeroClient, settings: BillingSettings) -> Plan:
-    """Return what the next settle would plan. Writes neither to Xero nor to the ledger."""
+    """Return what a push by hand would plan now. Writes neither to Xero nor to the ledger."""
     organisation = meet_organisation(client)
     with ledger.read() as session:
         refuse_other_organisation(ledger.connection(session), organisation)
     reference = _reference(ledger, client, settings, organisation)
     with ledger.write() as session:
-        planned = plan(session, ledger, reference, settings, store=False)
+        planned = plan(session, ledger, reference, settings, store=False, retry_refused=True)
         session.rollback()
     return planned
 

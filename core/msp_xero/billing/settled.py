@@ -36,6 +36,7 @@ class Settled:
     unsent: int = 0
     unsent_worklogs: int = 0
     unsent_total: Decimal = ZERO
+    unanswered: int = 0
     unplanned: int = 0
     refreshed: int = 0
     held: dict[str, HeldSum] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class Settled:
     @property
     def needs_person(self) -> bool:
         """Whether something waits for a person."""
-        return bool(self.held or self.rejected or self.unknown or self.differing_totals)
+        return bool(self.held or self.rejected or self.unknown or self.unanswered or self.differing_totals)
 
     @property
     def outcome(self) -> str:

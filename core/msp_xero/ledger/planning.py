@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import zlib
 from dataclasses import dataclass
 from hashlib import sha256
@@ -149,7 +150,8 @@ def refused_invoices(session: Session, ledger: Ledger, *, since: datetime) -> li
         .where(
             Invoice.connection_id == ledger.connection_id,
             Invoice.state == "rejected",
-            Invoice.settled_at > since,
+            # Not later than now: a time from a clock that was wrong would hold it for as long.
+            Invoice.settled_at.between(since, ledger.clock.now()),
             Invoice.reason_code != "NUMBER_CONFLICT",
         )
         .order_by(Invoice.id)
@@ -235,12 +237,20 @@ def take_number(session: Session, ledger: Ledger) -> int:
     return taken
 
 
+def new_key(session: Session, ledger: Ledger) -> str:
+    """Return an ``Idempotency-Key`` that nobody ever had; it may be of 128 characters (xero-api §3).
+
+    It names the organisation because it is unclear what else a key is bound to.
+    """
+    organisation_id = ledger.connection(session).organisation_id or "unknown"
+    return f"msp-xero-{organisation_id}-{secrets.token_hex(16)}"
+
+
 def save_batch(  # noqa: PLR0913 - a stored batch has these parts
     session: Session,
     ledger: Ledger,
     *,
     body: bytes,
-    idempotency_key: str,
     invoices: Sequence[dict[str, Any]],
     lines: Sequence[Sequence[dict[str, Any]]],
     run_id: int | None,
@@ -251,7 +261,6 @@ def save_batch(  # noqa: PLR0913 - a stored batch has these parts
         session: the planning transaction.
         ledger: the open ledger.
         body: the bytes that will be sent, and sent again unchanged.
-        idempotency_key: the key they are sent under.
         invoices: columns of each invoice.
         lines: columns of each invoice's lines, in the order of ``invoices``.
         run_id: for the audit log.
@@ -259,7 +268,7 @@ def save_batch(  # noqa: PLR0913 - a stored batch has these parts
     now = ledger.clock.now()
     batch = PushBatch(
         connection_id=ledger.connection_id,
-        idempotency_key=idempotency_key,
+        idempotency_key=new_key(session, ledger),
         body=zlib.compress(body, level=1),
         body_digest=sha256(body).hexdigest(),
         created_at=now,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import case, func, select, update
 
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
-from msp_xero.ledger.planning import move_worklogs
+from msp_xero.ledger.models import AccountLink, Invoice, InvoiceLine, PushBatch, Worklog
+from msp_xero.ledger.planning import move_worklogs, new_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -44,11 +43,10 @@ class StoredBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPart:
-    """Some invoices of a batch as a batch of their own: exact bytes, and a key that no other batch has."""
+    """Some invoices of a batch as a batch of their own, with its exact bytes."""
 
     invoice_ids: Sequence[int]
     body: bytes
-    idempotency_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ def mark_sending(ledger: Ledger, fence: Fence, batch_id: int) -> str:
     with ledger.write(fence) as session:
         batch = session.get_one(PushBatch, batch_id)
         batch.state, batch.attempts, batch.sent_at = "sending", batch.attempts + 1, ledger.clock.now()
-        batch.idempotency_key = f"{batch.idempotency_key.partition('.')[0]}.{secrets.token_hex(8)}"
+        batch.idempotency_key = new_key(session, ledger)
         _move_batch(session, ledger, batch_id, "sending", ("planned",))
         return batch.idempotency_key
 
@@ -278,6 +276,45 @@ def worklog_keys(ledger: Ledger, invoice_id: int) -> set[tuple[str, str]]:
             .where(InvoiceLine.invoice_id == invoice_id)
         )
         return {(module, worklog_id) for module, worklog_id in rows}
+
+
+class Waiting(NamedTuple):
+    """A worklog that waits to be billed: its text, and the contact that its account is linked to."""
+
+    module: str
+    worklog_id: str
+    description: str | None
+    contact_id: str | None
+
+
+def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
+    """Return those of these worklog ids that are on no invoice that stands, of whatever module."""
+    link = (
+        (AccountLink.account_id == Worklog.account_id)
+        & (AccountLink.connection_id == Worklog.connection_id)
+        & (AccountLink.generation == ledger.generation)
+    )
+    with ledger.read() as session:
+        rows = session.execute(
+            select(Worklog.module, Worklog.worklog_id, Worklog.description, AccountLink.contact_id)
+            .outerjoin(AccountLink, link)
+            .where(
+                Worklog.connection_id == ledger.connection_id,
+                Worklog.state.in_(("open", "held", "planned")),
+                Worklog.worklog_id.in_(list(ids)),
+            )
+        )
+        return [Waiting(*row) for row in rows]
+
+
+def note_unanswered(ledger: Ledger, fence: Fence, invoice_ids: Iterable[int], reason: str) -> None:
+    """Say on invoices that wait to be sent again that no answer ever comes for them."""
+    with ledger.write(fence) as session:
+        session.execute(
+            update(Invoice)
+            .where(Invoice.id.in_(list(invoice_ids)), Invoice.state == "planned")
+            .values(reason_code=None, reason=reason)
+        )
 
 
 def record_outcome(ledger: Ledger, fence: Fence, outcome: Outcome, *, run_id: int | None = None) -> None:
@@ -416,20 +453,19 @@ def _close_batches(session: Session, ledger: Ledger) -> None:
         batch.settled_at = ledger.clock.now() if batch.state == "done" else None
 
 
-def plan_again(  # noqa: PLR0913 - a stored batch has these parts
+def plan_again(
     ledger: Ledger,
     fence: Fence,
     invoice_ids: Sequence[int],
     *,
     body: bytes,
-    idempotency_key: str,
     attempts: int,
 ) -> int:
     """Store invoices that are proven missing as a new batch with the same numbers; return its id.
 
-    ``attempts`` goes on counting from the batch they were in, so that no key is used twice.
+    ``attempts`` goes on counting from the batch they were in.
     """
-    part = BatchPart(invoice_ids=invoice_ids, body=body, idempotency_key=idempotency_key)
+    part = BatchPart(invoice_ids=invoice_ids, body=body)
     with ledger.write(fence) as session:
         batch_id = _store_part(session, ledger, part, attempts)
         again = {"state": "planned"}
@@ -456,7 +492,7 @@ def split_batch(ledger: Ledger, fence: Fence, batch: StoredBatch, parts: Sequenc
 def _store_part(session: Session, ledger: Ledger, part: BatchPart, attempts: int) -> int:
     batch = PushBatch(
         connection_id=ledger.connection_id,
-        idempotency_key=part.idempotency_key,
+        idempotency_key=new_key(session, ledger),
         body=zlib.compress(part.body, level=1),
         body_digest=sha256(part.body).hexdigest(),
         attempts=attempts,

@@ -116,8 +116,12 @@ class Ledger:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that only reads, and sees one moment."""
-        with Session(self.engine) as session:
+        """A transaction that only reads, and sees one moment.
+
+        Raises:
+            LedgerError: the database cannot be read, or went away.
+        """
+        with _plain_failures(self.engine), Session(self.engine) as session:
             if self.engine.dialect.name == "postgresql":
                 session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield session
@@ -152,7 +156,8 @@ class Ledger:
         Raises:
             LedgerError: another settle is running.
         """
-        with hold_settle_lock(self.engine, self.connection_id, wait_seconds=wait_seconds, clock=self.clock):
+        lock = hold_settle_lock(self.engine, self.connection_id, wait_seconds=wait_seconds, clock=self.clock)
+        with _plain_failures(self.engine), lock:
             with self.write() as session:
                 row = self.connection(session)
                 row.settle_epoch += 1

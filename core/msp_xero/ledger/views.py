@@ -201,8 +201,9 @@ def list_invoices(
 
 
 def unsettled_invoices(ledger: Ledger, *, limit: int = _BATCH) -> list[InvoiceRow]:
-    """Return the invoices whose outcome is not known, and those whose number somebody else has."""
-    return list_invoices(ledger, states=_UNSETTLED, limit=limit)
+    """Return the invoices of unknown outcome, of a number that is taken, or that no answer comes for."""
+    rows = list_invoices(ledger, states=(*_UNSETTLED, "planned"), limit=limit)
+    return [row for row in rows if row.state != "planned" or (row.reason and not row.reason_code)]
 
 
 def invoice_detail(ledger: Ledger, number: str) -> InvoiceDetail | None:

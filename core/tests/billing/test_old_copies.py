@@ -57,3 +57,132 @@ def test_a_draft_that_a_person_deleted_is_not_made_again_by_an_old_copy(world):
     live = [row for row in world.invoices() if row["Status"] != "DELETED"]
     assert (len(live), sum(len(row["LineItems"]) for row in live)) == (2, 4)
     assert world.states() == {"invoiced": 6}
+
+
+def test_an_old_copy_knows_a_renumbered_invoice_by_its_lines(world, databases, tmp_path_factory):
+    """Its number is no longer ours; only what it bills tells that the worklog is not to be billed again."""
+    world.deliver(world.line(9, account=1))
+    world.settle()
+    world.ledger.close()
+    old = databases.copy(world.url, tmp_path_factory.mktemp("copy"))
+    world.ledger = world.open_ledger()
+    world.clock.advance(3600)
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [newest] = [row for row in world.invoices() if row["InvoiceNumber"] == "SDP-00002"]
+    world.person("invoice", "edit", newest["InvoiceID"], InvoiceNumber="INV-9001")
+    world.ledger.close()
+    world.url = old
+    world.ledger = world.open_ledger()
+    world.clock.advance(3600)
+    world.deliver(world.line(9, account=1), world.line(0, account=0))
+    with pytest.raises(LedgerError, match="INV-9001"):
+        world.settle()
+    assert len(world.ours()) == 2
+
+
+def test_an_empty_ledger_knows_a_renumbered_invoice_by_its_lines(make_world, databases, tmp_path_factory):
+    world = make_world(databases.fresh(tmp_path_factory.mktemp("first")))
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
+    world.ledger.close()
+    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
+    world.ledger = world.open_ledger()
+    world.link_accounts()
+    world.link_types()
+    world.deliver(world.line(0, account=0))
+    with pytest.raises(LedgerError, match="INV-9001"):
+        world.settle()
+    assert len(world.ours()) == 1
+
+
+def test_another_installation_with_other_numbers_and_worklogs_of_other_customers_is_no_stranger(world):
+    """Its worklogs have ids like ours, but they go to a contact that ours do not go to."""
+    line = {"Quantity": 1, "UnitAmount": 5, "Description": "Work\n(SDP request worklog 1000)"}
+    world.person(
+        "invoice",
+        "add",
+        InvoiceNumber="ABC-00001",
+        Contact={"ContactID": world.contacts[5]["ContactID"]},
+        Reference="Work [0badcafe]",
+        LineItems=[line],
+    )
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    assert world.states() == {"invoiced": 1}
+
+
+def test_calls_that_wait_and_are_all_missing_are_planned_again_without_a_fault(sqlite_world):
+    """What was never sent has no key of its own yet; looked up and missing, it is simply planned again."""
+    world = sqlite_world
+    world.deliver(*(world.line(n) for n in range(3)))
+    serve, late = world.faulty.serve, []
+
+    def keep(call):
+        if call.method == "PUT" and not late:
+            late.append(call)
+        return serve(call)
+
+    world.faulty.serve = keep
+    put = {"method": "PUT", "path": "/api.xro/2.0/Invoices"}
+    world.fail(
+        {"kind": "reset_before", "match": put, "nth": 1},
+        {"kind": "rate_day", "retry_after": 1800, "match": put, "nth": 2},
+    )
+    world.settle()
+    del world.faulty.serve
+    world.faulty.clear_faults()
+    serve(late[0])  # the first call arrives after all
+    world.recover()
+    for _ in range(3):
+        try:
+            world.settle()
+        except LedgerError:
+            world.clock.advance(3600)
+    world.assert_exactly_once(3)
+
+
+def test_an_empty_ledger_knows_an_invoice_without_any_mark_but_its_lines(
+    make_world, databases, tmp_path_factory
+):
+    """A person renumbered it and wrote another reference; a ledger that never looked reads all lines once."""
+    world = make_world(databases.fresh(tmp_path_factory.mktemp("first")))
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001", Reference="As agreed")
+    world.ledger.close()
+    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
+    world.ledger = world.open_ledger()
+    world.link_accounts()
+    world.link_types()
+    world.deliver(world.line(1, account=1), world.line(0, account=0))
+    with pytest.raises(LedgerError, match="INV-9001"):
+        world.settle()
+    assert len(world.ours()) == 1
+
+
+def test_a_number_that_is_held_by_what_waits_here_stops_everything(world, databases, tmp_path_factory):
+    """The holder has no marker any more, but it bills a worklog that this ledger has on another invoice."""
+    world.deliver(world.line(5, account=2))
+    world.settle()
+    world.ledger.close()
+    old = databases.copy(world.url, tmp_path_factory.mktemp("copy"))
+    world.ledger = world.open_ledger()
+    world.clock.advance(3600)
+    world.deliver(world.line(1, account=1))
+    world.settle()
+    [newest] = [row for row in world.invoices() if row["InvoiceNumber"] == "SDP-00002"]
+    world.person("invoice", "edit", newest["InvoiceID"], Reference="As agreed")
+    world.ledger.close()
+    world.url = old
+    world.ledger = world.open_ledger()
+    world.clock.advance(3600)
+    world.deliver(world.line(0, account=0), world.line(1, account=1))
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="SDP-00002"):
+            world.settle()
+        world.recover()
+    assert len(world.ours()) == 2

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msp_xero.billing import plan as planning
 from msp_xero.billing.document import marker_of, worklog_of
-from msp_xero.billing.plan import batch_key, invoice_number, is_own_number, plan, split_lines
+from msp_xero.billing.plan import invoice_number, is_own_number, plan, split_lines
 from msp_xero.billing.reference import read_organisation, read_reference
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.ledger.models import AccountLink, Invoice, InvoiceLine, PushBatch, Worklog
@@ -180,9 +180,3 @@ def test_an_empty_quantity_is_one(sqlite_world, reference):
 )
 def test_whether_a_number_looks_like_ours(number, own):
     assert is_own_number("SDP-", number) is own
-
-
-def test_a_key_names_organisation_bytes_and_attempt_and_fits():
-    keys = {batch_key(org, body, n) for org in ("a", "b") for body in (b"x", b"y") for n in (1, 2)}
-    assert len(keys) == 8
-    assert len(batch_key("2adabaff-7fe5-407b-9191-be9f62ba202b", b"x", 10**6)) <= 128

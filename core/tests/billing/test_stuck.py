@@ -154,3 +154,17 @@ def test_a_voided_invoice_in_the_way_is_passed_over_with_a_new_number(world):
     states = {invoice.number: invoice.state for invoice in world.ledger_invoices()}
     assert states == {"SDP-00001": "rejected", "SDP-00002": "created"}
     assert world.states() == {"invoiced": 2}
+
+
+def test_an_invoice_that_no_answer_ever_comes_for_is_told_and_does_not_count_as_done(world):
+    world.deliver(*(world.line(n) for n in range(3)))
+    world.fail({"kind": "status", "status": 500, "match": {**PUT, "contains": "SDP-00002"}})
+    settled = world.settle()
+    assert (settled.unanswered, settled.outcome) == (1, "needs_person")
+    [shown] = views.unsettled_invoices(world.ledger)
+    assert (shown.number, shown.state) == ("SDP-00002", "planned")
+    assert shown.reason == "Xero gave no clear answer 3 times in one run, and has not made it."
+    world.recover()
+    assert world.settle().unanswered == 0
+    assert views.unsettled_invoices(world.ledger) == []
+    world.assert_exactly_once(3)
