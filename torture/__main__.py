@@ -111,15 +111,17 @@ def _play(make: Callable[[int], Script], numbers: range, options: argparse.Names
 
 def _tell(total: Tally, took: float, noun: str, replay: str) -> None:
     print(
-        f"{total.seeds:,} {noun}s in {took:,.0f} s: {total.days:,.0f} simulated days, {total.runs:,} runs, "
+        f"{total.seeds:,} {noun}s in {took:,.0f} s: {total.days:,.0f} simulated days, "
+        f"{total.runs:,} runs and {total.quiet_runs:,} quiet ones after them, "
         f"{total.faults:,} faults, {total.crashes:,} crashes and stops, {total.refusals:,} runs that failed, "
-        f"{total.calls:,} calls, {total.worklogs:,} worklogs on {total.invoices:,} invoices"
+        f"{total.rebuilds:,} rebuilds, {total.calls:,} calls, "
+        f"{total.worklogs:,} worklogs, {total.invoices:,} invoices"
     )
     print(f"violations: {len(total.violations)}")
     for number, _, what in sorted(total.violations)[:_SHOWN]:
         print(f"  {what}\n    {replay.format(number)}")
-    if total.violations:
-        print(f"after {total.seeds} {noun}s: {total.violations[0][2]}")
+    if broken := total.first_broken():
+        print(f"after {total.seeds} {noun}s: {broken[2]}")
     if len(total.violations) > _SHOWN:
         print(f"  and {len(total.violations) - _SHOWN} more")
 

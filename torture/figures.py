@@ -22,23 +22,45 @@ _PROGRAM: Final = (
     "transforms/msp_xero_transforms",
     "target-msp-sdp/target_msp_sdp",
     "target-xero-invoices/target_xero_invoices",
+    "sandbox/msp_xero_sandbox",
+    "torture",
 )
-_SUMS: Final = ("seeds", "days", "runs", "faults", "crashes", "refusals", "calls", "worklogs", "invoices")
+_SUMS: Final = (
+    "seeds",
+    "days",
+    "runs",
+    "quiet_runs",
+    "faults",
+    "crashes",
+    "refusals",
+    "calls",
+    "worklogs",
+    "invoices",
+)
 
 
 def version() -> str:
-    """Return eight characters that name the program's source as it is."""
+    """Return eight characters that name the source of the program and of what plays with it."""
     digest = hashlib.sha256()
     for folder in _PROGRAM:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(path.read_bytes())
+            if "tests" not in path.parts:
+                digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 
 
 def record_months(total: Tally, first: int, took: float) -> None:
-    """Add played months: ``first`` is the first of their seeds, ``took`` in seconds."""
-    record = read()
-    record["months"].append({"first": first, **_sums(total, took)})
+    """Add played months: ``first`` is the first of their seeds, ``took`` in seconds.
+
+    Raises:
+        ValueError: some of these seeds were recorded of the same source before.
+    """
+    record, row = read(), {"first": first, **_sums(total, took)}
+    for other in record["months"]:
+        apart = first >= other["first"] + other["seeds"] or other["first"] >= first + row["seeds"]
+        if other["version"] == row["version"] and not apart:
+            raise ValueError(f"seeds from {other['first']} on are recorded already; begin with --first")
+    record["months"].append(row)
     _write(record)
 
 
@@ -98,9 +120,9 @@ def _months(record: dict[str, Any]) -> Iterable[str]:
     if record["sweep"]:
         title = f"every single fault and kill point, program {record['sweep']['version']}"
         rows.insert(0, (title, record["sweep"]))
-    yield "| what | played | simulated days | runs | faults | crashes | calls | worklogs | violations |"
-    yield "| --- " + "| ---: " * 8 + "|"
-    columns = ("seeds", "days", "runs", "faults", "crashes", "calls", "worklogs", "violations")
+    yield "| what | played | days | runs | quiet runs | faults | crashes | calls | worklogs | violations |"
+    yield "| --- " + "| ---: " * 9 + "|"
+    columns = ("seeds", "days", "runs", "quiet_runs", "faults", "crashes", "calls", "worklogs", "violations")
     for title, sums in rows:
         yield f"| {title} | " + " | ".join(f"{sums[name]:,}" for name in columns) + " |"
 

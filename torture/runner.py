@@ -93,7 +93,7 @@ def play_all(  # noqa: PLR0913 - when to stop, and whom to tell
                 total.add(done.result())
                 progress(total)
             is_over = deadline is not None and time.monotonic() >= deadline
-            if is_over or (until_broken and total.violations):
+            if is_over or (until_broken and total.first_broken()):
                 for future in futures:
                     future.cancel()
     return total

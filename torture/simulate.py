@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from torture.world import Ended, Workshop
 
 MOST_QUIET_RUNS: Final = 8
+UNEXPECTED: Final = "unexpected"
+"""What is said of a program that ended with an error that is none of its own."""
 _SIGNALS: Final = {"sigterm": 15, "sigint": 2}
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one simulation went through."""
+    """What one simulation went through; ``quiet_runs`` are those after the last trouble."""
 
     seeds: int = 0
     runs: int = 0
+    quiet_runs: int = 0
     faults: int = 0
     crashes: int = 0
     refusals: int = 0
@@ -38,6 +41,10 @@ class Tally:
     invoices: int = 0
     days: float = 0.0
     violations: list[tuple[int, str, str]] = field(default_factory=list)
+
+    def first_broken(self) -> tuple[int, str, str] | None:
+        """Return the first broken promise; that the program ended in an unexpected way is none."""
+        return next((broken for broken in self.violations if broken[1] != UNEXPECTED), None)
 
     def add(self, other: Tally) -> None:
         """Add what another simulation went through."""
@@ -57,7 +64,7 @@ def simulate(workshop: Workshop, script: Script) -> Tally:
     except Surprise as broken:
         month.tally.violations.append((script.seed, broken.what, str(broken)))
     except Exception as error:  # noqa: BLE001 - whatever the program lets out is a finding
-        month.tally.violations.append((script.seed, "unexpected", f"{type(error).__name__}: {error}"))
+        month.tally.violations.append((script.seed, UNEXPECTED, f"{type(error).__name__}: {error}"))
     month.close()
     return month.tally
 
@@ -148,7 +155,8 @@ class Month:
         self._after(job, ended)
 
     def _after(self, what: str, ended: Ended) -> None:
-        self.tally.runs += 1
+        self.tally.quiet_runs += what.startswith("quiet")
+        self.tally.runs += not what.startswith("quiet")
         self.tally.crashes += ended.how in {"killed", "stopped"}
         self.tally.refusals += ended.how == "failed"
         if not self.world.borders.is_busy:

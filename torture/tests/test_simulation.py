@@ -133,7 +133,19 @@ def test_many_processes_come_to_the_same_sum(workshop):
 
 def test_the_tables_are_made_from_the_record():
     sums = dict.fromkeys(
-        ("seeds", "days", "runs", "faults", "crashes", "refusals", "calls", "worklogs", "invoices"), 1500
+        (
+            "seeds",
+            "days",
+            "runs",
+            "quiet_runs",
+            "faults",
+            "crashes",
+            "refusals",
+            "calls",
+            "worklogs",
+            "invoices",
+        ),
+        1500,
     )
     row = {**sums, "violations": 0, "seconds": 9, "version": "abc"}
     mutant = {"name": "no lock", "caught_by": "never twice", "after": "3 months"}
