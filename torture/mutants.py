@@ -202,8 +202,8 @@ def run(names: Sequence[str], *, record: bool) -> int:
         caught_by, after = _hunt(mutant)
         rows.append({"name": mutant.name, "caught_by": caught_by, "after": after})
         print(f"{mutant.name}: {caught_by} ({after})", flush=True)
-    if record:
-        figures.record_mutants(rows)
+        if record:
+            figures.record_mutants(rows)
     return int(any(row["caught_by"] == _NOTHING for row in rows))
 
 
