@@ -127,9 +127,10 @@ def test_environments_have_ledgers_of_their_own(billed: Project) -> None:
         "TARGET_XERO_INVOICES_NUMBER_PREFIX": "PROD-",
         **{f"TARGET_XERO_INVOICES_{name}": value for name, value in xero.items()},
     }
-    billed.run("worklogs", **variables)
-    # Nothing is linked there yet, so nothing is billed; and nothing of the demo's is known there.
-    assert billed.summary().startswith("nothing new to bill; 82 held")
+    billed.run("worklogs", expect=1, **variables)
+    # What waits there is on invoices already: the other prefix does not hide that, their lines tell.
+    [error] = billed.errors()
+    assert "invoice(s) made by msp-xero that this ledger does not know (SDP-00001" in error
     home = billed.folder / ".msp-xero"
     assert {path.name for path in home.iterdir()} == {"demo", "prod"}
     assert (home / "prod" / "ledger.db").stat().st_ino != (home / "demo" / "ledger.db").stat().st_ino
