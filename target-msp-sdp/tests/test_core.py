@@ -16,8 +16,9 @@ from singer_sdk.testing.suites import SingerTestSuite
 from target_msp_sdp.target import TargetMspSdp
 
 if TYPE_CHECKING:
-    from conftest import Bench
     from singer_sdk.testing.templates import TargetTestTemplate
+
+    from conftest import Bench
 
 AS_THEY_ARE = [target_tests.TargetCliPrintsTest, target_tests.TargetInvalidSchemaTest]
 TestTargetMspSdp = get_target_test_class(
