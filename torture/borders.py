@@ -44,6 +44,14 @@ FEW_ROWS: Final = 2
 """Rows and parents between two checkpoints: few, so that every boundary is met in a short run."""
 
 
+_CHECKPOINTS: Final = (
+    (target, "CHECKPOINT_ROWS"),
+    (target.StagingSink, "MAX_SIZE_DEFAULT"),
+    (tap_msp_sdp.extraction, "PARENTS_A_CHECKPOINT"),
+)
+_AS_IT_IS: Final = {(place, name): getattr(place, name) for place, name in _CHECKPOINTS}
+
+
 class Killed(BaseException):
     """The process is gone; nothing in the program may catch this."""
 
@@ -224,13 +232,21 @@ def injected() -> Iterator[None]:
         put(store, "make_engine", engine_of)
         put(store, "_prepare_sqlite", _prepared(store._prepare_sqlite))  # noqa: SLF001 - only a test may
         put(PluginBase, "_setup_signal_handlers", lambda _: None)
-        put(target, "CHECKPOINT_ROWS", FEW_ROWS)
-        put(target.StagingSink, "MAX_SIZE_DEFAULT", FEW_ROWS)
-        put(tap_msp_sdp.extraction, "PARENTS_A_CHECKPOINT", FEW_ROWS)
+        for place, name in _CHECKPOINTS:
+            put(place, name, FEW_ROWS)
         # What comes out the same every time is made once.
         put(rules, "compile_template", functools.cache(compile_template))
         put(settings, "SandboxedEnvironment", functools.cache(_ReferenceTemplates))
         put(TapMspSdp, "discover_streams", lambda tap: [Worklogs(tap=tap), ControlTotal(tap=tap)])
+        yield
+
+
+@contextlib.contextmanager
+def seldom_stored() -> Iterator[None]:
+    """Let the program store as seldom as it does by itself: in quiet runs nothing strikes in between."""
+    with contextlib.ExitStack() as stack:
+        for (place, name), rows in _AS_IT_IS.items():
+            stack.enter_context(mock.patch.object(place, name, rows))
         yield
 
 

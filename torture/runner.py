@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import logging
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torture.script import Script
 
 CHUNK: Final = 20
+_SELDOM: Final = (100_000, 20, 10)
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder in memory, where there is one
 
 
@@ -52,6 +54,9 @@ class _Worker:
 def _begin() -> None:
     stack = contextlib.ExitStack()
     _Worker.workshop = stack.enter_context(workshop())
+    # What is there by now stays; the rubbish of some months is collected at once, a tenth faster.
+    gc.freeze()
+    gc.set_threshold(*_SELDOM)
     atexit.register(stack.close)
     multiprocessing.util.Finalize(None, stack.close, exitpriority=10)
 

@@ -93,12 +93,43 @@ def script_of(seed: int) -> Script:
     return _Author(seed).write()
 
 
+@dataclass(frozen=True, slots=True)
+class _Mood:
+    """What a month is more about than others: chances in percent.
+
+    Moments that need each other are too rare when each comes alone; a third of all months has a mood.
+    """
+
+    meanwhile: float = 25
+    """Something happens in the middle of a run."""
+    other_push: float = 35
+    """If so: somebody else pushes, on another machine."""
+    lock_lost: float = 50
+    """If so: without waiting for the lock."""
+    elsewhere: float = 4
+    """A run is of another environment, with a ledger of its own."""
+    elsewhere_meanwhile: float = 15
+    """If something happens in the middle of a run: a run of another environment."""
+    backup: float = 12
+    restore: float = 15
+    lose: float = 4
+    skew: float = 4
+
+
+_CROWDED: Final = _Mood(meanwhile=80, other_push=75, lock_lost=80)
+_TWO_OFFICES: Final = _Mood(elsewhere=30, meanwhile=60, other_push=5, elsewhere_meanwhile=70)
+_BACK_IN_TIME: Final = _Mood(backup=70, restore=60, lose=8, meanwhile=15)
+_WRONG_CLOCK: Final = _Mood(skew=40)
+_MOODS: Final = (_CROWDED, _TWO_OFFICES, _BACK_IN_TIME, _WRONG_CLOCK)
+
+
 class _Author:
     """Writes one script."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.dice = random.Random(f"msp-xero/{seed}")
+        self.mood = self.dice.choice(_MOODS) if self.chance(33) else _Mood()
 
     def chance(self, percent: float) -> bool:
         return self.dice.random() * 100 < percent
@@ -222,13 +253,13 @@ class _Author:
 
     def _billing(self, week: int) -> list[Step]:
         steps: list[Step] = []
-        if self.chance(12):
+        if self.chance(self.mood.backup):
             steps.append({"do": "backup"})
-        if week and self.chance(15):
+        if week and self.chance(self.mood.restore):
             steps.append({"do": "restore", "what": self.dice.choice(("ledger", "bookmark", "both"))})
-        if week and self.chance(4):
+        if week and self.chance(self.mood.lose):
             steps.append({"do": "lose", "what": self.dice.choice(("bookmark", "ledger", "both"))})
-        if self.chance(4):
+        if self.chance(self.mood.skew):
             steps.append({"do": "skew", "hours": self.dice.choice((-48, -1, -0.1, 0.1, 1, 48))})
         steps.append(self._run())
         if steps[-2:-1] and steps[-2]["do"] == "skew":
@@ -245,7 +276,7 @@ class _Author:
         run: Step = {"do": "push" if self.chance(15) else "run"}
         if run["do"] == "run" and self.chance(5):
             run["full_refresh"] = True
-        if self.chance(4):
+        if self.chance(self.mood.elsewhere):
             run["at"] = "dev"
         if self.chance(70):
             of_push = run["do"] == "push"
@@ -254,7 +285,7 @@ class _Author:
             ]
         if self.chance(45):
             run["strikes"] = [self._strike() for _ in range(self.dice.choice((1, 1, 2)))]
-        if self.chance(25):
+        if self.chance(self.mood.meanwhile):
             run["meanwhile"] = [self._meanwhile()]
         return run
 
@@ -307,9 +338,9 @@ class _Author:
             # Right after a write, answered or not: what follows is the look-up.
             return {"put": self.dice.choice((1, 1, 2)), "step": self._at_an_invoice()}
         step = self._life()
-        if self.chance(35):
-            step = {"do": "other_push", "lock_lost": self.chance(50)}
-        elif self.chance(15):
+        if self.chance(self.mood.other_push):
+            step = {"do": "other_push", "lock_lost": self.chance(self.mood.lock_lost)}
+        elif self.chance(self.mood.elsewhere_meanwhile):
             step = {"do": "run", "at": "dev"}
         if self.chance(40):
             return {"commit": self.dice.randint(1, 14), "step": step}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from torture.borders import AFTER, BEFORE, Strike, disk_full, locked, read_only, within
+from torture.borders import AFTER, BEFORE, Strike, disk_full, locked, read_only, seldom_stored, within
 from torture.invariants import Books, check_always, check_at_rest, ledger_digest
 from torture.people import People
 from torture.world import JOBS, Plans, Surprise, World
@@ -93,7 +93,8 @@ class Month:
         with within(self.world.borders):
             for step in self.script.steps:
                 self._do(step)
-            self._come_to_rest()
+            with seldom_stored():
+                self._come_to_rest()
 
     def close(self) -> None:
         """Take over the counts of the world."""
