@@ -71,10 +71,11 @@ def record_sweep(total: Tally, took: float) -> None:
     _write(record)
 
 
-def record_mutants(rows: Sequence[dict[str, Any]]) -> None:
-    """Put the last list of mutants and what caught them."""
+def record_mutant(row: dict[str, Any], names: Sequence[str]) -> None:
+    """Put what caught a mutant; ``names`` are those of all mutants there are, in their order."""
     record = read()
-    record["mutants"] = list(rows)
+    rows = {one["name"]: one for one in (*record["mutants"], {**row, "version": version()})}
+    record["mutants"] = [rows[name] for name in names if name in rows]
     _write(record)
 
 
@@ -128,7 +129,7 @@ def _months(record: dict[str, Any]) -> Iterable[str]:
 
 
 def _mutants(record: dict[str, Any]) -> Iterable[str]:
-    yield "| the program, broken on purpose | broken promise that was noticed | after |"
+    yield "| the program, broken on purpose | what noticed: a broken promise, or a test | after |"
     yield "| --- | --- | ---: |"
     for row in record["mutants"]:
         yield f"| {row['name']} | {row['caught_by']} | {row['after']} |"

@@ -1,11 +1,14 @@
 """The proof of the proof: the program broken on purpose, once for each rule it lives by, and what notices.
 
-A mutant is a change of source text in a private copy of the program. It is caught when the sweep or
-the months break a promise; one that survives means that a check proves nothing.
+A mutant is a change of source text in a private copy of the program. It is caught when the months
+break a promise. Where a second rule holds behind the broken one, or the moment is too rare, no month
+breaks: then the tests of the broken room have to notice. One that survives both means that nothing proves
+its rule.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,12 +17,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from torture import figures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _COPIED: Final = (
     "core",
@@ -30,10 +33,14 @@ _COPIED: Final = (
     "target-xero-invoices",
     "sandbox",
     "torture",
+    "conftest.py",
+    "pyproject.toml",
 )
 _SEEDS: Final = 600
 _NOTHING: Final = "**nothing**"
 _FIRST: Final = re.compile(r"after (\d+) months: ([^:]+): ")
+_FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+?::[\w]+)", re.MULTILINE)
+_TESTS_OF_ALL: Final = ("core/tests/billing", "tap-msp-sdp/tests", "target-xero-invoices/tests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,12 @@ MUTANTS: Final = (
         f"{_LEDGER}/store.py",
         "        if held.rowcount != 1:",
         "        if False and held.rowcount != 1:",
+    ),
+    Mutant(
+        "no lock: two settle at once",
+        f"{_LEDGER}/lock.py",
+        "        _wait_for(try_file, wait_seconds, clock, taken)\n",
+        "        try_file()\n",
     ),
     Mutant(
         "STATE is passed on before what it covers is stored",
@@ -191,42 +204,79 @@ def run(names: Sequence[str], *, record: bool) -> int:
 
     The same months are first played with the program as it is: what it breaks itself proves nothing.
     """
-    caught_by, after = _hunt(None)
-    if caught_by != _NOTHING:
-        print(f"the program itself breaks a promise: {caught_by} ({after}). Mend that first")
-        return 1
-    rows: list[dict[str, Any]] = []
-    for mutant in MUTANTS:
-        if names and mutant.name not in names:
-            continue
+    wanted = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    with _copy_of_the_program() as folder:
+        if found := _broken_promise(folder):
+            print(f"the program itself breaks a promise: {found[0]} ({found[1]}). Mend that first")
+            return 1
+    missed = 0
+    for mutant in wanted:
         caught_by, after = _hunt(mutant)
-        rows.append({"name": mutant.name, "caught_by": caught_by, "after": after})
+        missed += caught_by == _NOTHING
         print(f"{mutant.name}: {caught_by} ({after})", flush=True)
         if record:
-            figures.record_mutants(rows)
-    return int(any(row["caught_by"] == _NOTHING for row in rows))
+            row = {"name": mutant.name, "caught_by": caught_by, "after": after}
+            figures.record_mutant(row, [one.name for one in MUTANTS])
+    return int(missed > 0)
 
 
-def _hunt(mutant: Mutant | None) -> tuple[str, str]:
-    """Return the promise that a mutant was seen to break, and after how many months."""
+def _hunt(mutant: Mutant) -> tuple[str, str]:
+    """Return what noticed a mutant, and after how many months."""
+    with _copy_of_the_program() as folder:
+        _break(folder / mutant.path, mutant)
+        if found := _broken_promise(folder):
+            return found
+        return _failed_test(folder, mutant) or _NOTHING, f"{_SEEDS} months"
+
+
+@contextlib.contextmanager
+def _copy_of_the_program() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
         for part in _COPIED:
-            ignored = shutil.ignore_patterns("__pycache__", "tests")
-            shutil.copytree(figures.ROOT / part, folder / part, ignore=ignored)
-        if mutant is not None:
-            _break(folder / mutant.path, mutant)
-        parts = [str(folder), *(str(folder / part) for part in _COPIED if part != "torture")]
-        command = [sys.executable, "-m", "torture", "months", "--until-broken", "--seeds", str(_SEEDS)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(parts), "PYTHONHASHSEED": "0"}
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-    if found := _FIRST.search(done.stdout):
+            source = figures.ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(source, folder / part)
+        yield folder
+
+
+def _broken_promise(folder: Path) -> tuple[str, str] | None:
+    """Play the months; return the promise that was seen to be broken, and after how many."""
+    command = ["-m", "torture", "months", "--until-broken", "--seeds", str(_SEEDS)]
+    told = _run(folder, command)
+    if found := _FIRST.search(told):
         return found[2], f"{found[1]} months"
-    if "violations:" not in done.stdout:
-        raise RuntimeError(done.stderr[-2000:])
-    return _NOTHING, f"{_SEEDS} months"
+    if "violations:" not in told:
+        raise RuntimeError(told[-2000:])
+    return None
+
+
+def _failed_test(folder: Path, mutant: Mutant) -> str | None:
+    """Run the tests of the mutant's room, then those of the whole way; return the first that fails."""
+    for tests in dict.fromkeys((_tests_of(mutant.path), *_TESTS_OF_ALL)):
+        told = _run(folder, ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", tests])
+        if found := _FAILED.search(told):
+            return f"`{found[1]}`"
+    return None
+
+
+def _tests_of(path: str) -> str:
+    """Return where the tests of a source file are: each plugin's, and each room's of core, beside it."""
+    part, _, room, *_ = path.split("/")
+    return f"core/tests/{room}" if part == "core" else f"{part}/tests"
+
+
+def _run(folder: Path, arguments: Sequence[str]) -> str:
+    """Run Python on a copy of the program; return all it printed."""
+    parts = [str(folder), *(str(folder / part) for part in _COPIED)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(parts), "PYTHONHASHSEED": "0"}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout
 
 
 def _break(source: Path, mutant: Mutant) -> None:
