@@ -18,6 +18,7 @@ from msp_xero.ledger.runs import finish_run, start_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from msp_xero.billing.plan import Plan
     from msp_xero.billing.rebuild import Rebuilt
@@ -36,19 +37,19 @@ def is_enabled(project: Project) -> bool:
     return project.config(TARGET).get("worklogs_enabled", True) is not False
 
 
-def preview(project: Project) -> Plan:
+def preview(project: Project, *, accounts: AbstractSet[str] | None = None) -> Plan:
     """Return what the next push would create and hold. Calls no write, neither in Xero nor in the ledger.
 
     Planning looks at what the transform steps found billable; what they hold is added here, so that
-    the list of holds is whole.
+    the list of holds is whole. ``accounts``: for these SDP accounts only; None is all.
 
     Raises:
         MspXeroError: a setting is wrong, or Xero cannot be read.
     """
     settings = BillingSettings.from_config(project.config(TARGET))
     with project.reading() as ledger:
-        plan = preview_settle(ledger, project.xero(TARGET), settings)
-        for row in views.worklog_totals(ledger, decision="hold"):
+        plan = preview_settle(ledger, project.xero(TARGET), settings, accounts=accounts)
+        for row in views.worklog_totals(ledger, decision="hold", accounts=accounts):
             if row.state == "held":
                 held = plan.held.setdefault(row.reason_code or "", HeldSum())
                 held.lines += row.total.count
@@ -60,6 +61,7 @@ def preview(project: Project) -> Plan:
 def push(
     project: Project,
     *,
+    accounts: AbstractSet[str] | None = None,
     progress: Callable[[str], None] = lambda _: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Settled:
@@ -70,6 +72,7 @@ def push(
 
     Args:
         project: whose settings and ledger.
+        accounts: plan for these SDP accounts only; None is all.
         progress: told one line about long work.
         stop_requested: asked between calls; True ends the push cleanly.
 
@@ -88,6 +91,7 @@ def push(
                 settings,
                 run_id=run_id,
                 retry_refused=True,
+                accounts=accounts,
                 stop_requested=stop_requested,
                 progress=progress,
             )

@@ -14,6 +14,7 @@ from msp_xero.ledger.models import INVOICE_STATES
 from msp_xero.reasons import explain
 
 from msp_xero_console import billing, show
+from msp_xero_console.choosing import the_one
 from msp_xero_console.command import AsJson, Limit, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
@@ -34,6 +35,10 @@ _UNSETTLED = ("sending", "unknown", "conflict")
 _STORIES = 5
 
 State = StrEnum("State", {state: state for state in INVOICE_STATES})  # type: ignore[misc]
+OnlyAccounts = Annotated[
+    list[str] | None,
+    typer.Option("--account", help="Only this SDP account: its id or name; can be repeated."),
+]
 
 
 @command(app, "list")
@@ -132,9 +137,9 @@ def release(
 
 
 @command(app)
-def preview(project: Project, *, as_json: AsJson = False) -> None:
+def preview(project: Project, *, account: OnlyAccounts = None, as_json: AsJson = False) -> None:
     """Show what the next push would create. Reads Xero, and writes nothing anywhere."""
-    plan = billing.preview(project)
+    plan = billing.preview(project, accounts=_wanted(project, account))
     if as_json:
         show.data({"invoices": plan.invoices, "held": _held_data(plan.held)})
         return
@@ -142,13 +147,21 @@ def preview(project: Project, *, as_json: AsJson = False) -> None:
 
 
 @command(app)
-def push(project: Project, *, as_json: AsJson = False) -> None:
-    """Create the invoices of everything that can be billed, without asking ServiceDesk Plus first."""
+def push(project: Project, *, account: OnlyAccounts = None, as_json: AsJson = False) -> None:
+    """Create the invoices of everything that can be billed, without asking ServiceDesk Plus first.
+
+    With --account, only of these accounts; invoices that an earlier run has planned go out in any case.
+    """
     if not billing.is_enabled(project):
         show.say("The worklogs job is switched off (worklogs_enabled: false). Nothing was done.")
         return
     with politely() as stop:
-        settled = billing.push(project, progress=_progress, stop_requested=stop.requested)
+        settled = billing.push(
+            project,
+            accounts=_wanted(project, account),
+            progress=_progress,
+            stop_requested=stop.requested,
+        )
     if as_json:
         show.data({**settled.counts(), "outcome": settled.outcome, "calls": settled.calls})
     else:
@@ -158,6 +171,18 @@ def push(project: Project, *, as_json: AsJson = False) -> None:
         raise typer.Exit(stop.exit_code)
     if settled.outcome != "done":
         needs_person()
+
+
+def _wanted(project: Project, accounts: list[str] | None) -> set[str] | None:
+    """Return the ids of the accounts that a person named; None is all."""
+    if not accounts:
+        return None
+    with project.reading() as ledger:
+        known = views.accounts_with_worklogs(ledger)
+    return {
+        the_one(one, known, noun="account with worklogs", list_command="msp-xero worklogs list")
+        for one in accounts
+    }
 
 
 def _progress(sentence: str) -> None:

@@ -17,6 +17,7 @@ from msp_xero.reasons import REASONS
 
 from msp_xero_console import show
 from msp_xero_console.command import AsJson, Limit, command, command_group
+from msp_xero_console.exclusions import exclude_many
 from msp_xero_console.export import export_worklogs
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
@@ -116,18 +117,53 @@ def show_(project: Project, *, worklog: Worklog, as_json: AsJson = False) -> Non
 
 
 @command(app)
-def exclude(
+def exclude(  # noqa: PLR0913 - one worklog, or the filters of many
     project: Project,
     *,
-    worklog: Worklog,
+    worklog: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The worklog's id in ServiceDesk Plus.")
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why it is not billed; kept for whoever asks.")],
+    before: Annotated[
+        datetime | None,
+        typer.Option("--before", formats=["%Y-%m-%d"], metavar="DATE", help="All work before this day."),
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option("--account", help="All of this account: its id or name.")
+    ] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option(
+            "--ids",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="All whose ids stand in this file: one a line, or a CSV with a column worklog_id.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before excluding many.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Take a worklog out of billing until somebody includes it again."""
+    """Take a worklog out of billing until somebody includes it again; or many at once.
+
+    With several of --before, --account and --ids, all of them have to fit.
+    """
+    many = before is not None or account is not None or ids is not None
+    if many == (worklog is not None):
+        raise typer.BadParameter("give the ID of one worklog, or --before, --account or --ids for many")
+    if worklog is None:
+        wanted = WorklogFilter(account=account, before=before.date() if before else None)
+        exclude_many(project, wanted, ids, reason, yes=yes, as_json=as_json)
+        return
     with project.deciding() as ledger:
         row = _one(ledger, worklog)
         exclude_worklog(ledger, row.row, reason)
         who = ledger.actor
         currency = views.connection_view(ledger).base_currency
+    if as_json:
+        show.data({"excluded": 1, "worklog": row.label, "minutes": row.minutes, "money": row.money})
+        return
     stake = f", {money(row.money, currency)}" if row.money is not None else ""
     show.say(f"Excluded worklog {row.label} ({hours(row.minutes)}{stake}), decided by {who}.")
     show.say(f"To take it back: `msp-xero worklogs include {row.label}`.")

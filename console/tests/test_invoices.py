@@ -91,6 +91,20 @@ def test_push_creates_the_invoices_and_says_what_waits(billable, sandbox) -> Non
     assert runs["worklogs"]["actor"].startswith("person:")
 
 
+def test_one_account_first(billable, sandbox) -> None:
+    """A first push that cannot hurt: one account, and nothing of the others."""
+    other = "Rimu & Co [Ltd]"
+    assert billable.data("invoices", "preview", "--account", other)["invoices"] == []
+    billable.says("invoices", "push", "--account", other, code=3)
+    assert sandbox.writes() == []
+    (one,) = billable.data("invoices", "preview", "--account", "7")["invoices"]
+    assert one["lines"] == 4
+    said = billable.says("invoices", "push", "--account", "kōwhai dental", code=3)
+    assert "4 worklogs invoiced on 1 invoice" in said
+    error = billable.refuses("invoices", "push", "--account", "Nobody")
+    assert "there is no account with worklogs 'Nobody'; `msp-xero worklogs list` shows them" in error
+
+
 def test_push_when_the_job_is_switched_off(billable, sandbox) -> None:
     path = billable.folder / "meltano.yml"
     path.write_text(path.read_text().replace("account_code:", "worklogs_enabled: false, account_code:"))

@@ -21,6 +21,7 @@ from msp_xero.ledger.pushing import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
     from msp_xero.billing.reference import Organisation, Reference
     from msp_xero.billing.settings import BillingSettings
@@ -50,6 +51,7 @@ def settle(  # noqa: PLR0913 - everything at the border is handed in
     *,
     run_id: int | None = None,
     retry_refused: bool = False,
+    accounts: AbstractSet[str] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Settled:
@@ -65,6 +67,8 @@ def settle(  # noqa: PLR0913 - everything at the border is handed in
         run_id: the run, for the audit log.
         retry_refused: True sends again at once what Xero refused within the last day, because a person
             asks for it; else it waits until something about it changes, or the day is over.
+        accounts: plan invoices for these SDP accounts only; None is all. What an earlier settle has
+            planned already goes out in any case.
         stop_requested: asked between calls; True ends the settle cleanly, the next one carries on.
         progress: told one line about long work.
 
@@ -76,7 +80,7 @@ def settle(  # noqa: PLR0913 - everything at the border is handed in
     settled = Settled()
     with ledger.settling() as fence:
         _recall_budget(ledger, client)
-        work = _Settle(ledger, client, settings, fence, settled, run_id, retry_refused)
+        work = _Settle(ledger, client, settings, fence, settled, run_id, retry_refused, accounts)
         try:
             work.run(stop_requested, progress)
         except DayLimitReached as error:
@@ -101,6 +105,7 @@ class _Settle:
     settled: Settled
     run_id: int | None
     retry_refused: bool
+    accounts: AbstractSet[str] | None
     organisation: Organisation = field(init=False)
     reference: Reference = field(init=False)
     unresolved: set[int] = field(default_factory=set)
@@ -132,7 +137,8 @@ class _Settle:
         else:
             self.settled.would_be = planned
 
-    def _plan(self, *, store: bool = True, accounts: set[str] | None = None) -> Plan:
+    def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:
+        """Plan for the accounts that are wanted; or once more for those whose invoice was just refused."""
         with self.ledger.write(self.fence) as session:
             return plan(
                 session,
@@ -140,8 +146,8 @@ class _Settle:
                 self.reference,
                 self.settings,
                 store=store,
-                accounts=accounts,
-                retry_refused=self.retry_refused and accounts is None,
+                accounts=self.accounts if anew is None else anew,
+                retry_refused=self.retry_refused and anew is None,
                 run_id=self.run_id,
             )
 
@@ -177,7 +183,7 @@ class _Settle:
             self._refuse_to_go_on(pushed.taken - {refused.invoice_id for refused in found.refused})
             blamed = [refused.invoice_id for refused in pushed.outcome.refused if refused.lines]
             if blamed and (replans := replans + 1) <= _REPLANS:
-                self._plan(accounts=pushing.accounts_of(ledger, blamed))
+                self._plan(anew=pushing.accounts_of(ledger, blamed))
             outcomes = (pushed.outcome, found)
             fruitless = 0 if any(one.created or one.refused for one in outcomes) else fruitless + 1
 
@@ -256,14 +262,21 @@ def _held_by_xero(found: Outcome) -> set[int]:
     return {one.invoice_id for one in found.created} | {one.invoice_id for one in found.conflicts}
 
 
-def preview(ledger: Ledger, client: XeroClient, settings: BillingSettings) -> Plan:
-    """Return what a push by hand would plan now. Writes neither to Xero nor to the ledger."""
+def preview(
+    ledger: Ledger, client: XeroClient, settings: BillingSettings, *, accounts: AbstractSet[str] | None = None
+) -> Plan:
+    """Return what a push by hand would plan now. Writes neither to Xero nor to the ledger.
+
+    ``accounts``: for these SDP accounts only; None is all.
+    """
     organisation = meet_organisation(client)
     with ledger.read() as session:
         refuse_other_organisation(ledger.connection(session), organisation)
     reference = _reference(ledger, client, settings, organisation)
     with ledger.write() as session:
-        planned = plan(session, ledger, reference, settings, store=False, retry_refused=True)
+        planned = plan(
+            session, ledger, reference, settings, store=False, accounts=accounts, retry_refused=True
+        )
         session.rollback()
     return planned
 

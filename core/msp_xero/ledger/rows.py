@@ -61,7 +61,8 @@ class WorklogTotal:
 class WorklogFilter:
     """Which worklogs a list shows; None and False are no filter.
 
-    ``account`` is an id or a name, without regard to case. ``since`` is the first day of work.
+    ``account`` is an id or a name, without regard to case. ``since`` is the first day of work, ``before``
+    the day after the last one.
     ``changed`` asks for those that were changed after they were billed.
     """
 
@@ -69,6 +70,7 @@ class WorklogFilter:
     reason_code: str | None = None
     account: str | None = None
     since: date | None = None
+    before: date | None = None
     changed: bool = False
 
 

@@ -28,7 +28,7 @@ from msp_xero.ledger.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
@@ -48,16 +48,21 @@ def connection_view(ledger: Ledger) -> ConnectionView:
         )
 
 
-def worklog_totals(ledger: Ledger, *, decision: str | None = None) -> list[WorklogTotal]:
+def worklog_totals(
+    ledger: Ledger, *, decision: str | None = None, accounts: Collection[str] | None = None
+) -> list[WorklogTotal]:
     """Return the sums of every state and reason; together they are everything that was delivered.
 
     Args:
         ledger: the open ledger.
         decision: only worklogs for which the transform steps decided this (``bill``, ``hold``, ``exclude``).
+        accounts: only worklogs of these SDP accounts, by their ids; None is all.
     """
     conditions = [Worklog.connection_id == ledger.connection_id]
     if decision is not None:
         conditions.append(Worklog.decision == decision)
+    if accounts is not None:
+        conditions.append(Worklog.account_id.in_(accounts))
     statement = (
         _sums(Worklog.state, Worklog.reason_code)
         .where(*conditions)
@@ -68,10 +73,21 @@ def worklog_totals(ledger: Ledger, *, decision: str | None = None) -> list[Workl
         return [WorklogTotal(state, code, _total(sums)) for state, code, *sums in session.execute(statement)]
 
 
+def accounts_with_worklogs(ledger: Ledger) -> list[tuple[str, str | None]]:
+    """Return ``(account id, newest name)`` of every SDP account that worklogs were delivered of."""
+    statement = (
+        select(Worklog.account_id, func.max(Worklog.account_name))
+        .where(Worklog.connection_id == ledger.connection_id, Worklog.account_id.is_not(None))
+        .group_by(Worklog.account_id)
+    )
+    with ledger.read() as session:
+        return [(str(account_id), name) for account_id, name in session.execute(statement)]
+
+
 def sum_worklogs(ledger: Ledger, wanted: WorklogFilter) -> Total:
     """Return the sum of the worklogs that pass a filter."""
     with ledger.read() as session:
-        return _total(session.execute(_sums().where(*_conditions(ledger, wanted))).one())
+        return _total(session.execute(_sums().where(*conditions_of(ledger, wanted))).one())
 
 
 def count_changed_after_billing(ledger: Ledger) -> int:
@@ -117,7 +133,7 @@ def list_worklogs(
     """
     statement = (
         _worklog_rows()
-        .where(*_conditions(ledger, wanted), Worklog.id > after)
+        .where(*conditions_of(ledger, wanted), Worklog.id > after)
         .order_by(Worklog.id)
         .limit(limit)
     )
@@ -247,7 +263,8 @@ def _total(sums: Any) -> Total:
     return Total(count, int(minutes or 0), ZERO if money is None else money, unpriced)
 
 
-def _conditions(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[bool]]:
+def conditions_of(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[bool]]:
+    """Return a filter as conditions on the worklogs of the connection."""
     conditions = [Worklog.connection_id == ledger.connection_id]
     if wanted.states:
         conditions.append(Worklog.state.in_(wanted.states))
@@ -263,6 +280,8 @@ def _conditions(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[boo
         )
     if wanted.since is not None:
         conditions.append(Worklog.work_date >= wanted.since)
+    if wanted.before is not None:
+        conditions.append(Worklog.work_date < wanted.before)
     if wanted.changed:
         conditions.append(Worklog.changed.is_not(None))
     return conditions

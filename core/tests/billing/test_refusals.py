@@ -287,3 +287,12 @@ def test_a_call_that_is_too_large_goes_in_halves(world, sizes):
     world.settle()
     assert sizes == [1, 2, 1, 1]
     world.assert_exactly_once(9)
+
+
+def test_planning_anew_after_a_refusal_does_not_widen_what_was_wanted(world):
+    """One line of the account is refused; what is planned anew is the rest of this account."""
+    world.deliver(*(world.line(n) for n in range(9)))
+    refuses_worklogs(world, "1001")
+    settled = settle(world.ledger, world.client(), BillingSettings(), accounts={"1"})
+    assert (settled.invoices, settled.worklogs) == (1, 2)
+    assert world.states() == {"invoiced": 2, "held": 1, "open": 6}

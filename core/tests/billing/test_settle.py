@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from msp_xero.billing.settings import BillingSettings
+from msp_xero.billing.settle import preview, settle
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.models import Event, Invoice, InvoiceLine, Worklog
 from sqlalchemy import func, select
@@ -28,6 +30,18 @@ def test_a_second_run_bills_nothing(world):
     assert (again.invoices, again.outcome) == (0, "done")
     assert "nothing new to bill" in again.sentence()
     assert len(world.invoices()) == 3
+
+
+def test_only_the_wanted_accounts_are_billed_and_the_others_wait(world):
+    world.deliver(*(world.line(n) for n in range(9)))
+    settings = BillingSettings()
+    foreseen = preview(world.ledger, world.client(), settings, accounts={"1"})
+    settled = settle(world.ledger, world.client(), settings, accounts={"1"})
+    assert [one.account_name for one in foreseen.invoices] == ["Account 1"]
+    assert (settled.invoices, settled.worklogs) == (1, 3)
+    assert world.states() == {"invoiced": 3, "open": 6}
+    assert world.settle().invoices == 2
+    world.assert_exactly_once(9)
 
 
 LOST = [

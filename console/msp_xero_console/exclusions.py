@@ -1,0 +1,108 @@
+"""Excluding many worklogs at once, for a start after another integration: shown first, then asked for."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Final
+
+import typer
+from msp_xero.errors import MspXeroError
+from msp_xero.ledger import views
+from msp_xero.ledger.exclusions import Exclusion, exclude_worklogs, preview_exclusion
+
+from msp_xero_console import show
+from msp_xero_console.command import needs_person
+from msp_xero_console.words import hours, money, number, plural
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from msp_xero.ledger.rows import WorklogFilter
+
+    from msp_xero_console.project import Project
+
+_ID_COLUMNS: Final = ("worklog_id", "worklog id", "worklogid", "id")
+_SHOWN: Final = 5
+
+
+def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
+    project: Project, wanted: WorklogFilter, ids: Path | None, reason: str, *, yes: bool, as_json: bool
+) -> None:
+    """Show how many worklogs are meant, ask, and exclude them in one transaction.
+
+    Raises:
+        MspXeroError: the file with ids cannot be read, or has none.
+    """
+    worklog_ids = None if ids is None else read_ids(ids)
+    with project.deciding() as ledger:
+        meant = preview_exclusion(ledger, wanted, worklog_ids)
+        currency = views.connection_view(ledger).base_currency
+        if not yes:
+            _tell(meant, currency, as_json=as_json)
+            if meant.count:
+                typer.confirm("Exclude them?", abort=True, err=True)
+        done = exclude_worklogs(ledger, wanted, reason, worklog_ids) if meant.count else meant
+    if as_json:
+        show.data(
+            {
+                "excluded": done.count, "minutes": done.minutes, "money": done.money, "billed": done.billed,
+                "unknown": list(done.unknown),
+            }
+        )  # fmt: skip
+    elif done.count:
+        show.say(
+            f"Excluded {plural(done.count, 'worklog')} ({hours(done.minutes)} hours, "
+            f"{money(done.money, currency)}). To take one back: `msp-xero worklogs include ID`."
+        )
+    else:
+        show.say("No worklog that waits fits this: nothing was excluded.")
+    if done.unknown:
+        first = ", ".join(done.unknown[:_SHOWN])
+        verb = "was" if len(done.unknown) == 1 else "were"
+        more = f" and {number(len(done.unknown) - _SHOWN)} more" if len(done.unknown) > _SHOWN else ""
+        typer.echo(
+            f"{plural(len(done.unknown), 'id')} of the file {verb} never delivered: {first}{more}. Run "
+            "`meltano run worklogs` and this again.",
+            err=True,
+        )
+        needs_person()
+
+
+def read_ids(path: Path) -> list[str]:
+    """Return the worklog ids of a file: one a line, or a CSV with a column for them.
+
+    Raises:
+        MspXeroError: it has no ids, or a column for them cannot be told.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise MspXeroError(f"{path} has no worklog ids: write one a line, or a column called worklog_id")
+    separator = next((mark for mark in (";", "\t", ",") if mark in lines[0]), ",")
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    names = [cell.casefold() for cell in rows[0]]
+    found = next((names.index(name) for name in _ID_COLUMNS if name in names), None)
+    if found is not None:
+        rows = rows[1:]
+    elif len(rows[0]) > 1:
+        raise MspXeroError(
+            f"{path} has no column called worklog_id; its columns are {', '.join(rows[0])}. Rename the one "
+            "that holds the ids"
+        )
+    column = found or 0
+    ids = [row[column] for row in rows if len(row) > column and row[column]]
+    if wrong := next((one for one in ids if not one.isdigit()), None):
+        raise MspXeroError(f"{path} holds {wrong!r} where a worklog id was expected; ids are whole numbers")
+    if not ids:
+        raise MspXeroError(f"{path} has no worklog ids below its heading")
+    return ids
+
+
+def _tell(meant: Exclusion, currency: str | None, *, as_json: bool) -> None:
+    sentence = (
+        f"{plural(meant.count, 'worklog')} that wait ({hours(meant.minutes)} hours, "
+        f"{money(meant.money, currency)}) would be excluded."
+    )
+    if meant.billed:
+        sentence += f" {plural(meant.billed, 'other')} stay: they are on an invoice, or about to be."
+    typer.echo(sentence, err=as_json)

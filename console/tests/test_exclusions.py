@@ -1,0 +1,138 @@
+"""``msp-xero worklogs exclude`` for many at once: what another integration has billed already."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from msp_xero.ledger import views
+from msp_xero.ledger.decisions import include_worklog
+from msp_xero.ledger.exclusions import exclude_worklogs, preview_exclusion
+from msp_xero.ledger.rows import WorklogFilter
+from msp_xero.ledger.staging import stage_lines
+
+HOLD = {"decision": "hold", "reason_code": "TYPE_MISSING", "reason": "No type here."}
+EXCLUDE = {"decision": "exclude", "reason_code": "EXCLUDED_BY_RULE", "reason": "The rule."}
+FROM_NOVEMBER = WorklogFilter(before=date(2026, 11, 1))
+
+
+@pytest.fixture
+def ledger(empty, line):
+    """Two worklogs of October, one of them held, one excluded by a rule, and one of November."""
+    lines = [
+        line("1", work_date=date(2026, 10, 30), minutes=60),
+        line("2", work_date=date(2026, 10, 31), minutes=30, **HOLD),
+        line("3", work_date=date(2026, 10, 31), minutes=15, **EXCLUDE),
+        line("4", work_date=date(2026, 11, 1), minutes=45),
+    ]
+    with empty.ledger() as ledger:
+        stage_lines(ledger, lines, settle_reasons=frozenset())
+        yield ledger
+
+
+def states(ledger):
+    rows = views.list_worklogs(ledger, WorklogFilter(), limit=1000)
+    return {row.worklog_id: (row.state, row.reason_code) for row in rows}
+
+
+def test_all_work_before_a_day_is_excluded_and_nothing_else(ledger) -> None:
+    foreseen = preview_exclusion(ledger, FROM_NOVEMBER)
+    assert states(ledger)["1"] == ("open", None)
+    done = exclude_worklogs(ledger, FROM_NOVEMBER, "billed by the old integration")
+    assert done == foreseen
+    assert (done.count, done.minutes, done.billed) == (2, 90, 0)
+    assert states(ledger) == {
+        "1": ("excluded", "EXCLUDED_BY_PERSON"),
+        "2": ("excluded", "EXCLUDED_BY_PERSON"),
+        "3": ("excluded", "EXCLUDED_BY_RULE"),
+        "4": ("open", None),
+    }
+    assert exclude_worklogs(ledger, FROM_NOVEMBER, "again").count == 0
+
+
+def test_each_can_be_included_again_and_is_then_what_it_was(ledger) -> None:
+    exclude_worklogs(ledger, FROM_NOVEMBER, "billed")
+    (held,) = views.find_worklogs(ledger, "2")
+    assert include_worklog(ledger, held.row) == "held"
+    assert states(ledger)["2"] == ("held", "TYPE_MISSING")
+
+
+def test_ids_that_were_never_delivered_are_named(ledger) -> None:
+    many = [str(number) for number in range(5000, 6200)]
+    done = exclude_worklogs(ledger, WorklogFilter(), "billed", ["4", *many, "1", "4"])
+    assert done.count == 2
+    assert list(done.unknown) == many
+    assert states(ledger)["2"][0] == "held"
+
+
+def test_the_person_is_shown_what_is_meant_and_asked(cli) -> None:
+    asked = cli("worklogs", "exclude", "--before", "2027-01-01", "--reason", "billed")
+    assert asked.exit_code == 1
+    assert "would be excluded. " in asked.output
+    assert "stay: they are on an invoice, or about to be" in asked.output
+    before = cli.data("status")
+    said = cli.says("worklogs", "exclude", "--before", "2027-01-01", "--reason", "billed", "--yes")
+    assert said.startswith("Excluded ")
+    after = cli.data("status")
+    assert before != after
+    assert "No worklog that waits fits this" in cli.says(
+        "worklogs", "exclude", "--before", "2027-01-01", "--reason", "billed", "--yes"
+    )
+
+
+def test_json_says_what_was_done(cli) -> None:
+    data = cli.data("worklogs", "exclude", "--account", "nobody", "--reason", "billed", "--yes")
+    assert data == {"excluded": 0, "minutes": 0, "money": 0, "billed": 0, "unknown": []}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "104\n",
+        "\ufeff104\r\n\r\n",
+        "id\n104\n",
+        "Request;Worklog ID;Hours\n12;104;1.5\n",
+        'Subject,worklog_id\n"Printer, again", 104 \n',
+    ],
+)
+def test_a_file_of_ids_as_people_have_it(cli, tmp_path, content) -> None:
+    path = tmp_path / "billed.csv"
+    path.write_text(content, encoding="utf-8")
+    data = cli.data("worklogs", "exclude", "--ids", str(path), "--reason", "billed", "--yes")
+    assert (data["excluded"], data["unknown"]) == (1, [])
+
+
+def test_unknown_ids_end_with_3(cli, tmp_path) -> None:
+    path = tmp_path / "billed.txt"
+    path.write_text("104\n" + "".join(f"{number}\n" for number in range(9000, 9007)))
+    result = cli("worklogs", "exclude", "--ids", str(path), "--reason", "billed", "--yes")
+    assert result.exit_code == 3
+    assert "7 ids of the file were never delivered: 9000, 9001, 9002, 9003, 9004 and 2 more" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "has no worklog ids"),
+        ("id\n\n", "has no worklog ids"),
+        ("Request,Hours\n12,1.5\n", "has no column called worklog_id; its columns are Request, Hours"),
+        ("worklog_id\nabc\n", "'abc' where a worklog id was expected"),
+    ],
+)
+def test_a_file_without_ids_excludes_nothing(cli, tmp_path, content, why) -> None:
+    path = tmp_path / "billed.csv"
+    path.write_text(content)
+    error = cli.refuses("worklogs", "exclude", "--ids", str(path), "--reason", "billed", "--yes")
+    assert why in error
+
+
+@pytest.mark.parametrize("arguments", [(), ("104", "--before", "2027-01-01")])
+def test_one_or_many_but_not_both(cli, arguments) -> None:
+    assert "give the ID of one worklog, or" in cli.refuses(
+        "worklogs", "exclude", *arguments, "--reason", "x", code=2
+    )
+
+
+def test_many_need_a_reason_too(cli) -> None:
+    error = cli.refuses("worklogs", "exclude", "--before", "2027-01-01", "--reason", " ", "--yes")
+    assert "say why the worklogs are not to be billed" in error

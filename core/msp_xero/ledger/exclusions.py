@@ -1,0 +1,152 @@
+"""Excluding many worklogs at once: what another integration has billed before this one began."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import func, select, update
+
+from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.decisions import BY_PERSON, Refusal
+from msp_xero.ledger.models import Worklog
+from msp_xero.ledger.views import conditions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from typing import Any
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
+
+    from msp_xero.ledger.rows import WorklogFilter
+    from msp_xero.ledger.store import Ledger
+
+_CHUNK = 500
+"""Ids in one statement; SQLite takes some thousands at most."""
+_WAITING = ("open", "held")
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Exclusion:
+    """What an exclusion of many worklogs concerns.
+
+    Attributes:
+        count: worklogs that are excluded; minutes and money are theirs.
+        minutes: their time.
+        money: what they would have been billed for, as far as it is known, in the connection's currency.
+        billed: worklogs that are meant too and stay, because they are on an invoice or about to be.
+        unknown: ids that were asked for and never delivered, in the order they were given.
+    """
+
+    count: int = 0
+    minutes: int = 0
+    money: Decimal = Decimal(0)
+    billed: int = 0
+    unknown: Sequence[str] = ()
+
+
+def preview_exclusion(
+    ledger: Ledger, wanted: WorklogFilter, worklog_ids: Collection[str] | None = None
+) -> Exclusion:
+    """Say what :func:`exclude_worklogs` would do, and do nothing."""
+    with ledger.read() as session:
+        return _meant(session, ledger, wanted, worklog_ids)
+
+
+def exclude_worklogs(
+    ledger: Ledger, wanted: WorklogFilter, reason: str, worklog_ids: Collection[str] | None = None
+) -> Exclusion:
+    """Take all worklogs that are meant and wait out of billing, in one transaction.
+
+    What is on an invoice, about to be, or excluded already stays as it is. Each can be included again.
+
+    Args:
+        ledger: the open ledger.
+        wanted: which worklogs; its ``states`` are not looked at.
+        reason: the person's own words, for whoever asks later.
+        worklog_ids: only those with these ids of ServiceDesk Plus; None is no limit.
+
+    Raises:
+        Refusal: no reason is given.
+    """
+    if not reason.strip():
+        raise Refusal("say why the worklogs are not to be billed; the reason is kept for whoever asks later")
+    with ledger.write() as session:
+        meant = _meant(session, ledger, wanted, worklog_ids)
+        for conditions in _conditions(ledger, wanted, worklog_ids):
+            waiting = session.execute(
+                select(Worklog.id, Worklog.state, Worklog.reason_code)
+                .where(*conditions, Worklog.state.in_(_WAITING))
+                .with_for_update()
+            ).all()
+            for rows in _chunks(waiting):
+                session.execute(
+                    update(Worklog)
+                    .where(Worklog.id.in_([row.id for row in rows]))
+                    .values(
+                        state="excluded",
+                        reason_code=BY_PERSON,
+                        reason=reason.strip(),
+                        excluded_by=ledger.actor,
+                    )
+                    .execution_options(synchronize_session=False)
+                )
+                record(session, ledger, [_change(row) for row in rows])
+    return meant
+
+
+def _change(row: Any) -> Change:
+    # The code of a hold is kept in the log, so that including the worklog can bring it back.
+    data = {"from": row.state, "was": row.reason_code, "reason_code": BY_PERSON}
+    return Change("worklog", row.id, "excluded", data)
+
+
+def _meant(
+    session: Session, ledger: Ledger, wanted: WorklogFilter, worklog_ids: Collection[str] | None
+) -> Exclusion:
+    found = Exclusion()
+    for conditions in _conditions(ledger, wanted, worklog_ids):
+        sums = select(Worklog.state, func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money))
+        for state, count, minutes, money in session.execute(sums.where(*conditions).group_by(Worklog.state)):
+            if state in _WAITING:
+                found.count += count
+                found.minutes += int(minutes or 0)
+                found.money += money or 0
+            elif state != "excluded":
+                found.billed += count
+    if worklog_ids is not None:
+        found.unknown = _unknown(session, ledger, worklog_ids)
+    return found
+
+
+def _unknown(session: Session, ledger: Ledger, worklog_ids: Collection[str]) -> list[str]:
+    known: set[str] = set()
+    for ids in _chunks(list(worklog_ids)):
+        known.update(
+            session.scalars(
+                select(Worklog.worklog_id).where(
+                    Worklog.connection_id == ledger.connection_id, Worklog.worklog_id.in_(ids)
+                )
+            )
+        )
+    return [one for one in dict.fromkeys(worklog_ids) if one not in known]
+
+
+def _conditions(
+    ledger: Ledger, wanted: WorklogFilter, worklog_ids: Collection[str] | None
+) -> Iterator[list[ColumnElement[bool]]]:
+    """Yield the conditions of one statement after the other; no worklog passes two of them."""
+    common = conditions_of(ledger, wanted)
+    if worklog_ids is None:
+        yield common
+        return
+    for ids in _chunks(list(dict.fromkeys(worklog_ids))):
+        yield [*common, Worklog.worklog_id.in_(ids)]
+
+
+def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
