@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 app = command_group("List invoices, preview and push what is next.")
 
+_SWITCHED_OFF = "The worklogs job is switched off (worklogs_enabled: false)."
 _UNSETTLED = ("sending", "unknown", "conflict")
 _STORIES = 5
 
@@ -139,13 +140,18 @@ def preview(project: Project, *, as_json: AsJson = False) -> None:
         show.data({"invoices": plan.invoices, "held": _held_data(plan.held)})
         return
     _draw_plan(plan)
+    if not billing.is_enabled(project):
+        show.say(f"{_SWITCHED_OFF} No run creates them until it is switched on.")
 
 
 @command(app)
 def push(project: Project, *, as_json: AsJson = False) -> None:
     """Create the invoices of everything that can be billed, without asking ServiceDesk Plus first."""
     if not billing.is_enabled(project):
-        show.say("The worklogs job is switched off (worklogs_enabled: false). Nothing was done.")
+        if as_json:
+            show.data({"outcome": "disabled"})
+        else:
+            show.say(f"{_SWITCHED_OFF} Nothing was done.")
         return
     with politely() as stop:
         settled = billing.push(project, progress=_progress, stop_requested=stop.requested)

@@ -27,6 +27,13 @@ SDP_PLUGINS = ("tap-msp-sdp", "target-msp-sdp")
 XERO_PLUGINS = ("tap-xero-lite", "target-xero-invoices")
 PLUGINS = (*SDP_PLUGINS, *XERO_PLUGINS)
 WORKLOG_MAPPING = "worklogs-to-lines"
+SWITCHES = {
+    "accounts": (("target-msp-sdp",), "accounts_enabled"),
+    # A target of its own, so that the job has its own bookmark; without one the other serves both.
+    "worklog-types": (("target-msp-sdp-types", "target-msp-sdp"), "worklog_types_enabled"),
+    "worklogs": (("target-xero-invoices",), "worklogs_enabled"),
+}
+"""The setting that switches each job, and the plugins that may have it."""
 
 LEDGER_VARIABLE = "MSP_XERO_LEDGER_URL"
 _FILE = "meltano.yml"
@@ -47,6 +54,7 @@ class Project:
         ledger_override: a ledger URL that beats the settings'.
         problems: settings that could not be read, by plugin.
         declared: the names of the settings that a plugin has, by plugin; empty where nobody says.
+        switched_off: the setting that switches a job off, by job.
         is_meltano: whether the settings are from a Meltano project.
         environment_given: whether the environment was named, rather than the project's default.
     """
@@ -59,6 +67,7 @@ class Project:
     ledger_override: str | None = field(default=None, repr=False)
     problems: Mapping[str, SettingError] = field(default_factory=dict)
     declared: Mapping[str, list[str]] = field(default_factory=dict)
+    switched_off: Mapping[str, str] = field(default_factory=dict)
     is_meltano: bool = False
     environment_given: bool = False
 
@@ -116,6 +125,12 @@ class Project:
                     configs[plugin] = document.plugin_config(plugin)
                 except SettingError as error:
                     configs[plugin], problems[plugin] = {}, error
+        off: dict[str, str] = {}
+        for job, (plugins, setting) in SWITCHES.items():
+            target = next((one for one in plugins if document.has_plugin(one)), None)
+            with contextlib.suppress(SettingError):  # a wrong value is told where the settings are checked
+                if target and document.plugin_config(target).get(setting) is False:
+                    off[job] = setting
         where = f"{_FILE}, environment {name}" if name else _FILE
         return cls(
             folder,
@@ -126,6 +141,7 @@ class Project:
             override,
             problems,
             {plugin: document.declared(plugin) for plugin in configs},
+            off,
             is_meltano=True,
             environment_given=environment is not None,
         )
@@ -142,7 +158,12 @@ class Project:
         shared = {name: value for name, value in content.items() if name not in (*PLUGINS, WORKLOG_MAPPING)}
         configs = {plugin: {**shared, **content.get(plugin, {})} for plugin in PLUGINS}
         mapping = {**shared, **content.get(WORKLOG_MAPPING, {})}
-        return cls(Path.cwd(), str(path), None, configs, mapping, override)
+        off = {
+            job: setting
+            for job, (plugins, setting) in SWITCHES.items()
+            if configs[plugins[-1]].get(setting) is False
+        }
+        return cls(Path.cwd(), str(path), None, configs, mapping, override, switched_off=off)
 
     def config(self, plugin: str) -> dict[str, Any]:
         """Return the settings of a plugin, its paths made absolute.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msp_xero.edges.clock import Clock, SystemClock
-from msp_xero.errors import InputError, LedgerError
+from msp_xero.errors import InputError, LedgerError, SettingError
 from msp_xero.singer import plain_errors
 from singer_sdk import singerlib as singer
 from singer_sdk.helpers.capabilities import PluginCapabilities
@@ -160,8 +160,15 @@ class MspXeroTransforms(InlineMapper):
         return line
 
     def _reemit(self, ledger_url: str) -> Iterator[singer.Message]:
-        """Map again what waits in the ledger, so that a changed rule applies to all that is unbilled."""
+        """Map again what waits in the ledger, so that a changed rule applies to all that is unbilled.
+
+        Raises:
+            SettingError: worklogs would take a type by default that the ledger knows cannot be billed.
+        """
+        default = self.rules.default_worklog_type
         with self._open_ledger(ledger_url, self.rules.connection) as ledger:
+            if ledger and default and (problem := ledger.default_type_problem(default)):
+                raise SettingError("default_worklog_type", problem)
             for record in ledger.unbilled_sources() if ledger else ():
                 key = worklog_key(record)
                 if key is None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import jsonschema
 import pytest
-from msp_xero.errors import InputError, LedgerError
+from msp_xero.errors import InputError, LedgerError, SettingError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.staging import Line, stage_lines
 from msp_xero_transforms.mapper import MspXeroTransforms
@@ -29,9 +29,13 @@ class FixedClock:
 
 
 class FakeLedger:
-    def __init__(self, sources):
+    def __init__(self, sources, problem=None):
         self.sources = sources
+        self.problem = problem
         self.opened = []
+
+    def default_type_problem(self, name):
+        return self.problem and self.problem.format(name=name)
 
     def unbilled_sources(self):
         yield from self.sources
@@ -298,3 +302,21 @@ def test_a_termination_signal_does_not_look_like_success():
     with pytest.raises(SystemExit) as caught:
         MspXeroTransforms(config={})._handle_termination(15, None)
     assert caught.value.code == 143
+
+
+def test_a_default_type_that_cannot_be_billed_ends_the_run_before_the_first_line(run_mapper, worklog):
+    ledger = FakeLedger([worklog()], "there is no worklog type {name}. Linked are: Remote, Training")
+    messages = [schema("worklogs"), record("worklogs", **worklog())]
+    settings = {"ledger_url": "x", "default_worklog_type": "Remoet"}
+    with pytest.raises(SettingError) as raised:
+        run_mapper(messages, settings, open_ledger=ledger)
+    assert str(raised.value) == (
+        "Setting default_worklog_type: there is no worklog type Remoet. Linked are: Remote, Training."
+    )
+    # Without a default type, without a ledger, and in a mapping of another stream nothing is checked.
+    for settings, stream in (
+        ({"ledger_url": "x"}, "worklogs"),
+        ({"default_worklog_type": "Remoet"}, "worklogs"),
+        ({"ledger_url": "x", "default_worklog_type": "Remoet"}, "items"),
+    ):
+        run_mapper([schema(stream)], settings, open_ledger=ledger)
