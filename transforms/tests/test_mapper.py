@@ -24,8 +24,14 @@ def record(stream, **members):
 
 
 class FixedClock:
+    elapsed = 0.0
+
     def now(self):
         return datetime(2026, 4, 1, 8, tzinfo=UTC)
+
+    def monotonic(self):
+        self.elapsed += 50
+        return self.elapsed
 
 
 class FakeLedger:
@@ -320,3 +326,24 @@ def test_a_default_type_that_cannot_be_billed_ends_the_run_before_the_first_line
         ({"ledger_url": "x", "default_worklog_type": "Remoet"}, "items"),
     ):
         run_mapper([schema(stream)], settings, open_ledger=ledger)
+
+
+@pytest.mark.parametrize(("worklogs", "read"), [(0, 0), (1, 1), (5, 2)])
+def test_a_short_input_is_read_to_its_end_before_a_default_type_is_refused(
+    run_mapper, worklog, monkeypatch, worklogs, read
+):
+    seen = []
+    mapped = MspXeroTransforms.map_record_message
+    monkeypatch.setattr(
+        MspXeroTransforms, "map_record_message", lambda *given: (seen.append(1), mapped(*given))[1]
+    )
+    ledger = FakeLedger([], "there is no worklog type {name}")
+    messages = [schema("worklogs"), *[record("worklogs", **worklog())] * worklogs]
+    with pytest.raises(SettingError):
+        run_mapper(
+            messages,
+            {"ledger_url": "x", "default_worklog_type": "Remoet"},
+            open_ledger=ledger,
+            clock=FixedClock(),
+        )
+    assert len(seen) == read

@@ -105,7 +105,10 @@ def synced(ledger: Ledger) -> None:
         ),
         (
             "Refused",
-            "the Xero item NEW (Refused) is linked to no worklog type; `msp-xero types list` says what keeps it",
+            (
+                "the Xero item NEW (Refused) is linked to no worklog type; "
+                "`msp-xero types list` says what keeps it"
+            ),
         ),
     ],
 )
