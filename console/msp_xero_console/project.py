@@ -27,13 +27,13 @@ SDP_PLUGINS = ("tap-msp-sdp", "target-msp-sdp")
 XERO_PLUGINS = ("tap-xero-lite", "target-xero-invoices")
 PLUGINS = (*SDP_PLUGINS, *XERO_PLUGINS)
 WORKLOG_MAPPING = "worklogs-to-lines"
+TYPES_TARGET = "target-msp-sdp-types"
 SWITCHES = {
-    "accounts": (("target-msp-sdp",), "accounts_enabled"),
-    # A target of its own, so that the job has its own bookmark; without one the other serves both.
-    "worklog-types": (("target-msp-sdp-types", "target-msp-sdp"), "worklog_types_enabled"),
-    "worklogs": (("target-xero-invoices",), "worklogs_enabled"),
+    "accounts": ("target-msp-sdp", "accounts_enabled"),
+    "worklog-types": ("target-msp-sdp", "worklog_types_enabled"),
+    "worklogs": ("target-xero-invoices", "worklogs_enabled"),
 }
-"""The setting that switches each job, and the plugins that may have it."""
+"""The setting that switches each job, and the plugin that has it."""
 
 LEDGER_VARIABLE = "MSP_XERO_LEDGER_URL"
 _FILE = "meltano.yml"
@@ -54,7 +54,7 @@ class Project:
         ledger_override: a ledger URL that beats the settings'.
         problems: settings that could not be read, by plugin.
         declared: the names of the settings that a plugin has, by plugin; empty where nobody says.
-        switched_off: the setting that switches a job off, by job.
+        types_target: the settings of the target that the job ``worklog-types`` has to itself, if it has one.
         is_meltano: whether the settings are from a Meltano project.
         environment_given: whether the environment was named, rather than the project's default.
     """
@@ -67,7 +67,7 @@ class Project:
     ledger_override: str | None = field(default=None, repr=False)
     problems: Mapping[str, SettingError] = field(default_factory=dict)
     declared: Mapping[str, list[str]] = field(default_factory=dict)
-    switched_off: Mapping[str, str] = field(default_factory=dict)
+    types_target: Mapping[str, Any] | None = field(default=None, repr=False)
     is_meltano: bool = False
     environment_given: bool = False
 
@@ -125,12 +125,9 @@ class Project:
                     configs[plugin] = document.plugin_config(plugin)
                 except SettingError as error:
                     configs[plugin], problems[plugin] = {}, error
-        off: dict[str, str] = {}
-        for job, (plugins, setting) in SWITCHES.items():
-            target = next((one for one in plugins if document.has_plugin(one)), None)
-            with contextlib.suppress(SettingError):  # a wrong value is told where the settings are checked
-                if target and document.plugin_config(target).get(setting) is False:
-                    off[job] = setting
+        types_target = None
+        with contextlib.suppress(SettingError):  # a wrong value is told where the settings are checked
+            types_target = document.plugin_config(TYPES_TARGET) if document.has_plugin(TYPES_TARGET) else None
         where = f"{_FILE}, environment {name}" if name else _FILE
         return cls(
             folder,
@@ -141,7 +138,7 @@ class Project:
             override,
             problems,
             {plugin: document.declared(plugin) for plugin in configs},
-            off,
+            types_target,
             is_meltano=True,
             environment_given=environment is not None,
         )
@@ -158,12 +155,7 @@ class Project:
         shared = {name: value for name, value in content.items() if name not in (*PLUGINS, WORKLOG_MAPPING)}
         configs = {plugin: {**shared, **content.get(plugin, {})} for plugin in PLUGINS}
         mapping = {**shared, **content.get(WORKLOG_MAPPING, {})}
-        off = {
-            job: setting
-            for job, (plugins, setting) in SWITCHES.items()
-            if configs[plugins[-1]].get(setting) is False
-        }
-        return cls(Path.cwd(), str(path), None, configs, mapping, override, switched_off=off)
+        return cls(Path.cwd(), str(path), None, configs, mapping, override)
 
     def config(self, plugin: str) -> dict[str, Any]:
         """Return the settings of a plugin, its paths made absolute.
@@ -181,6 +173,14 @@ class Project:
         if plugin in XERO_PLUGINS and "token_store" not in config:
             config["token_store"] = str(self.folder / ".msp-xero" / "xero-token.json")
         return config
+
+    @property
+    def switched_off(self) -> dict[str, str]:
+        """Return the setting that switches a job off, by job; jobs that are on are not in it."""
+        configs = {job: self.configs.get(plugin, {}) for job, (plugin, _) in SWITCHES.items()}
+        if self.types_target is not None:
+            configs["worklog-types"] = self.types_target
+        return {job: name for job, (_, name) in SWITCHES.items() if configs[job].get(name) is False}
 
     def ledger_urls(self) -> dict[str, str]:
         """Return the ledger that each part is set to use, by the part's name."""

@@ -228,6 +228,16 @@ def test_a_disabled_job_writes_nothing_and_moves_no_bookmark(
     assert sandbox.control("GET", "calls") == []
 
 
+def test_a_state_before_the_first_schema_moves_no_bookmark_of_a_disabled_job(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contact = ("accounts", [bench.contact("c1", "Ridgeway University")])
+    bench.run({"old": 1}, contact, {"new": 1}, accounts_enabled=False)
+    assert capsys.readouterr().out == ""
+    bench.run({"old": 1}, contact, {"new": 1}, worklog_types_enabled=False)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"new": 1}
+
+
 def test_one_disabled_stream_does_not_hold_up_the_other(
     bench: Bench, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
