@@ -34,7 +34,7 @@ JOB = "worklogs"
 
 def is_enabled(project: Project) -> bool:
     """Tell whether the worklogs job is switched on."""
-    return project.config(TARGET).get("worklogs_enabled", True) is not False
+    return JOB not in project.switched_off
 
 
 def preview(project: Project, *, accounts: AbstractSet[str] | None = None) -> Plan:

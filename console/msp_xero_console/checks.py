@@ -14,6 +14,7 @@ from msp_xero.errors import MspXeroError, SettingError
 from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.settings import LEDGER
 from msp_xero.ledger.store import HEAD_REVISION
+from msp_xero.ledger.type_names import default_type_problem
 from msp_xero.sdp import SDP_CONNECTION, SdpSettings
 from msp_xero.singer.settings import check_settings, unknown_settings
 from msp_xero.xero import XERO_BUDGET, XERO_CONNECTION, XeroSettings
@@ -47,11 +48,6 @@ _SCHEMAS = {
     "target-msp-sdp": PropertiesList(*SDP_CONNECTION, *LEDGER, *DIRECTORY).to_dict(),
     "tap-xero-lite": PropertiesList(*XERO_CONNECTION, *XERO_BUDGET).to_dict(),
     "target-xero-invoices": PropertiesList(*XERO_CONNECTION, *XERO_BUDGET, *LEDGER, *BILLING).to_dict(),
-}
-_SWITCHES = {
-    "accounts": ("target-msp-sdp", "accounts_enabled"),
-    "worklog-types": ("target-msp-sdp", "worklog_types_enabled"),
-    "worklogs": ("target-xero-invoices", "worklogs_enabled"),
 }
 
 
@@ -174,12 +170,7 @@ def _same(project: Project, plugins: tuple[str, ...], setting: str, danger: str)
 
 def switches(project: Project) -> Iterator[Finding]:
     """Say which jobs are switched off."""
-    off = [
-        job
-        for job, (plugin, switch) in _SWITCHES.items()
-        if project.configs.get(plugin, {}).get(switch) is False
-    ]
-    if off:
+    if off := project.switched_off:
         yield Finding("jobs", OK, f"switched off: {', '.join(off)}")
 
 
@@ -203,6 +194,7 @@ def ledger_state(project: Project) -> Iterator[Finding]:
     with ledger:
         yield Finding("ledger", OK, f"{where}, version {HEAD_REVISION}, connection {project.connection}")
         shared = views.count_shared_ids(ledger)
+        yield from default_type(project, ledger)
     if shared:
         yield Finding(
             "worklog ids",
@@ -210,6 +202,18 @@ def ledger_state(project: Project) -> Iterator[Finding]:
             f"{plural(shared, 'worklog')} with the id of another, different one",
             "Both are billed. Compare them once: `msp-xero worklogs show ID` shows both.",
         )
+
+
+def default_type(project: Project, ledger: Ledger) -> Iterator[Finding]:
+    """Check that the default worklog type can be billed; `meltano run worklogs` refuses one that cannot."""
+    setting = "default_worklog_type"
+    name = str(project.mapping.get(setting) or "").strip()
+    if not name:
+        return
+    if problem := default_type_problem(ledger, name):
+        yield Finding(setting, FAILED, problem, f"Set it for the mapping {WORKLOG_MAPPING}.")
+    else:
+        yield Finding(setting, OK, name)
 
 
 # ------------------------------------------------------ ServiceDesk Plus MSP

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 app = command_group("List invoices, preview and push what is next.")
 
+_SWITCHED_OFF = "The worklogs job is switched off (worklogs_enabled: false)."
 _UNSETTLED = ("sending", "unknown", "conflict")
 _STORIES = 5
 
@@ -144,6 +145,8 @@ def preview(project: Project, *, account: OnlyAccounts = None, as_json: AsJson =
         show.data({"invoices": plan.invoices, "held": _held_data(plan.held)})
         return
     _draw_plan(plan)
+    if not billing.is_enabled(project):
+        show.say(f"{_SWITCHED_OFF} No run creates them until it is switched on.")
 
 
 @command(app)
@@ -153,7 +156,10 @@ def push(project: Project, *, account: OnlyAccounts = None, as_json: AsJson = Fa
     With --account, only of these accounts; invoices that an earlier run has planned go out in any case.
     """
     if not billing.is_enabled(project):
-        show.say("The worklogs job is switched off (worklogs_enabled: false). Nothing was done.")
+        if as_json:
+            show.data({"outcome": "disabled"})
+        else:
+            show.say(f"{_SWITCHED_OFF} Nothing was done.")
         return
     with politely() as stop:
         settled = billing.push(

@@ -27,6 +27,13 @@ SDP_PLUGINS = ("tap-msp-sdp", "target-msp-sdp")
 XERO_PLUGINS = ("tap-xero-lite", "target-xero-invoices")
 PLUGINS = (*SDP_PLUGINS, *XERO_PLUGINS)
 WORKLOG_MAPPING = "worklogs-to-lines"
+TYPES_TARGET = "target-msp-sdp-types"
+SWITCHES = {
+    "accounts": ("target-msp-sdp", "accounts_enabled"),
+    "worklog-types": ("target-msp-sdp", "worklog_types_enabled"),
+    "worklogs": ("target-xero-invoices", "worklogs_enabled"),
+}
+"""The setting that switches each job, and the plugin that has it."""
 
 LEDGER_VARIABLE = "MSP_XERO_LEDGER_URL"
 _FILE = "meltano.yml"
@@ -47,6 +54,7 @@ class Project:
         ledger_override: a ledger URL that beats the settings'.
         problems: settings that could not be read, by plugin.
         declared: the names of the settings that a plugin has, by plugin; empty where nobody says.
+        types_target: the settings of the target that the job ``worklog-types`` has to itself, if it has one.
         is_meltano: whether the settings are from a Meltano project.
         environment_given: whether the environment was named, rather than the project's default.
     """
@@ -59,6 +67,7 @@ class Project:
     ledger_override: str | None = field(default=None, repr=False)
     problems: Mapping[str, SettingError] = field(default_factory=dict)
     declared: Mapping[str, list[str]] = field(default_factory=dict)
+    types_target: Mapping[str, Any] | None = field(default=None, repr=False)
     is_meltano: bool = False
     environment_given: bool = False
 
@@ -116,6 +125,9 @@ class Project:
                     configs[plugin] = document.plugin_config(plugin)
                 except SettingError as error:
                     configs[plugin], problems[plugin] = {}, error
+        types_target = None
+        with contextlib.suppress(SettingError):  # a wrong value is told where the settings are checked
+            types_target = document.plugin_config(TYPES_TARGET) if document.has_plugin(TYPES_TARGET) else None
         where = f"{_FILE}, environment {name}" if name else _FILE
         return cls(
             folder,
@@ -126,6 +138,7 @@ class Project:
             override,
             problems,
             {plugin: document.declared(plugin) for plugin in configs},
+            types_target,
             is_meltano=True,
             environment_given=environment is not None,
         )
@@ -160,6 +173,14 @@ class Project:
         if plugin in XERO_PLUGINS and "token_store" not in config:
             config["token_store"] = str(self.folder / ".msp-xero" / "xero-token.json")
         return config
+
+    @property
+    def switched_off(self) -> dict[str, str]:
+        """Return the setting that switches a job off, by job; jobs that are on are not in it."""
+        configs = {job: self.configs.get(plugin, {}) for job, (plugin, _) in SWITCHES.items()}
+        if self.types_target is not None:
+            configs["worklog-types"] = self.types_target
+        return {job: name for job, (_, name) in SWITCHES.items() if configs[job].get(name) is False}
 
     def ledger_urls(self) -> dict[str, str]:
         """Return the ledger that each part is set to use, by the part's name."""

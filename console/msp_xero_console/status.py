@@ -8,6 +8,7 @@ import typer
 from msp_xero.ledger import views
 from msp_xero.ledger.rows import Total
 from msp_xero.ledger.runs import last_runs
+from msp_xero.ledger.type_status import count_by_status, type_status
 from msp_xero.reasons import explain
 
 from msp_xero_console import show
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from msp_xero.ledger import Ledger
     from msp_xero.ledger.models import SyncRun
     from msp_xero.ledger.rows import ConnectionView, InvoiceRow, InvoiceTotal, WorklogTotal
+    from msp_xero.ledger.type_status import TypeStatus
 
 app = command_group("Show the last runs, where every worklog is, and what needs a person.")
 
@@ -65,11 +67,13 @@ class _Picture:
 
     def __init__(self, project: Project, ledger: Ledger) -> None:
         self.source = project.source
+        self.switched_off = project.switched_off
         self.sdp_url = project.configs.get("target-msp-sdp", {}).get("base_url") or project.configs.get(
             "tap-msp-sdp", {}
         ).get("base_url")
         self.connection: ConnectionView = views.connection_view(ledger)
         self.runs: Mapping[str, SyncRun] = last_runs(ledger)
+        self.types: list[TypeStatus] = type_status(ledger)
         self.worklogs: list[WorklogTotal] = views.worklog_totals(ledger)
         self.changed = views.count_changed_after_billing(ledger)
         self.on_gone_invoices = views.count_on_gone_invoices(ledger)
@@ -85,7 +89,12 @@ class _Picture:
         failed = any(job in JOBS and run.outcome == "failed" for job, run in self.runs.items())
         stuck = any(invoice.state == "conflict" or invoice.reason for invoice in self.unsettled)
         return (
-            failed or stuck or self.changed > 0 or self.on_gone_invoices > 0 or self.place("held").count > 0
+            failed
+            or stuck
+            or self.changed > 0
+            or self.on_gone_invoices > 0
+            or self.place("held").count > 0
+            or any(row.needs_person for row in self.types if row.item_id)
         )
 
     def place(self, state: str) -> Total:
@@ -114,6 +123,11 @@ class _Picture:
                 }
                 for job, run in sorted(self.runs.items())
             ],
+            "switched_off": dict(self.switched_off),
+            "worklog_types": {
+                **count_by_status(self.types),
+                "need_a_person": sum(row.needs_person for row in self.types),
+            },
             "worklogs": {
                 "delivered": self.delivered,
                 **{state: self.place(state) for state in _PLACES},
@@ -136,6 +150,7 @@ class _Picture:
     def draw(self) -> None:
         self._draw_connection()
         self._draw_runs()
+        self._draw_types()
         self._draw_worklogs()
         self._draw_reasons("held", "Held: what keeps them, and what to do")
         self._draw_reasons("excluded", "Excluded")
@@ -159,6 +174,17 @@ class _Picture:
         rows = []
         for job in dict.fromkeys((*JOBS, *self.runs)):
             run = self.runs.get(job)
+            if setting := self.switched_off.get(job):
+                rows.append(
+                    (
+                        job,
+                        moment(run.started_at if run else None),
+                        "disabled",
+                        NOTHING,
+                        f"switched off by {setting}",
+                    )
+                )
+                continue
             if run is None:
                 rows.append((job, "never", NOTHING, NOTHING, f"meltano run {job}"))
                 continue
@@ -167,6 +193,16 @@ class _Picture:
             rows.append((job, moment(run.started_at), run.outcome.replace("_", " "), number(calls), what))
         columns = [Column("Job"), Column("When"), Column("Outcome"), Column("Calls", right=True)]
         show.table([*columns, Column("What", wraps=True)], rows)
+
+    def _draw_types(self) -> None:
+        """Say how the worklog types stand, as soon as there are any."""
+        if not self.types:
+            return
+        show.heading("Worklog types")
+        counts = count_by_status(self.types)
+        todo = sum(row.needs_person for row in self.types)
+        advice = f" {todo:,} to decide about: `msp-xero types list --todo`." if todo else ""
+        show.say(f"{', '.join(f'{count:,} {status}' for status, count in counts.items())}.{advice}")
 
     def _draw_worklogs(self) -> None:
         show.heading("Worklogs")

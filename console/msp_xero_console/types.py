@@ -2,58 +2,78 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msp_xero.errors import MspXeroError
 from msp_xero.ledger import links
+from msp_xero.ledger.type_status import TYPE_STATUSES, count_by_status, type_status
 
 from msp_xero_console import show
 from msp_xero_console.choosing import the_one
-from msp_xero_console.command import AsJson, command, command_group
+from msp_xero_console.command import AsJson, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
-from msp_xero_console.words import money, plural, text
+from msp_xero_console.words import money, number, plural, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from msp_xero.ledger import Ledger
-    from msp_xero.ledger.links import TypeStatus
+    from msp_xero.ledger.type_status import TypeStatus
 
 app = command_group("Link Xero items and ServiceDesk Plus worklog types.")
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="Xero item: its id, code or exact name.")]
 Type = Annotated[str, typer.Argument(metavar="TYPE", help="SDP worklog type: its id or exact name.")]
+Either = Annotated[
+    str,
+    typer.Argument(
+        metavar="ITEM|TYPE",
+        help="Xero item: its id, code or exact name. Or SDP worklog type: its id or name.",
+    ),
+]
+IsType = Annotated[bool, typer.Option("--type", help="It is a worklog type, whatever items are called so.")]
+Status = StrEnum("Status", {status: status for status in TYPE_STATUSES})  # type: ignore[misc]
 
 _LIST = "msp-xero types list"
-_MEANING = {
-    "linked": "linked",
-    "renamed": "linked; the names differ",
-    "xero_only": "in Xero only; the next run creates the type",
-    "sdp_only": "in ServiceDesk Plus only; create an item of this name, or link one",
-    "ambiguous": "several types have this name; link one by hand",
-    "refused": "ServiceDesk Plus refused it",
-    "ignored": "left out by hand",
-    "not_sold": "not sold in Xero; no type wanted",
-    "gone": "deleted in Xero; link the type to another item",
-}
+_JOB = "`meltano run worklog-types`"
 
 
 @command(app, "list")
-def list_(project: Project, *, as_json: AsJson = False) -> None:
-    """List items and worklog types of both sides: linked, and on one side only."""
+def list_(
+    project: Project,
+    *,
+    status: Annotated[
+        list[Status] | None, typer.Option("--status", help="Only lines of this status; can be repeated.")
+    ] = None,
+    todo: Annotated[bool, typer.Option("--todo", help="Only lines that wait for a person.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="End with exit code 3 when something needs a person.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List items and worklog types of both sides: linked, and on one side only, and what to do."""
+    wanted = {str(one) for one in status or ()}
     with project.reading() as ledger:
-        rows = links.type_status(ledger)
+        everything = type_status(ledger)
+    rows = [
+        row for row in everything if (not wanted or row.status in wanted) and (row.needs_person or not todo)
+    ]
     if as_json:
-        show.data(rows)
+        show.data([_as_data(row) for row in rows])
     elif rows:
         columns = [Column("Item"), Column("Item name", wraps=True), Column("Price", right=True)]
-        columns += [Column("Worklog type", wraps=True), Column("Type id"), Column("Status", wraps=True)]
-        linked = sum(row.status in ("linked", "renamed") for row in rows)
-        notes = [f"{plural(linked, 'type')} linked, {len(rows) - linked:,} not."]
-        show.table(columns, [_cells(row) for row in rows], notes=notes)
+        columns += [Column("Worklog type", wraps=True), Column("Type id"), Column("Held", right=True)]
+        columns += [Column("Status"), Column("What it means, and what to do", wraps=True)]
+        show.table(columns, [_cells(row) for row in rows], notes=_notes(rows, everything))
+    elif everything:
+        show.say("No line is like this. " + " ".join(_notes(rows, everything)))
     else:
-        show.say("No items and worklog types yet. Run `meltano run worklog-types`.")
+        show.say(f"No items and worklog types yet. Run {_JOB}.")
+    if check and any(row.needs_person for row in everything):
+        needs_person()
 
 
 @command(app)
@@ -80,14 +100,36 @@ def unlink(project: Project, *, item: Item) -> None:
 def create(project: Project, *, item: Item) -> None:
     """Have a worklog type created for an item by the next `meltano run worklog-types`."""
     _decide(project, item, links.request_create_type)
-    show.say(f"The next `meltano run worklog-types` creates a worklog type for item {item}.")
+    show.say(f"The next {_JOB} creates a worklog type for item {item}.")
 
 
 @command(app)
-def ignore(project: Project, *, item: Item) -> None:
-    """Leave an item out for good; `types link` brings it back."""
-    _decide(project, item, links.ignore_item)
-    show.say(f"Item {item} is left out from now on.")
+def ignore(project: Project, *, name: Either, is_type: IsType = False) -> None:
+    """Leave an item or a worklog type out for good; `types unignore` or `types link` brings it back.
+
+    Worklogs of an ignored type are not lost: they are held as TYPE_IGNORED.
+    """
+    with project.deciding() as ledger:
+        if key := _is_item(ledger, name, is_type=is_type):
+            links.ignore_item(ledger, key)
+            show.say(f"Item {name} is left out from now on.")
+        else:
+            links.ignore_type(ledger, _type(ledger, name))
+            show.say(
+                f"No item is wanted for worklog type {name} from now on. "
+                "Worklogs of this type are held as TYPE_IGNORED."
+            )
+
+
+@command(app)
+def unignore(project: Project, *, name: Either, is_type: IsType = False) -> None:
+    """Take an ignored item or worklog type back; the next run judges it like a new one."""
+    with project.deciding() as ledger:
+        if key := _is_item(ledger, name, is_type=is_type):
+            links.consider_item(ledger, key)
+        else:
+            links.consider_type(ledger, _type(ledger, name))
+    show.say(f"{name} is not left out any more. The next {_JOB} judges it like a new one.")
 
 
 def _decide(project: Project, item: str, decision: Callable[[Ledger, str], None]) -> None:
@@ -105,23 +147,69 @@ def _item(ledger: Ledger, wanted: str) -> str:
 
 
 def _type(ledger: Ledger, wanted: str) -> str:
-    rows = [(row.type_id, row.type_name) for row in links.type_status(ledger) if row.type_id]
+    rows = [(row.type_id, row.type_name) for row in type_status(ledger) if row.type_id]
     if not rows and wanted.isdigit():
         return wanted  # the job has not listed SDP's side yet, and an id is certain enough
     return the_one(wanted, rows, noun="worklog type", list_command=_LIST)
 
 
+def _is_item(ledger: Ledger, wanted: str, *, is_type: bool) -> str | None:
+    """Return the id of the item that is meant, None when a worklog type is.
+
+    Raises:
+        MspXeroError: it could be either.
+    """
+    if is_type:
+        return None
+    alone = [row for row in type_status(ledger) if row.item_id is None]
+    is_named = any(wanted.strip() in (row.type_id, row.type_name) for row in alone)
+    try:
+        item = _item(ledger, wanted)
+    except MspXeroError:
+        if not is_named:
+            raise
+        return None
+    if is_named:
+        raise MspXeroError(
+            f"an item and a worklog type are called {wanted!r}; give the item's id ({item}), or say --type"
+        )
+    return item
+
+
+def _as_data(row: TypeStatus) -> dict[str, object]:
+    return {**show.plain(row), "candidates": [one._asdict() for one in row.candidates]}
+
+
+def _notes(rows: Sequence[TypeStatus], everything: Sequence[TypeStatus]) -> list[str]:
+    linked = sum(row.status in ("linked", "renamed") for row in everything)
+    notes = [f"{plural(linked, 'type')} linked, {number(len(everything) - linked)} not."]
+    counts = ", ".join(f"{count:,} {status}" for status, count in count_by_status(everything).items())
+    notes.append(f"{counts}." if len(rows) == len(everything) else f"{number(len(rows))} shown of {counts}.")
+    if todo := sum(row.needs_person for row in everything):
+        verb = "needs" if todo == 1 else "need"
+        notes.append(f"{plural(todo, 'line')} {verb} a person: `{_LIST} --todo`.")
+    return notes
+
+
 def _cells(row: TypeStatus) -> tuple[str, ...]:
-    meaning = _MEANING.get(row.status, row.status)
-    if row.problem:
-        meaning = f"{meaning}: {row.problem}"
-    if row.type_inactive:
-        meaning += "; inactive in ServiceDesk Plus"
     return (
         text(row.item_code),
         text(row.item_name),
         money(row.unit_price),
         text(row.type_name),
         text(row.type_id),
-        text(meaning),
+        number(row.waiting) if row.waiting else "",
+        row.status,
+        text(_meaning(row)),
     )
+
+
+def _meaning(row: TypeStatus) -> str:
+    said = TYPE_STATUSES[row.status]
+    if row.problem:
+        said += f": {row.problem.rstrip('.')}"
+    if row.candidates:
+        said += f" ({', '.join(f'{one.type_name} {one.type_id}'.strip() for one in row.candidates)})"
+    if row.type_inactive:
+        said += "; inactive in ServiceDesk Plus"
+    return f"{said}; {row.next}" if row.needs_person or row.status not in ("linked", "ignored") else said

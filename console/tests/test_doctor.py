@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from msp_xero.billing.reference import Organisation
+from msp_xero.ledger import Ledger
 from msp_xero_console import checks
 from msp_xero_console.project import Project
 
@@ -136,6 +137,19 @@ def test_jobs_that_are_switched_off_are_named(tmp_path) -> None:
     project = configured(tmp_path, target_msp_sdp={"accounts_enabled": False, "worklog_types_enabled": False})
     (finding,) = checks.switches(project)
     assert finding.seen == "switched off: accounts, worklog-types"
+
+
+def test_a_default_worklog_type_that_cannot_be_billed_is_found(tmp_path) -> None:
+    def found(name: str) -> list[str]:
+        project = configured(tmp_path, mapping={"default_worklog_type": name})
+        with Ledger.open("sqlite://") as ledger:
+            before = [one.status for one in checks.default_type(project, ledger)]
+            with ledger.write() as session:
+                ledger.connection(session).worklog_types_synced_at = NOW
+            return before + [one.status for one in checks.default_type(project, ledger)]
+
+    assert found("Nothing") == ["ok", "failed"]
+    assert found("") == []
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,10 @@ def test_push_when_the_job_is_switched_off(billable, sandbox) -> None:
     path = billable.folder / "meltano.yml"
     path.write_text(path.read_text().replace("account_code:", "worklogs_enabled: false, account_code:"))
     assert "switched off (worklogs_enabled: false)" in billable.says("invoices", "push")
+    assert billable.data("invoices", "push") == {"outcome": "disabled"}
+    assert "No run creates them until it is switched on" in billable.says("invoices", "preview")
+    assert "switched off by worklogs_enabled" in billable.says("status")
+    assert billable.data("status")["switched_off"] == {"worklogs": "worklogs_enabled"}
     assert sandbox.writes() == []
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from msp_xero.ledger.models import WorklogTypeLink
+from sqlalchemy import update
 
 
 def linked(cli) -> dict[str, str | None]:
@@ -98,3 +100,70 @@ def test_types_unlink_create_ignore(cli) -> None:
     assert types(cli)["ONSITE"] == "ignored"
     assert "there is no worklog type 'Nothing'" in cli.refuses("types", "link", "ONSITE", "Nothing")
     assert "already linked" not in cli.refuses("types", "link", "NOPE", "22")
+
+
+def line(cli, name) -> dict:
+    rows = cli.data("types", "list")
+    return next(row for row in rows if name in (row["item_code"], row["type_name"]))
+
+
+def test_types_are_filtered_counted_and_said_what_to_do(cli) -> None:
+    assert [row["type_name"] for row in cli.data("types", "list", "--status", "sdp_only")] == ["Travel"]
+    both = cli.data("types", "list", "--status", "linked", "--status", "xero_only")
+    assert [row["item_code"] for row in both] == ["ONSITE", "REMOTE"]
+    text = cli.says("types", "list", "--todo")
+    assert "REMOTE" not in text
+    assert "1 shown of 1 linked, 1 xero_only, 1 sdp_only." in text
+    assert "1 line needs a person: `msp-xero types list --todo`." in text
+    assert "No line is like this. 1 type linked, 2 not." in cli.says("types", "list", "--status", "gone")
+    assert cli("types", "list", "--check").exit_code == 3
+    cli.says("types", "ignore", "Travel")
+    assert cli("types", "list", "--check").exit_code == 0
+
+
+def test_a_type_without_an_item_is_ignored_and_taken_back(cli) -> None:
+    said = cli.says("types", "ignore", "Travel")
+    assert "No item is wanted for worklog type Travel" in said
+    assert "held as TYPE_IGNORED" in said
+    assert (line(cli, "Travel")["status"], line(cli, "Travel")["needs_person"]) == ("ignored", False)
+    assert "22 is not left out any more" in cli.says("types", "unignore", "22")
+    assert line(cli, "Travel")["status"] == "sdp_only"
+    assert "worklog type 22 is not ignored" in cli.refuses("types", "unignore", "Travel")
+    assert "already linked to item i-REMOTE" in cli.refuses("types", "ignore", "--type", "Remote support")
+    assert "there is no item 'Nothing'" in cli.refuses("types", "ignore", "Nothing")
+
+
+def test_an_ignored_item_is_taken_back(cli) -> None:
+    cli.says("types", "ignore", "ONSITE")
+    cli.says("types", "unignore", "ONSITE")
+    assert line(cli, "ONSITE")["status"] == "xero_only"
+
+
+def test_an_item_and_a_type_of_one_name_are_told_apart(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(
+            update(WorklogTypeLink)
+            .where(WorklogTypeLink.item_code == "ONSITE")
+            .values(name="Travel", candidates=["22"], problem="its name fits more than one")
+        )
+    text = cli.says("types", "list")
+    assert "the name fits more than one: its name fits more than one (Travel 22); link it by hand" in text
+    assert line(cli, "ONSITE")["candidates"] == [{"type_id": "22", "type_name": "Travel"}]
+    refused = cli.refuses("types", "ignore", "Travel")
+    assert (
+        "an item and a worklog type are called 'Travel'; give the item's id (i-ONSITE), or say --type"
+        in refused
+    )
+    cli.says("types", "ignore", "--type", "Travel")
+    cli.says("types", "ignore", "i-ONSITE")
+    assert types(cli) == {"ONSITE": "ignored", "REMOTE": "linked", "Travel": "ignored"}
+
+
+def test_status_tells_of_worklog_types(cli) -> None:
+    assert "1 linked, 1 xero_only, 1 sdp_only. 1 to decide about" in cli.says("status")
+    assert cli.data("status")["worklog_types"] == {
+        "linked": 1,
+        "xero_only": 1,
+        "sdp_only": 1,
+        "need_a_person": 1,
+    }

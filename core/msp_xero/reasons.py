@@ -65,6 +65,13 @@ _ALL = (
         "or link one: `msp-xero types link ITEM TYPE`.",
     ),
     Reason(
+        "TYPE_IGNORED",
+        "A person decided that the worklog type needs no Xero item.",
+        BILLING,
+        "If it is to be billed after all: `msp-xero types link ITEM TYPE`. "
+        "If never: exclude the worklogs (`msp-xero worklogs exclude ID --reason TEXT`).",
+    ),
+    Reason(
         "ITEM_GONE",
         "The Xero item of the worklog type was deleted.",
         XERO,

@@ -79,7 +79,8 @@ class TargetMspSdp(CheckpointingTarget):
     @override
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:
         # A bookmark covers all streams of a run: it stays where it is if one of them is not stored.
-        if all(self.is_on(stream) for stream in self.seen):
+        # A STATE before the first SCHEMA may belong to either job.
+        if all(self.is_on(stream) for stream in self.seen or SINKS):
             super()._process_state_message(message_dict)
 
     @override
@@ -97,7 +98,7 @@ class TargetMspSdp(CheckpointingTarget):
 
     def _settle_accounts(self) -> None:
         if not self.is_on(AccountsSink.stream):
-            self.logger.info("accounts: disabled (accounts_enabled), nothing was written")
+            self.logger.info("accounts: disabled by accounts_enabled; nothing was stored or written")
             return
         summary = run_accounts(
             self.ledger,
@@ -112,7 +113,9 @@ class TargetMspSdp(CheckpointingTarget):
 
     def _settle_worklog_types(self) -> None:
         if not self.is_on(WorklogTypesSink.stream):
-            self.logger.info("worklog-types: disabled (worklog_types_enabled), nothing was written")
+            self.logger.info(
+                "worklog-types: disabled by worklog_types_enabled; nothing was stored or written"
+            )
             return
         complete = self.extent is not None and self.extent == self.item_records
         if self.extent is not None and not complete:

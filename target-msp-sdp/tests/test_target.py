@@ -202,11 +202,13 @@ def test_refused_types_are_listed_and_the_run_ends_well(
     sandbox.set(worklog_types_write="off")
     bench.run(("worklog_types", [bench.item("i1", "New one"), bench.item("i2", "New two")]))
     assert {row.state for row in bench.types().values()} == {"refused"}
-    assert summaries(caplog) == [
-        "worklog-types: 0 linked, 0 created, 0 updated, 2 refused: see msp-xero types list"
-    ]
+    (summary,) = summaries(caplog)
+    assert summary == (
+        "worklog-types: 0 linked, 0 created, 0 updated, 2 refused: "
+        "a person is needed, see msp-xero types list"
+    )
     with bench.ledger() as ledger:
-        assert last_runs(ledger)["worklog-types"].outcome == "done"
+        assert last_runs(ledger)["worklog-types"].outcome == "needs_person"
     sandbox.set(worklog_types_write="on")
     bench.run(("worklog_types", []))
     assert {row.state for row in bench.types().values()} == {"linked"}
@@ -220,10 +222,20 @@ def test_a_disabled_job_writes_nothing_and_moves_no_bookmark(
 ) -> None:
     records = ("accounts", [bench.contact("c1", "Ridgeway University"), {"name": "no key"}])
     bench.run(records, {"a": 1}, accounts_enabled=False)
-    assert summaries(caplog) == ["accounts: disabled (accounts_enabled), nothing was written"]
+    assert summaries(caplog) == ["accounts: disabled by accounts_enabled; nothing was stored or written"]
     assert capsys.readouterr().out == ""
     assert not bench.has_ledger()
     assert sandbox.control("GET", "calls") == []
+
+
+def test_a_state_before_the_first_schema_moves_no_bookmark_of_a_disabled_job(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contact = ("accounts", [bench.contact("c1", "Ridgeway University")])
+    bench.run({"old": 1}, contact, {"new": 1}, accounts_enabled=False)
+    assert capsys.readouterr().out == ""
+    bench.run({"old": 1}, contact, {"new": 1}, worklog_types_enabled=False)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"new": 1}
 
 
 def test_one_disabled_stream_does_not_hold_up_the_other(
@@ -238,7 +250,10 @@ def test_one_disabled_stream_does_not_hold_up_the_other(
     assert bench.links()["c1"].state == "linked"
     assert bench.types() == {}
     assert capsys.readouterr().out == ""
-    assert summaries(caplog)[-1] == "worklog-types: disabled (worklog_types_enabled), nothing was written"
+    assert (
+        summaries(caplog)[-1]
+        == "worklog-types: disabled by worklog_types_enabled; nothing was stored or written"
+    )
 
 
 def test_without_a_stream_nothing_is_settled(bench: Bench, sandbox: Sandbox) -> None:

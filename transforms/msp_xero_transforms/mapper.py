@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msp_xero.edges.clock import Clock, SystemClock
-from msp_xero.errors import InputError, LedgerError
+from msp_xero.errors import InputError, LedgerError, SettingError
 from msp_xero.singer import plain_errors
 from singer_sdk import singerlib as singer
 from singer_sdk.helpers.capabilities import PluginCapabilities
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MAPPED = {"contacts": "accounts", "items": "worklog_types", "worklogs": "invoice_lines"}
 """Streams that are mapped, and what they become; all others leave as they came."""
 
+_PATIENCE_SECONDS = 60.0
 _SCHEMAS = Path(__file__).parent / "schemas"
 _KEYS = {
     "accounts": ("xero_contact_id",),
@@ -67,6 +68,8 @@ class MspXeroTransforms(InlineMapper):
         self._counts: Counter[str] = Counter()
         self._reemitted = False
         self._items_complete = False
+        self._refusal: SettingError | None = None
+        self._refused_at = 0.0
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
@@ -86,15 +89,20 @@ class MspXeroTransforms(InlineMapper):
             self._items_complete = False
         if stream == "worklogs" and self.rules.ledger_url and not self._reemitted:
             self._reemitted = True
-            yield from self._reemit(self.rules.ledger_url)
+            try:
+                yield from self._reemit(self.rules.ledger_url)
+            except SettingError as error:
+                self._refusal, self._refused_at = error, self._clock.monotonic()
 
     @override
     def map_record_message(self, message_dict: dict[str, Any]) -> Iterable[singer.Message]:
         stream = self._stream(message_dict)
         if stream not in MAPPED:
-            return (Unchanged(message_dict),)
+            return () if self._is_refused() else (Unchanged(message_dict),)
         if stream not in self._seen:
             raise self._error(f"is a record of {stream} before its schema")
+        if self._is_refused():
+            return ()
         mapped = self._map(stream, message_dict["record"])
         if mapped is None:
             return ()
@@ -102,6 +110,8 @@ class MspXeroTransforms(InlineMapper):
 
     @override
     def map_state_message(self, message_dict: dict[str, Any]) -> Iterable[singer.Message]:
+        if self._is_refused():
+            return ()
         # A tap writes STATE after a stream that it read to its end, and none when it fails.
         self._items_complete = "items" in self._seen
         return (Unchanged(message_dict),)
@@ -122,6 +132,8 @@ class MspXeroTransforms(InlineMapper):
 
     @override
     def process_endofpipe(self) -> None:
+        if self._refusal:
+            raise self._refusal
         if self._items_complete and "items_extent" not in self._seen:
             extent = {
                 "kind": "items",
@@ -134,6 +146,19 @@ class MspXeroTransforms(InlineMapper):
             self.logger.info(
                 "Mapped %s.", ", ".join(f"{name}: {n}" for name, n in sorted(self._counts.items()))
             )
+
+    def _is_refused(self) -> bool:
+        """Whether a setting was found wrong after the start: nothing leaves any more, no STATE either.
+
+        A mapper that ends while the tap still writes leaves the engine with a broken pipe and its own
+        traceback, so a short input is read to its end first.
+
+        Raises:
+            SettingError: the input is a long one.
+        """
+        if self._refusal and self._clock.monotonic() - self._refused_at > _PATIENCE_SECONDS:
+            raise self._refusal
+        return self._refusal is not None
 
     def _map(self, stream: str, record: dict[str, Any]) -> dict[str, Any] | None:
         """Return the mapped record, or None for a contact that is not selected."""
@@ -160,8 +185,15 @@ class MspXeroTransforms(InlineMapper):
         return line
 
     def _reemit(self, ledger_url: str) -> Iterator[singer.Message]:
-        """Map again what waits in the ledger, so that a changed rule applies to all that is unbilled."""
+        """Map again what waits in the ledger, so that a changed rule applies to all that is unbilled.
+
+        Raises:
+            SettingError: worklogs would take a type by default that the ledger knows cannot be billed.
+        """
+        default = self.rules.default_worklog_type
         with self._open_ledger(ledger_url, self.rules.connection) as ledger:
+            if ledger and default and (problem := ledger.default_type_problem(default)):
+                raise SettingError("default_worklog_type", problem)
             for record in ledger.unbilled_sources() if ledger else ():
                 key = worklog_key(record)
                 if key is None:

@@ -18,6 +18,10 @@ class WaitingWorklogs(Protocol):
         """Yield the record of every worklog that is not invoiced, as the tap delivered it."""
         ...
 
+    def default_type_problem(self, name: str) -> str | None:
+        """Say why worklogs cannot take this worklog type by default; None when they can."""
+        ...
+
 
 def open_ledger(url: str, connection: str) -> AbstractContextManager[WaitingWorklogs | None]:
     """Open a ledger for reading; before the first run there is none, and nothing waits."""

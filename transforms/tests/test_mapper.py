@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import jsonschema
 import pytest
-from msp_xero.errors import InputError, LedgerError
+from msp_xero.errors import InputError, LedgerError, SettingError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.staging import Line, stage_lines
 from msp_xero_transforms.mapper import MspXeroTransforms
@@ -24,14 +24,24 @@ def record(stream, **members):
 
 
 class FixedClock:
+    elapsed = 0.0
+
     def now(self):
         return datetime(2026, 4, 1, 8, tzinfo=UTC)
 
+    def monotonic(self):
+        self.elapsed += 50
+        return self.elapsed
+
 
 class FakeLedger:
-    def __init__(self, sources):
+    def __init__(self, sources, problem=None):
         self.sources = sources
+        self.problem = problem
         self.opened = []
+
+    def default_type_problem(self, name):
+        return self.problem and self.problem.format(name=name)
 
     def unbilled_sources(self):
         yield from self.sources
@@ -298,3 +308,42 @@ def test_a_termination_signal_does_not_look_like_success():
     with pytest.raises(SystemExit) as caught:
         MspXeroTransforms(config={})._handle_termination(15, None)
     assert caught.value.code == 143
+
+
+def test_a_default_type_that_cannot_be_billed_ends_the_run_before_the_first_line(run_mapper, worklog):
+    ledger = FakeLedger([worklog()], "there is no worklog type {name}. Linked are: Remote, Training")
+    messages = [schema("worklogs"), record("worklogs", **worklog())]
+    settings = {"ledger_url": "x", "default_worklog_type": "Remoet"}
+    with pytest.raises(SettingError) as raised:
+        run_mapper(messages, settings, open_ledger=ledger)
+    assert str(raised.value) == (
+        "Setting default_worklog_type: there is no worklog type Remoet. Linked are: Remote, Training."
+    )
+    # Without a default type, without a ledger, and in a mapping of another stream nothing is checked.
+    for settings, stream in (
+        ({"ledger_url": "x"}, "worklogs"),
+        ({"default_worklog_type": "Remoet"}, "worklogs"),
+        ({"ledger_url": "x", "default_worklog_type": "Remoet"}, "items"),
+    ):
+        run_mapper([schema(stream)], settings, open_ledger=ledger)
+
+
+@pytest.mark.parametrize(("worklogs", "read"), [(0, 0), (1, 1), (5, 2)])
+def test_a_short_input_is_read_to_its_end_before_a_default_type_is_refused(
+    run_mapper, worklog, monkeypatch, worklogs, read
+):
+    seen = []
+    mapped = MspXeroTransforms.map_record_message
+    monkeypatch.setattr(
+        MspXeroTransforms, "map_record_message", lambda *given: (seen.append(1), mapped(*given))[1]
+    )
+    ledger = FakeLedger([], "there is no worklog type {name}")
+    messages = [schema("worklogs"), *[record("worklogs", **worklog())] * worklogs]
+    with pytest.raises(SettingError):
+        run_mapper(
+            messages,
+            {"ledger_url": "x", "default_worklog_type": "Remoet"},
+            open_ledger=ledger,
+            clock=FixedClock(),
+        )
+    assert len(seen) == read

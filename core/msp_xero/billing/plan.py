@@ -23,6 +23,8 @@ from msp_xero.billing.preflight import Hold, ItemTerms, LinkedContact, LinkedIte
 from msp_xero.billing.reference import today
 from msp_xero.billing.refused import Refusals
 from msp_xero.ledger import planning
+from msp_xero.ledger.type_choices import ignored_types
+from msp_xero.ledger.type_names import TypeNames
 from msp_xero.xero import wire
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from msp_xero.billing.reference import Contact, Reference
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.ledger import Ledger
+    from msp_xero.ledger.models import WorklogTypeLink
     from msp_xero.ledger.planning import BillableLine, HeldLine
 
 MAX_BATCH_BYTES = 3_000_000
@@ -141,15 +144,15 @@ class _Planner:
             account_id: LinkedContact(link.contact_id, link.contact_name, link.state)
             for account_id, link in planning.account_links(session, ledger).items()
         }
-        self.items_by_type: dict[str, LinkedItem] = {}
-        self.items_by_name: dict[str, LinkedItem] = {}
-        for link in planning.type_links(session, ledger):
-            item = LinkedItem(link.item_id, link.name, link.unit_price)
-            if link.type_id is not None:
-                self.items_by_type[link.type_id] = item
-            for name in (link.type_name, link.name, link.item_code):
-                if name:
-                    self.items_by_name.setdefault(name, item)
+        links = list(planning.type_links(session, ledger))
+        names = TypeNames(links)
+        meant = {name: names.find(name) for name in names}
+        self.items_by_name = {name: _linked_item(rows[0]) for name, rows in meant.items() if len(rows) == 1}
+        self.doubtful_names = {
+            name: sorted(row.item_code for row in rows) for name, rows in meant.items() if len(rows) > 1
+        }
+        self.items_by_type = {link.type_id: _linked_item(link) for link in links if link.type_id is not None}
+        self.ignored_types = ignored_types(session, ledger)
         self.item_cache: dict[tuple[str | None, str | None], ItemTerms | Hold] = {}
         self.render_reference = settings.reference().render
         self.store = True
@@ -197,7 +200,11 @@ class _Planner:
         key = (line.type_id, line.type_name)
         if key not in self.item_cache:
             linked = preflight.find_item(*key, self.items_by_type, self.items_by_name)
-            self.item_cache[key] = preflight.item_terms(linked, line.type_name, self.reference, self.settings)
+            self.item_cache[key] = (
+                preflight.unlinked_type(*key, self.ignored_types, self.doubtful_names)
+                if linked is None
+                else None
+            ) or preflight.item_terms(linked, line.type_name, self.reference, self.settings)
         return self.item_cache[key]
 
     def _draft_line(self, line: BillableLine) -> DraftLine | Hold:
@@ -352,6 +359,10 @@ class _Planner:
             "minutes": draft.minutes,
             "state": "planned",
         }
+
+
+def _linked_item(link: WorklogTypeLink) -> LinkedItem:
+    return LinkedItem(link.item_id, link.name, link.unit_price)
 
 
 def split_lines(

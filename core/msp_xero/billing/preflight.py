@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msp_xero.billing.arithmetic import ZERO, line_amount, line_tax
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from msp_xero.billing.reference import Contact, Item, Reference
@@ -33,6 +33,7 @@ SETTLE_REASONS = frozenset(
         "ACCOUNT_IGNORED",
         "CONTACT_ARCHIVED",
         "TYPE_NOT_SYNCED",
+        "TYPE_IGNORED",
         "ITEM_GONE",
         "ITEM_NOT_SOLD",
         "ITEM_WITHOUT_PRICE",
@@ -150,6 +151,30 @@ def item_terms(
     if isinstance(account, Hold):
         return account
     return _tax(item, account, reference, settings)
+
+
+def unlinked_type(
+    type_id: str | None,
+    type_name: str | None,
+    ignored: Mapping[str, str],
+    doubtful: Mapping[str, Sequence[str]],
+) -> Hold | None:
+    """Say more of a worklog type without an item than that it is not linked, if there is more.
+
+    Args:
+        type_id: of the worklog; None where its type is known by name only.
+        type_name: of the worklog.
+        ignored: worklog types that a person wants no item for, name by id.
+        doubtful: codes of the items that a name fits, where it fits several.
+    """
+    if type_id in ignored or (type_id is None and type_name in ignored.values()):
+        return Hold(
+            "TYPE_IGNORED", f"The worklog type {type_name} is set to be ignored: no item is wanted for it."
+        )
+    if type_id is None and type_name is not None and type_name in doubtful:
+        codes = " and ".join(doubtful[type_name])
+        return Hold("TYPE_NOT_SYNCED", f"The worklog type {type_name} fits more than one Xero item: {codes}.")
+    return None
 
 
 def _account_code(item: Item, reference: Reference, settings: BillingSettings) -> str | Hold:

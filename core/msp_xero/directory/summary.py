@@ -25,6 +25,7 @@ class DirectorySummary:
         failed: records that SDP refused or that are invalid; their ``problem`` says why.
         refused: types that the key, licence or installation does not let us write.
         gone: items that are not in Xero any more.
+        gone_linked: those of the gone that still have a worklog type, whose worklogs are held.
         stopped: a signal ended the settle early; the next run carries on.
         dry_run: nothing was written; the counts say what would have been.
         planned: what a dry run would write: id, action and field names, no customers' texts.
@@ -42,6 +43,7 @@ class DirectorySummary:
     failed: int = 0
     refused: int = 0
     gone: int = 0
+    gone_linked: int = 0
     stopped: bool = False
     dry_run: bool = False
     planned: list[dict[str, Any]] = field(default_factory=list)
@@ -51,7 +53,8 @@ class DirectorySummary:
         """How the run ended: ``done``, ``needs_person`` or ``stopped``."""
         if self.stopped:
             return "stopped"
-        return "needs_person" if self.failed or self.ambiguous else "done"
+        waits = self.failed or self.ambiguous or self.refused or self.gone_linked
+        return "needs_person" if waits else "done"
 
     def counts(self) -> dict[str, Any]:
         """Return the numbers for the record of the run."""
@@ -79,6 +82,8 @@ class DirectorySummary:
             parts.append(f"{self.unmapped} unmapped{doubtful}")
         where = "accounts list --unmapped" if self.job == "accounts" else "types list"
         hint = f": see msp-xero {where}" if self.unmapped or self.failed or self.refused or self.gone else ""
+        if self.refused or self.gone_linked:
+            hint = f": a person is needed, see msp-xero {where}"
         prefix = f"{self.job} (dry run)" if self.dry_run else self.job
         ending = "; stopped by a signal, the next run carries on" if self.stopped else ""
         return f"{prefix}: {', '.join(parts)}{hint}{ending}"

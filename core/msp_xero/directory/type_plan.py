@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -10,7 +10,7 @@ from msp_xero.directory.match import EXACT, Named, exact_key, match_names
 from msp_xero.ledger.link_staging import INVALID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from msp_xero.ledger.models import WorklogTypeLink
 
@@ -21,18 +21,25 @@ NAMED: Final = frozenset({EXACT, CREATED})
 _AMBIGUOUS: Final = (
     "its name fits more than one worklog type, or more than one item is called so: link it by hand"
 )
-_TWINS: Final = "another sold item has the same name: rename one of them, or take type names from item codes"
-_TAKEN: Final = (
-    "the worklog type of its name is linked to another item: rename one of them, or link it by hand"
+_TWINS: Final = (
+    "the sold items {codes} have the same name: rename all but one, or take type names from item codes"
 )
+_TAKEN: Final = (
+    "the worklog type of its name is linked to item {codes}: rename one of them, or link it by hand"
+)
+_UNWANTED: Final = "the worklog type of its name is set to be ignored: link it by hand if it is to be billed"
 
 
 class NewLink(NamedTuple):
-    """An item and the worklog type that it is linked to from now on."""
+    """An item and the worklog type that it is linked to from now on.
+
+    ``instead_of`` is the item that had the type and is not in Xero any more.
+    """
 
     row: WorklogTypeLink
     type: Named
     how: str
+    instead_of: WorklogTypeLink | None = None
 
 
 class Listed(NamedTuple):
@@ -58,33 +65,54 @@ def is_invalid(row: WorklogTypeLink) -> bool:
     return (row.problem or "").startswith(INVALID)
 
 
-def plan_types(rows: Sequence[WorklogTypeLink], types: Sequence[Named], mode: str = EXACT) -> TypePlan:
+def plan_types(
+    rows: Sequence[WorklogTypeLink],
+    types: Sequence[Named],
+    mode: str = EXACT,
+    *,
+    ignored: Collection[str] = (),
+) -> TypePlan:
     """Decide about every sold item that is not linked.
+
+    A type whose item was deleted in Xero is free again: an item that was deleted and made anew has
+    another id, and takes over the type of its name.
 
     Args:
         rows: all items of the connection's generation, in order of arrival.
         types: all worklog types as SDP lists them now, those that are switched off too.
         mode: how names are matched.
+        ignored: ids of worklog types that a person wants no item for.
     """
     plan = TypePlan()
-    taken = {row.type_id for row in rows if row.type_id is not None}
+    holders = {row.type_id: row for row in rows if row.type_id is not None}
+    taken = {one for one, row in holders.items() if row.gone_at is None}
     waiting = [row for row in rows if _waits(row)]
     found = match_names(
-        [Named(row.item_id, row.name) for row in waiting], [one for one in types if one.id not in taken], mode
+        [Named(row.item_id, row.name) for row in waiting],
+        [one for one in types if one.id not in taken and one.id not in ignored],
+        mode,
     )
     by_id = {one.id: one for one in types}
-    taken_names = {exact_key(by_id[one].name) for one in taken if one in by_id}
-    wanted = Counter(exact_key(row.name) for row in waiting)
+    taken_names = {exact_key(by_id[one].name): holders[one].item_code for one in taken if one in by_id}
+    unwanted = {exact_key(by_id[one].name): one for one in ignored if one in by_id}
+    wanted: defaultdict[str, list[str]] = defaultdict(list)
+    for row in waiting:
+        wanted[exact_key(row.name)].append(row.item_code)
     for row in waiting:
         name = exact_key(row.name)
         if row.item_id in found.links:
-            plan.links.append(NewLink(row, by_id[found.links[row.item_id]], found.how[row.item_id]))
+            one = found.links[row.item_id]
+            plan.links.append(NewLink(row, by_id[one], found.how[row.item_id], holders.get(one)))
         elif row.item_id in found.ambiguous:
             plan.listed.append(Listed(row, found.ambiguous[row.item_id], _AMBIGUOUS, ambiguous=True))
-        elif wanted[name] > 1:
-            plan.listed.append(Listed(row, (), _TWINS, ambiguous=True))
+        elif len(wanted[name]) > 1:
+            codes = " and ".join(sorted(wanted[name]))
+            plan.listed.append(Listed(row, (), _TWINS.format(codes=codes), ambiguous=True))
         elif name in taken_names:
-            plan.listed.append(Listed(row, (), _TAKEN, ambiguous=True))
+            problem = _TAKEN.format(codes=taken_names[name])
+            plan.listed.append(Listed(row, (), problem, ambiguous=True))
+        elif name in unwanted:
+            plan.listed.append(Listed(row, (unwanted[name],), _UNWANTED, ambiguous=True))
         else:
             plan.creates.append(row)
     plan.listed += [Listed(row) for row in rows if _left_to_a_person(row)]

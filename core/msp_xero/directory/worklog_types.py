@@ -25,7 +25,9 @@ from msp_xero.directory.writes import (
 from msp_xero.errors import Rejected, RemoteError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, note_entry, store_listing
+from msp_xero.ledger.links import release_gone
 from msp_xero.ledger.models import WorklogTypeLink
+from msp_xero.ledger.type_choices import ignored_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +57,7 @@ def settle_worklog_types(work: TypeWork) -> None:
     rows, creates = _decide(work)
     work.summary.linked = sum(row.type_id is not None for row in rows)
     work.summary.gone = sum(row.gone_at is not None for row in rows)
+    work.summary.gone_linked = sum(row.gone_at is not None and row.type_id is not None for row in rows)
     work.summary.failed = sum(is_invalid(row) and row.gone_at is None for row in rows)
     writer = TypeWriter(work)
     for row in creates:
@@ -65,6 +68,7 @@ def settle_worklog_types(work: TypeWork) -> None:
         if work.stopping():
             break
         writer.bring_up_to_date(row)
+    writer.rename_again()
     if not work.summary.stopped and not work.policy.dry_run:
         with work.ledger.write(work.fence) as session:
             work.ledger.connection(session).worklog_types_synced_at = work.ledger.clock.now()
@@ -76,6 +80,7 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
         with work.ledger.read() as session:
             rows, plan = _plan(work, session)
             session.expunge_all()
+        _release_gone(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
@@ -84,7 +89,9 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
             work.ledger.connection(session).sdp_base_url = work.base_url
         entries = [Entry(one, name_of(row), _inactive(row)) for one, row in work.listed.items()]
         store_listing(session, work.ledger, WORKLOG_TYPE, entries)
-        record(session, work.ledger, _apply(work, plan), run_id=work.run_id)
+        changes = _release_gone(plan)
+        session.flush()  # a type must be free before its next item takes it
+        record(session, work.ledger, [*changes, *_apply(work, plan)], run_id=work.run_id)
     return rows, plan.creates
 
 
@@ -97,7 +104,17 @@ def _plan(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], Type
         {row.type_id: row.type_name for row in rows if row.type_id and row.type_name},
         names,
     )
-    return rows, plan_types(rows, [Named(one, name) for one, name in names.items()], work.policy.match_names)
+    types = [Named(one, name) for one, name in names.items()]
+    ignored = ignored_types(session, work.ledger)
+    return rows, plan_types(rows, types, work.policy.match_names, ignored=ignored)
+
+
+def _release_gone(plan: TypePlan) -> list[Change]:
+    return [
+        release_gone(link.instead_of, {"sdp_id": link.type.id, "instead": link.row.item_id})
+        for link in plan.links
+        if link.instead_of is not None
+    ]
 
 
 def _apply(work: TypeWork, plan: TypePlan) -> list[Change]:
@@ -108,7 +125,8 @@ def _apply(work: TypeWork, plan: TypePlan) -> list[Change]:
         if work.policy.dry_run:
             work.summary.planned.append({"id": link.row.item_id, "action": "link", "sdp_id": link.type.id})
     for listed in plan.listed:
-        listed.row.candidates = list(listed.candidates) or None
+        # An empty list says: in doubt, and no worklog type is free that it could mean.
+        listed.row.candidates = list(listed.candidates) if listed.ambiguous else None
         listed.row.problem = listed.problem
         listed.row.state = "unmapped"
     work.summary.new = len(plan.links)
@@ -125,6 +143,7 @@ class TypeWriter:
         self._summary = work.summary
         self._gate = Gate()
         self._created: set[int] = set()
+        self._not_unique: list[tuple[WorklogTypeLink, Rejected]] = []
         self._relisted = False
         # The attribute is only likely; that a row shows it proves that it is there.
         self._has_description = any("description" in row for row in work.listed.values())
@@ -227,13 +246,29 @@ class TypeWriter:
         else:
             self._send_changes(row, row.type_id, current, changed)
 
+    def rename_again(self) -> None:
+        """Try the names again that another type had, as long as types get new names of their own."""
+        updated = 0
+        while self._not_unique and updated != self._summary.updated:
+            updated = self._summary.updated
+            rows, self._not_unique = self._not_unique, []
+            for row, _ in rows:
+                if self._work.stopping():
+                    return
+                self.bring_up_to_date(row)
+        for row, error in self._not_unique:
+            self._fail(row, words(error), error)
+
     def _send_changes(
         self, row: WorklogTypeLink, type_id: str, current: Row, changed: dict[str, str]
     ) -> None:
         try:
             answer = self._work.client.update_worklog_type(type_id, changed)
         except Rejected as error:
-            self._fail(row, words(error), error)
+            if DUPLICATE in error.codes:
+                self._not_unique.append((row, error))
+            else:
+                self._fail(row, words(error), error)
             return
         except REFUSALS as error:
             self._gate.refused(error, words(error))
@@ -282,7 +317,8 @@ class TypeWriter:
         self._summary.failed += 1
         if row.type_id is None:
             self._summary.unmapped += 1
-        self._store_problem(row, problem, error, state=None, candidates=candidates)
+        state = None if row.type_id else "unmapped"
+        self._store_problem(row, problem, error, state=state, candidates=candidates)
 
     def _store_problem(
         self,
@@ -301,7 +337,7 @@ class TypeWriter:
             stored.problem, stored.candidates = problem, list(candidates) or None
             stored.state = state or stored.state
             told: dict[str, Any] | None = facts(error) if error else None
-            action = state or "failed"
+            action = "refused" if state == "refused" else "failed"
             record(session, ledger, [Change(_TABLE, row.id, action, told)], run_id=self._work.run_id)
 
 

@@ -6,9 +6,6 @@ made here counts at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime  # noqa: TC003 - a dataclass's annotations are looked at by the console
-from decimal import Decimal  # noqa: TC003 - see above
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
@@ -27,11 +24,10 @@ from msp_xero.ledger.link_staging import (
     stage_accounts,
     stage_worklog_types,
 )
-from msp_xero.ledger.models import AccountLink, BillingConnection, SdpEntry, WorklogTypeLink
+from msp_xero.ledger.models import AccountLink, BillingConnection, SdpEntry, Worklog, WorklogTypeLink
+from msp_xero.ledger.type_choices import ignored_types, start_ignoring, stop_ignoring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy.orm import Session
 
     from msp_xero.ledger.store import Ledger
@@ -40,10 +36,12 @@ __all__ = [
     "DeliveredContact",
     "DeliveredItem",
     "StagedLinks",
-    "TypeStatus",
     "account_links",
+    "consider_item",
+    "consider_type",
     "ignore_contact",
     "ignore_item",
+    "ignore_type",
     "link_account",
     "link_type",
     "mark_gone",
@@ -53,7 +51,6 @@ __all__ = [
     "stage_accounts",
     "stage_worklog_types",
     "type_links",
-    "type_status",
     "unlink_account",
     "unlink_type",
 ]
@@ -192,68 +189,55 @@ def type_links(ledger: Ledger) -> list[WorklogTypeLink]:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypeStatus:
-    """One line of the worklog-type sync status; None stands for the side that does not have it.
+def consider_item(ledger: Ledger, item_id: str) -> None:
+    """Take back what a person decided about an item; the next settle judges it like a new one.
 
-    ``status``: ``linked``, ``renamed`` (the names differ), ``xero_only``, ``sdp_only``, ``ambiguous``,
-    ``refused``, ``ignored``, ``not_sold`` (no type wanted), ``gone`` (not in Xero any more).
+    Raises:
+        LedgerError: the item is not known or is linked.
     """
-
-    status: str
-    item_id: str | None = None
-    item_code: str | None = None
-    item_name: str | None = None
-    unit_price: Decimal | None = None
-    type_id: str | None = None
-    type_name: str | None = None
-    type_inactive: bool = False
-    problem: str | None = None
-    gone_at: datetime | None = None
+    _decide(ledger, _ITEMS, item_id, None)
 
 
-def type_status(ledger: Ledger) -> list[TypeStatus]:
-    """Return what exists on both sides and on one side only, as SDP listed it at the last settle."""
-    rows = type_links(ledger)
-    with ledger.read() as session:
-        entries = _entries(session, ledger, WORKLOG_TYPE)
-    linked = {row.type_id for row in rows if row.type_id is not None}
-    status = [_type_status(row, entries) for row in rows]
-    status += [
-        TypeStatus(
-            status="sdp_only", type_id=entry.sdp_id, type_name=entry.name, type_inactive=entry.inactive
-        )
-        for entry in sorted(entries.values(), key=lambda entry: (entry.name, entry.sdp_id))
-        if entry.sdp_id not in linked
-    ]
-    return status
+def ignore_type(ledger: Ledger, type_id: str) -> None:
+    """Want no item for a worklog type: it leaves the list of things to do, and its worklogs are held.
+
+    Raises:
+        LedgerError: the type is not known, or an item that is in Xero is linked to it.
+    """
+    with ledger.write() as session:
+        lock_connection(session, ledger)
+        name = _type_name(session, ledger, type_id)
+        changes = []
+        if (holder := _holder(session, ledger, _ITEMS, type_id)) is not None:
+            if holder.gone_at is None:
+                raise _already(_ITEMS, type_id, holder)
+            changes.append(release_gone(holder, {"sdp_id": type_id}))
+        record(session, ledger, [*changes, *start_ignoring(session, ledger, type_id, name)])
 
 
-def _type_status(row: WorklogTypeLink, entries: Mapping[str, SdpEntry]) -> TypeStatus:
-    entry = entries.get(row.type_id or "")
-    type_name = entry.name if entry else row.type_name
-    if row.gone_at is not None:
-        status = "gone"
-    elif row.type_id is not None:
-        status = "linked" if type_name == row.name else "renamed"
-    elif row.state in ("ignored", "refused"):
-        status = row.state
-    elif not row.is_sold:
-        status = "not_sold"
-    else:
-        status = "ambiguous" if row.candidates else "xero_only"
-    return TypeStatus(
-        status=status,
-        item_id=row.item_id,
-        item_code=row.item_code,
-        item_name=row.name,
-        unit_price=row.unit_price,
-        type_id=row.type_id,
-        type_name=type_name if row.type_id else None,
-        type_inactive=entry.inactive if entry else False,
-        problem=row.problem,
-        gone_at=row.gone_at,
+def consider_type(ledger: Ledger, type_id: str) -> None:
+    """Take back that no item is wanted for a worklog type.
+
+    Raises:
+        LedgerError: the type was not ignored.
+    """
+    with ledger.write() as session:
+        lock_connection(session, ledger)
+        if not (changes := stop_ignoring(session, ledger, type_id)):
+            raise LedgerError(f"worklog type {type_id} is not ignored")
+        record(session, ledger, changes)
+
+
+def _type_name(session: Session, ledger: Ledger, type_id: str) -> str:
+    if entry := _entries(session, ledger, WORKLOG_TYPE).get(type_id):
+        return entry.name
+    told = select(Worklog.type_name).where(
+        Worklog.connection_id == ledger.connection_id, Worklog.type_id == type_id
     )
+    name = session.scalar(told.limit(1)) or ignored_types(session, ledger).get(type_id)
+    if name is None:
+        raise LedgerError(f"there is no worklog type {type_id}; `msp-xero types list` shows them")
+    return name
 
 
 # --------------------------------------------------------------------- both
@@ -312,31 +296,45 @@ def _link(ledger: Ledger, side: _Side, key: str, sdp_id: str) -> None:
                     "run the job again, or check the id"
                 )
             holder = _holder(session, ledger, side, sdp_id)
+            changes = []
             if holder is not None and holder is not row:
-                raise _already(side, sdp_id, holder)
+                if getattr(holder, "gone_at", None) is None:
+                    raise _already(side, sdp_id, holder)
+                # What is not in Xero any more bills nothing: its type is free for the next item.
+                changes.append(release_gone(holder, {"sdp_id": sdp_id, "instead": key}))
+                session.flush()
+            if side is _ITEMS:
+                changes += stop_ignoring(session, ledger, sdp_id)
             before = getattr(row, side.target)
             _set(row, side, sdp_id, entries[sdp_id].name if sdp_id in entries else None)
             row.state, row.choice, row.how = "linked", LINK, "person"
             data = {"sdp_id": sdp_id, "how": "person", **({"instead_of": before} if before else {})}
-            record(session, ledger, [Change(row.__tablename__, row.id, "linked", data)])
+            record(session, ledger, [*changes, Change(row.__tablename__, row.id, "linked", data)])
     except IntegrityError as error:
         with ledger.read() as session:
             raise _already(side, sdp_id, _holder(session, ledger, side, sdp_id)) from error
 
 
-def _decide(ledger: Ledger, side: _Side, key: str, choice: str) -> None:
+def release_gone(row: WorklogTypeLink, data: dict[str, Any]) -> Change:
+    """Take the link from an item that is not in Xero any more; the caller records the event."""
+    _set(row, _ITEMS, None, None)
+    row.state, row.choice, row.how = "unmapped", None, None
+    return Change(row.__tablename__, row.id, "unlinked", data)
+
+
+def _decide(ledger: Ledger, side: _Side, key: str, choice: str | None) -> None:
     with ledger.write() as session:
         lock_connection(session, ledger)
         row = _find(session, ledger, side, key)
         linked_to = getattr(row, side.target)
-        if choice == CREATE and linked_to is not None:
+        if choice in (CREATE, None) and linked_to is not None:
             raise LedgerError(f"{side.source} {key} is linked to {linked_to} already; unlink it first")
         state = "ignored" if choice == IGNORE else "unmapped"
         if (row.choice, row.state, linked_to) == (choice, state, None):
             return
         _set(row, side, None, None)
         row.state, row.choice, row.how = state, choice, None
-        action = {CREATE: "create_requested", IGNORE: "ignored", LIST: "unlinked"}[choice]
+        action = {CREATE: "create_requested", IGNORE: "ignored", LIST: "unlinked", None: "considered"}[choice]
         data = {"sdp_id": linked_to} if linked_to else None
         record(session, ledger, [Change(row.__tablename__, row.id, action, data)])
 

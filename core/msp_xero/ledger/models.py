@@ -194,6 +194,23 @@ class SdpEntry(Base):
     seen_at: Mapped[datetime]
 
 
+class WorklogTypeChoice(Base):
+    """A worklog type that a person wants no item for, or has wanted none for.
+
+    It is kept beside :class:`SdpEntry`, which is another system's list and forgets what is not listed.
+    """
+
+    __tablename__ = "worklog_type_choice"
+    __table_args__ = (UniqueConstraint("connection_id", "type_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    connection_id: Mapped[int] = mapped_column(ForeignKey("connection.id"))
+    type_id: Mapped[str] = mapped_column(String(64))
+    type_name: Mapped[str] = mapped_column(Text)
+    ignored: Mapped[bool]
+    decided_at: Mapped[datetime]
+
+
 class Worklog(Base):
     """One worklog, with the billable terms its line had when it was last delivered.
 

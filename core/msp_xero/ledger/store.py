@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.pool import ConnectionPoolEntry
 
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0004"
 _BUSY_SECONDS = 60
 _READ_BATCH = 1000
 _NOT_ALLOWED = "42501"
@@ -189,6 +189,13 @@ class Ledger:
             if len(rows) < _READ_BATCH:
                 return
             last = rows[-1][0]
+
+    def default_type_problem(self, name: str) -> str | None:
+        """Say why worklogs cannot take this worklog type by default; None when they can, or nobody knows."""
+        # What it looks at is built upon the ledger itself.
+        from msp_xero.ledger.type_names import default_type_problem  # noqa: PLC0415
+
+        return default_type_problem(self, name)
 
     def _one_writer(self, session: Session) -> None:
         """Let writers of one connection take turns on PostgreSQL too, as SQLite does by itself.

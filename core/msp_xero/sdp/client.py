@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msp_xero.edges.clock import SystemClock
 from msp_xero.edges.transport import http_session
-from msp_xero.errors import Missing, Rejected, Unavailable
+from msp_xero.errors import AccessRefused, Missing, Rejected, RemoteError, Unavailable
 from msp_xero.sdp.auth import KeyAuth, ZohoAuth
 from msp_xero.sdp.calls import Caller, endpoint
 from msp_xero.sdp.envelope import SYSTEM, UNKNOWN_VALUE
@@ -245,10 +245,43 @@ class SdpClient:
         return self._write("PUT", self.settings.accounts_path, values, account_id)
 
     def worklog_types(self, *, include_inactive: bool = True) -> Iterator[Row]:
-        """Yield all worklog types, by default also those that are switched off."""
+        """Yield all worklog types, by default also those that are switched off.
+
+        Where the installation does not have the list, or the key may not read it, the types are read
+        as a technician sees them who books time: the allowed values of a worklog's type
+        (sdp-msp-api §6). Those cannot be written.
+        """
         path = self.settings.worklog_types_path
         more = {"include_inactive_value": True} if include_inactive else None
-        yield from self._with_advice("worklog_types_path", self.list_rows(path, _plural(path), more=more))
+        rows = self._with_advice("worklog_types_path", self.list_rows(path, _plural(path), more=more))
+        try:
+            first = next(rows, None)
+        except (Missing, AccessRefused) as error:
+            no_key = error.status == 401  # who is not let in is not let in elsewhere
+            if no_key or (values := self._allowed_types(more)) is None:
+                raise
+            logger.warning(
+                "worklog types: %s (%s); they are read as the values that a request's worklog may have "
+                "instead, and cannot be written",
+                error.problem,
+                error.address,
+            )
+            yield from values
+            return
+        if first is not None:
+            yield first
+        yield from rows
+
+    def _allowed_types(self, more: Mapping[str, Any] | None) -> list[Row] | None:
+        """Return the types that the worklogs of a request may have; None when nobody tells."""
+        with suppress(RemoteError):
+            if (first := next(self.list_rows("requests", "requests", fields=("id",)), None)) is None:
+                return None
+            for field in ("type", "worklog_type"):  # on-premises, cloud
+                with suppress(Missing, Rejected):
+                    path = f"requests/{first['id']}/worklogs/{field}"
+                    return list(self.list_rows(path, field, sort_field=None, more=more))
+        return None
 
     def create_worklog_type(self, values: Mapping[str, Any]) -> Row:
         """Create a worklog type and return it as stored."""

@@ -18,6 +18,7 @@ from msp_xero.billing.preflight import (
     invoice_hold,
     item_terms,
     line_terms,
+    unlinked_type,
     utf16_length,
 )
 from msp_xero.billing.reference import Contact, Item, Organisation, Reference, SalesAccount, TaxRate
@@ -243,6 +244,23 @@ def test_a_type_is_found_by_its_id_and_by_name_only_without_one():
     assert find_item("other", "Onsite", by_id, by_name) is None
     assert find_item(None, "Onsite", by_id, by_name) is LINK
     assert find_item(None, None, by_id, by_name) is None
+
+
+@pytest.mark.parametrize(
+    ("type_id", "type_name", "code", "words"),
+    [
+        ("9", "Meeting", "TYPE_IGNORED", "Meeting is set to be ignored"),
+        (None, "Meeting", "TYPE_IGNORED", "Meeting is set to be ignored"),
+        (None, "Labour", "TYPE_NOT_SYNCED", "fits more than one Xero item: LAB-1 and LAB-2"),
+        ("8", "Meeting", None, ""),
+        ("8", "Labour", None, ""),
+        (None, None, None, ""),
+    ],
+)
+def test_a_type_without_an_item_says_more_where_there_is_more(type_id, type_name, code, words):
+    hold = unlinked_type(type_id, type_name, {"9": "Meeting"}, {"Labour": ["LAB-1", "LAB-2"]})
+    assert (hold.code if hold else None) == code
+    assert words in (hold.reason if hold else "")
 
 
 # Lifted by the next settle once the cause is gone: end to end

@@ -3,11 +3,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from msp_xero.errors import Missing, Unavailable
-from msp_xero.ledger.links import ignore_item, link_type, request_create_type, type_status, unlink_type
+from msp_xero.errors import LedgerError, Missing, Unavailable
+from msp_xero.ledger.links import (
+    consider_item,
+    consider_type,
+    ignore_item,
+    ignore_type,
+    link_type,
+    request_create_type,
+    unlink_type,
+)
 from msp_xero.ledger.runs import last_runs
+from msp_xero.ledger.type_status import count_by_status, type_status
 
 if TYPE_CHECKING:
+    from msp_xero.ledger.type_status import TypeStatus
+
     from conftest import World
 
 
@@ -104,7 +115,7 @@ def test_types_that_may_not_be_written_are_listed_and_the_run_ends_well(world: W
 
     world.sdp.before_write = refuse
     summary = world.settle_types()
-    assert (summary.refused, summary.failed, summary.outcome) == (3, 0, "done")
+    assert (summary.refused, summary.failed, summary.outcome) == (3, 0, "needs_person")
     assert world.sdp.calls["POST worklog_types"] == 1
     assert statuses(world) == {"i0": "refused", "i1": "refused", "i2": "refused", "r": "linked"}
     world.sdp.worklog_type("7", "Type 0")  # the administrator creates one by hand
@@ -197,3 +208,161 @@ def test_a_dry_run_changes_nothing(world: World) -> None:
     assert run.counts is not None
     assert run.counts["dry_run"] is True
     assert run.counts["planned"][0] == {"id": "i1", "action": "link", "sdp_id": "1"}
+
+
+def line_of(world: World, item_id: str) -> TypeStatus:
+    return next(line for line in type_status(world.ledger) if line.item_id == item_id)
+
+
+def test_an_item_that_was_deleted_and_made_anew_takes_its_type_over(world: World) -> None:
+    world.sdp.worklog_type("1", "Remote")
+    world.deliver_items(world.item("i1", "Remote", code="REM"))
+    world.settle_types()
+    gone = world.settle_types(present=set())
+    assert (gone.gone_linked, gone.outcome) == (1, "needs_person")
+    assert gone.sentence().endswith("1 gone: a person is needed, see msp-xero types list")
+    world.deliver_items(world.item("i9", "Remote", code="REM"))
+    summary = world.settle_types(present={"i9"})
+    assert world.type_links() == {"i1": None, "i9": "1"}
+    assert (summary.new, summary.gone, summary.gone_linked, summary.outcome) == (1, 1, 0, "done")
+    assert [event.data for event in world.events("unlinked")] == [{"sdp_id": "1", "instead": "i9"}]
+    # The old one comes back: two items want one type, and nobody guesses.
+    world.deliver_items(world.item("i1", "Remote", code="REM-OLD"))
+    world.settle_types(present={"i1", "i9"})
+    assert world.type_links() == {"i1": None, "i9": "1"}
+    assert line_of(world, "i1").status == "ambiguous"
+    assert "linked to item REM:" in str(line_of(world, "i1").problem)
+
+
+def test_an_item_that_comes_back_has_its_link(world: World) -> None:
+    world.sdp.worklog_type("1", "Remote")
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    world.settle_types(present=set())
+    world.deliver_items(world.item("i1", "Remote"))
+    assert world.settle_types(present={"i1"}).outcome == "done"
+    assert (line_of(world, "i1").status, line_of(world, "i1").type_id) == ("linked", "1")
+
+
+def test_a_type_is_linked_by_hand_to_another_item_when_its_own_is_gone(world: World) -> None:
+    world.sdp.worklog_type("1", "Remote")
+    world.deliver_items(world.item("i1", "Remote"), world.item("i2", "Support"))
+    world.settle_types()
+    with pytest.raises(LedgerError, match="already linked to item i1"):
+        link_type(world.ledger, "i2", "1")
+    world.settle_types(present={"i2"})
+    link_type(world.ledger, "i2", "1")
+    assert world.type_links() == {"i1": None, "i2": "1"}
+
+
+def test_a_type_that_no_item_is_wanted_for_is_never_linked_by_itself(world: World) -> None:
+    world.sdp.worklog_type("1", "Internal meeting")
+    world.settle_types()
+    (before,) = type_status(world.ledger)
+    assert (before.status, before.needs_person) == ("sdp_only", True)
+    ignore_type(world.ledger, "1")
+    ignore_type(world.ledger, "1")
+    (ignored,) = type_status(world.ledger)
+    assert (ignored.status, ignored.needs_person, ignored.type_name) == ("ignored", False, "Internal meeting")
+    assert len(world.events("ignored")) == 1
+
+    world.deliver_items(world.item("i1", "Internal meeting"))
+    assert world.settle_types().ambiguous == 1
+    assert world.sdp.writes == []
+    line = line_of(world, "i1")
+    assert (line.status, line.candidates) == ("ambiguous", (("1", "Internal meeting"),))
+    assert "set to be ignored" in str(line.problem)
+
+    consider_type(world.ledger, "1")
+    with pytest.raises(LedgerError, match="worklog type 1 is not ignored"):
+        consider_type(world.ledger, "1")
+    assert world.settle_types().new == 1
+    with pytest.raises(LedgerError, match="already linked to item i1"):
+        ignore_type(world.ledger, "1")
+    with pytest.raises(LedgerError, match="there is no worklog type 77"):
+        ignore_type(world.ledger, "77")
+
+
+def test_linking_by_hand_takes_an_ignored_type_back(world: World) -> None:
+    world.sdp.worklog_type("1", "Internal meeting")
+    world.deliver_items(world.item("i1", "Consulting", is_sold=False))
+    world.settle_types()
+    ignore_type(world.ledger, "1")
+    world.deliver_items(world.item("i1", "Consulting"))
+    link_type(world.ledger, "i1", "1")
+    unlink_type(world.ledger, "i1")
+    assert [line.status for line in type_status(world.ledger)] == ["xero_only", "sdp_only"]
+
+
+def test_ignoring_the_type_of_a_deleted_item_ends_the_matter(world: World) -> None:
+    world.sdp.worklog_type("1", "Remote")
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    world.settle_types(present=set())
+    assert line_of(world, "i1").needs_person
+    ignore_type(world.ledger, "1")
+    assert world.settle_types(present=set()).outcome == "done"
+    assert not any(line.needs_person for line in type_status(world.ledger))
+
+
+def test_an_ignored_item_is_considered_again(world: World) -> None:
+    world.sdp.worklog_type("1", "Remote")
+    world.deliver_items(world.item("i1", "Remote"))
+    ignore_item(world.ledger, "i1")
+    world.settle_types()
+    assert line_of(world, "i1").status == "ignored"
+    consider_item(world.ledger, "i1")
+    assert world.settle_types().new == 1
+    with pytest.raises(LedgerError, match="linked to 1 already"):
+        consider_item(world.ledger, "i1")
+
+
+def test_names_that_move_on_in_a_row_are_followed_in_one_run(world: World) -> None:
+    world.deliver_items(*(world.item(f"i{n}", name) for n, name in enumerate("ABC")))
+    world.settle_types()
+    world.deliver_items(world.item("i0", "B"), world.item("i1", "C"), world.item("i2", "D"))
+    # Each but the last wants a name that another type has until a moment later.
+    summary = world.settle_types()
+    assert (summary.updated, summary.failed) == (3, 0)
+    assert [row["name"] for row in world.sdp.types.values()] == ["B", "C", "D"]
+    # Two that change places stop each other: a person has to give one of them a third name first.
+    world.deliver_items(world.item("i0", "C"), world.item("i1", "B"))
+    summary = world.settle_types()
+    assert (summary.updated, summary.failed, summary.outcome) == (0, 2, "needs_person")
+    assert (line_of(world, "i0").status, line_of(world, "i0").needs_person) == ("renamed", True)
+
+
+def test_every_line_says_what_to_do(world: World) -> None:
+    for one, name in (("1", "Linked"), ("2", "Lost"), ("3", "Off"), ("4", "Two"), ("5", "Two")):
+        world.sdp.worklog_type(one, name, inactive=name == "Off")
+    items = [world.item(name, name) for name in ("Linked", "Lost", "Two", "Bad", "Twin", "Stock")]
+    world.deliver_items(*items, world.item("Twin 2", "Twin"), world.item("Hand", "By hand"))
+    world.deliver_items(world.item("Stock", "Stock", is_sold=False))
+
+    def refuse(_kind: str, values: Any) -> None:
+        if values["name"] == "Bad":
+            raise world.refused()
+
+    world.sdp.before_write = refuse
+    world.settle_types()
+    del world.sdp.types["2"]
+    world.settle_types()
+    found = {line.item_id or f"type {line.type_id}": line for line in type_status(world.ledger)}
+    assert {name: (line.status, line.needs_person) for name, line in found.items()} == {
+        "Linked": ("linked", False),
+        "Lost": ("lost", True),
+        "type 3": ("sdp_only", False),
+        "type 4": ("sdp_only", True),
+        "type 5": ("sdp_only", True),
+        "Two": ("ambiguous", True),
+        "Bad": ("refused", True),
+        "Hand": ("refused", True),
+        "Twin": ("ambiguous", True),
+        "Twin 2": ("ambiguous", True),
+        "Stock": ("not_sold", False),
+    }
+    assert found["Two"].candidates == (("4", "Two"), ("5", "Two"))
+    assert "Twin and Twin 2" in str(found["Twin"].problem)
+    assert "of exactly this name" in found["Bad"].next
+    assert all(line.next for line in found.values())
+    assert sum(count_by_status(type_status(world.ledger)).values()) == len(type_status(world.ledger))

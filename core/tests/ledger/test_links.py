@@ -22,10 +22,10 @@ from msp_xero.ledger.links import (
     stage_accounts,
     stage_worklog_types,
     type_links,
-    type_status,
     unlink_account,
 )
 from msp_xero.ledger.models import AccountLink, Event
+from msp_xero.ledger.type_status import type_status
 from sqlalchemy import select, text
 
 if TYPE_CHECKING:

@@ -193,3 +193,30 @@ def test_cloud_waits_when_too_many_tokens_were_asked_for(server, clock, connect)
     client = cloud(server, connect, [{"error": "Access Denied", "error_description": text}, "T1"])
     assert ids(client.accounts()) == ["1"]
     assert clock.seconds == 60
+
+
+@pytest.mark.parametrize(("field", "code"), [("type", 4007), ("worklog_type", 4007), ("type", 4002)])
+def test_types_that_nobody_lists_are_read_as_values_of_a_worklog(server, connect, caplog, field, code):
+    lists = {
+        "/api/v3/requests": Listing("requests", [{"id": "45"}]),
+        f"/api/v3/requests/45/worklogs/{field}": Listing(field, numbered(3)),
+    }
+    missing = failed(4007, status=404)
+
+    def answer(seen):
+        if seen.path.endswith("worklog_types"):
+            return failed(code, status={4007: 404, 4002: 403}[code])
+        return lists[seen.path](seen) if seen.path in lists else missing
+
+    server.answer = answer
+    with caplog.at_level(logging.WARNING):
+        assert ids(connect().worklog_types()) == ["1", "2", "3"]
+    assert server.seen[-1].input_data["include_inactive_value"] is True
+    assert "cannot be written" in caplog.text
+
+
+def test_a_key_that_is_not_valid_is_not_tried_elsewhere(server, connect):
+    server.answer = lambda _: failed(4022, status=401)
+    with pytest.raises(AccessRefused, match="key is not valid"):
+        list(connect().worklog_types())
+    assert len(server.seen) == 1

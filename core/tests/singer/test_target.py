@@ -121,7 +121,8 @@ def test_a_fault_of_the_program_is_one_line_without_the_text_of_the_error(rows, 
 
 
 def test_a_disabled_job_stores_nothing_and_moves_no_bookmark(rows, messages):
-    done = rows.run(messages.schema(), messages.row(1), messages.state(1), enabled=False)
+    keyless = {"type": "RECORD", "stream": "rows", "record": {}}
+    done = rows.run(messages.schema(), messages.row(1), keyless, messages.state(1), enabled=False)
     assert (done.code, done.states, rows.stored()) == (0, [], set())
 
 

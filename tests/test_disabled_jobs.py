@@ -1,0 +1,82 @@
+"""Each job can be switched off alone: it writes nothing, moves no bookmark, says so, and later carries on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.project import JOBS
+from tests.reconciliation import reconcile
+from tests.test_main_job import invoiced_request
+
+if TYPE_CHECKING:
+    from tests.project import Project
+
+SWITCHES = {
+    "accounts": ("target-msp-sdp", "accounts_enabled"),
+    "worklog-types": ("target-msp-sdp-types", "worklog_types_enabled"),
+    "worklogs": ("target-xero-invoices", "worklogs_enabled"),
+}
+
+
+def change_everything(project: Project) -> str:
+    """Let people work in both systems; return the worklog that was booked."""
+    sandbox = project.sandbox
+    near = invoiced_request(project)
+    sandbox.change("xero", "contact", "add", Name="New Customer Limited")
+    details = {"UnitPrice": 50, "AccountCode": "200", "TaxType": "OUTPUT2"}
+    sandbox.change("xero", "item", "add", Code="NEW-1", Name="New service", SalesDetails=details)
+    parent = f"requests/{near['parent_id']}"
+    return sandbox.change("sdp", "worklog", "add", parent=parent, type_id=near["type_id"], minutes=25)["id"]
+
+
+def arrived(project: Project, worklog_id: str) -> set[str]:
+    """Return the jobs whose news has arrived on the other side."""
+    sandbox = project.sandbox
+    found = {
+        "accounts": any(row["name"] == "New Customer Limited" for row in sandbox.rows("sdp", "accounts")),
+        "worklog-types": any(row["name"] == "New service" for row in sandbox.rows("sdp", "worklog_types")),
+        "worklogs": any(row.worklog_id == worklog_id for row in project.worklogs("invoiced")),
+    }
+    return {job for job, is_there in found.items() if is_there}
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_one_job_is_off_and_the_others_go_on(billed: Project, job: str) -> None:
+    project, sandbox = billed, billed.sandbox
+    plugin, setting = SWITCHES[job]
+    project.set_loader(plugin, **{setting: False})
+    worklog_id = change_everything(project)
+    ledger, bookmarks = project.ledger_path.read_bytes(), project.bookmarks()
+
+    project.run(job)  # alone it leaves no trace
+    assert project.summary(job).startswith(f"disabled by {setting}; nothing was stored or ")
+    assert project.ledger_path.read_bytes() == ledger
+    assert project.bookmarks() == bookmarks
+    assert sandbox.writes("sdp") + sandbox.writes("xero") == []
+    shown = project.msp_xero("status")
+    assert f"switched off by {setting}" in shown
+    assert project.listed("status")["switched_off"] == {job: setting}
+
+    others = [one for one in JOBS if one != job]
+    project.run(*others)
+    assert arrived(project, worklog_id) == set(others)
+
+    project.set_loader(plugin, **{setting: True})
+    project.run(job)
+    assert arrived(project, worklog_id) == set(JOBS)
+    reconcile(project)
+
+
+def test_a_first_run_with_every_job_off_leaves_neither_ledger_nor_bookmark(project: Project) -> None:
+    for plugin, setting in SWITCHES.values():
+        project.set_loader(plugin, **{setting: False})
+    project.run(*JOBS)
+    for job, (_, setting) in SWITCHES.items():
+        assert f"disabled by {setting}" in project.summary(job)
+    assert not project.ledger_path.exists()
+    assert project.bookmarks() == {}
+    assert project.sandbox.writes("sdp") + project.sandbox.writes("xero") == []
+    assert "worklogs_enabled: false" in project.msp_xero("invoices", "push")
+    assert project.listed("invoices", "push") == {"outcome": "disabled"}
