@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msp_xero.ledger import views
+from msp_xero.ledger.link_views import AccountTotals, account_totals
 from msp_xero.ledger.rows import Total
 from msp_xero.ledger.runs import last_runs
 from msp_xero.reasons import explain
 
 from msp_xero_console import show
+from msp_xero_console.account_notes import account_sentence
 from msp_xero_console.command import AsJson, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
@@ -70,6 +72,7 @@ class _Picture:
         ).get("base_url")
         self.connection: ConnectionView = views.connection_view(ledger)
         self.runs: Mapping[str, SyncRun] = last_runs(ledger)
+        self.accounts: AccountTotals = account_totals(ledger)
         self.worklogs: list[WorklogTotal] = views.worklog_totals(ledger)
         self.changed = views.count_changed_after_billing(ledger)
         self.on_gone_invoices = views.count_on_gone_invoices(ledger)
@@ -114,6 +117,7 @@ class _Picture:
                 }
                 for job, run in sorted(self.runs.items())
             ],
+            "accounts": self.accounts,
             "worklogs": {
                 "delivered": self.delivered,
                 **{state: self.place(state) for state in _PLACES},
@@ -136,6 +140,7 @@ class _Picture:
     def draw(self) -> None:
         self._draw_connection()
         self._draw_runs()
+        self._draw_accounts()
         self._draw_worklogs()
         self._draw_reasons("held", "Held: what keeps them, and what to do")
         self._draw_reasons("excluded", "Excluded")
@@ -167,6 +172,13 @@ class _Picture:
             rows.append((job, moment(run.started_at), run.outcome.replace("_", " "), number(calls), what))
         columns = [Column("Job"), Column("When"), Column("Outcome"), Column("Calls", right=True)]
         show.table([*columns, Column("What", wraps=True)], rows)
+
+    def _draw_accounts(self) -> None:
+        show.heading("Contacts and accounts")
+        if not self.accounts.contacts:
+            show.say("No contacts yet. Run `meltano run accounts`.")
+            return
+        show.say(account_sentence(self.accounts))
 
     def _draw_worklogs(self) -> None:
         show.heading("Worklogs")

@@ -53,6 +53,12 @@ def test_an_account_with_the_default_fields(contacts, rules):
             "country": "United Kingdom",
             "udf_fields": {},
         },
+        "clues": {
+            "emails": ["ap@zylker.test"],
+            "websites": ["https://zylker.test"],
+            "phones": ["555", "+44 20 7946 0000"],
+            "tax_numbers": ["GB 123"],
+        },
         "updated_time": "2026-03-01T00:00:00.000000Z",
         "invalid_reason": None,
     }

@@ -227,7 +227,10 @@ def test_the_container_of_custom_fields_comes_from_the_metadata(world: World) ->
     world.deliver(world.contact("c1", "Acme", wanted={"udf_fields": {"udf_sline_101": "7"}}))
     world.settle()
     assert world.sdp.writes == [("accounts", "301", {"accountudf_fields": {"udf_sline_101": "7"}})]
-    assert world.sdp.asked == [["id", "name", "accountudf_fields", "inactive"]]
+    # Beside what is mapped, what suggestions go by; nothing else.
+    assert world.sdp.asked == [
+        ["id", "name", "accountudf_fields", "emailid", "inactive", "landline", "weburl"]
+    ]
 
 
 def test_an_account_that_is_not_listed_any_more_is_kept_and_reported(world: World) -> None:
@@ -469,7 +472,10 @@ def test_a_value_that_is_too_long_is_the_records_problem(world: World) -> None:
     world.sdp.account("301", "Acme")
     world.deliver(world.contact("c1", "Acme", wanted={"city": "x" * 61}))
     assert world.settle().failed == 1
-    assert world.link("c1").problem == "city has 61 characters, ServiceDesk Plus MSP takes 60"
+    assert world.link("c1").problem == (
+        "city has 61 characters, ServiceDesk Plus MSP takes 60: "
+        "shorten it in Xero, or choose another field in account_fields"
+    )
 
 
 def test_the_ledger_of_one_installation_is_not_used_with_another(world: World) -> None:
