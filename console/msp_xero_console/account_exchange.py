@@ -88,12 +88,10 @@ def import_(
     if not decisions:
         show.say(f"{file} holds no decision: the column decision is empty in every row.")
         return
-    would = "would be " if dry_run else ""
-    parts = [
-        f"{applied.done[action]} {would}{words}" for action, words in _DONE.items() if applied.done[action]
-    ]
+    parts = [f"{applied.done[action]} {words}" for action, words in _DONE.items() if applied.done[action]]
     parts += [f"{applied.unchanged} were so already"] if applied.unchanged else []
-    show.say(f"{plural(len(decisions), 'decision')}: {', '.join(parts)}.")
+    would = " would be carried out" if dry_run else ""
+    show.say(f"{plural(len(decisions), 'decision')}{would}: {', '.join(parts)}.")
     if not dry_run and applied.done:
         show.say("The next `meltano run accounts worklogs` creates, updates and bills accordingly.")
 

@@ -11,6 +11,7 @@ from msp_xero.ledger import links
 from msp_xero.ledger.account_decisions import Decision, decide
 
 from msp_xero_console import show
+from msp_xero_console.account_notes import the_contact
 from msp_xero_console.command import AsJson  # noqa: TC001 - see below
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
+from unicodedata import category
 
 from rapidfuzz import fuzz, process
 
@@ -68,7 +69,6 @@ _FORMS: Final = {
     "proprietary": "pty",
 }
 _FILLERS: Final = frozenset(("the", "and"))
-_WORDS: Final = re.compile(r"[^\W_]+")
 _DOTTED: Final = re.compile(r"\b(?:\w\.)+\w\b\.?")
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -204,7 +204,8 @@ class _Read(NamedTuple):
 
 def _read(name: str) -> _Read:
     dotless = _DOTTED.sub(lambda found: found[0].replace(".", ""), name.casefold())
-    words = _WORDS.findall(dotless)
+    # Symbols stay, as they do in the key: C++ is not C.
+    words = "".join(" " if category(letter)[0] in "PZC" else letter for letter in dotless).split()
     telling = [normalised_key(word) for word in words if word not in _FORMS and word not in _FILLERS]
     telling = telling or [normalised_key(word) for word in words]
     return _Read(

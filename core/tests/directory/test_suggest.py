@@ -221,7 +221,8 @@ def crowd(count: int) -> Crowd:
         "Media",
     ]
     names = [
-        f"{first[n % 10]} {second[n // 10 % 10]} {chr(97 + n // 100 % 26)}{chr(97 + n // 2600)}{'st' * (n % 3)}"
+        f"{first[n % 10]} {second[n // 10 % 10]} {chr(97 + n // 100 % 26)}{chr(97 + n // 2600)}"
+        + "st" * (n % 3)
         for n in range(count)
     ]
     return Crowd(

@@ -68,7 +68,7 @@ def test_decisions_are_applied_together_and_again_without_effect(ledger: Ledger)
         "c3": ("unmapped", "list", None),
         "old": ("unmapped", None, None),
     }
-    assert [row.account_name for row in account_links(ledger)][0] == "Account 3"
+    assert next(row.account_name for row in account_links(ledger)) == "Account 3"
     assert [entry.sdp_id for entry in pick_list(ledger, ACCOUNT)] == ["0", "1", "2"]
     assert events(ledger) == ["linked", "create_requested", "ignored", "unlinked", "linked"]
     again = decide(ledger, decisions)
