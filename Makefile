@@ -37,8 +37,9 @@ types: setup ## check types
 	  target-msp-sdp/target_msp_sdp target-xero-invoices/target_xero_invoices console/msp_xero_console \
 	  sandbox/msp_xero_sandbox demo benchmarks torture docs
 
-bench: setup ## print the figures of the README: 100,000 worklogs in 500 accounts
+bench: setup ## print the figures of the README: 100,000 worklogs in 500 accounts; 10,000 contacts and accounts
 	@$(BIN)/python -m benchmarks.billing_run
+	@$(BIN)/python -m benchmarks.directory_run
 
 SEEDS ?= 200
 WITHIN ?= 100000

@@ -70,7 +70,7 @@ def account_sentence(totals: AccountTotals) -> str:
     if totals.archived:
         parts[0] += f" ({totals.archived:,} archived in Xero, whose worklogs are held)"
     if totals.unmapped:
-        doubtful = f" ({totals.ambiguous:,} in doubt between several)" if totals.ambiguous else ""
+        doubtful = f" ({totals.ambiguous:,} with candidates)" if totals.ambiguous else ""
         parts.append(f"{totals.unmapped:,} unmapped{doubtful}: see `msp-xero accounts list --unmapped`")
     rest = (("to be created", totals.to_create), ("ignored", totals.ignored), ("merged", totals.merged))
     parts += [f"{count:,} {words}" for words, count in rest if count]

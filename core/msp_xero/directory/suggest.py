@@ -181,11 +181,11 @@ def suggest(
         if ranked:
             leads[contact.id] = ranked[0].score - (ranked[1].score if len(ranked) > 1 else 0)
             by_contact[contact.id] = tuple(offered.suggestion(contact, found) for found in ranked[:most])
-    clear = {}
+    clear: dict[str, Suggestion] = {}
     for contact_id, lead in leads.items():
         first = by_contact[contact_id][0]
-        (score, best), *others = rivals[first.account_id]
-        if lead >= CLEAR and best == contact_id and (not others or score - others[0][0] >= CLEAR):
+        (score, winner), *others = rivals[first.account_id]
+        if lead >= CLEAR and winner == contact_id and (not others or score - others[0][0] >= CLEAR):
             clear[contact_id] = first
     return Suggestions(by_contact, clear)
 

@@ -125,7 +125,7 @@ class _Desk:
             return f"there is no contact {one.contact_id}"
         if one.action == LINK:
             return self._problem_of_link(row, one.account_id, released)
-        if one.action in (CREATE, IGNORE) and row.account_id is not None:
+        if one.action in (CREATE, IGNORE) and row.account_id is not None and not _is_done(row, one):
             return f"contact {one.contact_id} is linked to account {row.account_id}; unlink it first"
         if one.action == CREATE and row.contact_status != "ACTIVE":
             return (
@@ -168,5 +168,7 @@ class _Desk:
 def _is_done(row: AccountLink, decision: Decision) -> bool:
     if decision.action == LINK:
         return row.account_id == decision.account_id
+    if decision.action == CREATE and row.choice == CREATE:
+        return True  # it waits for the next run, or a run has carried it out
     wanted = (_CHOICES[decision.action], _STATES[decision.action], None)
     return (row.choice, row.state, row.account_id) == wanted

@@ -113,6 +113,17 @@ def test_the_msp_itself_is_never_linked_by_name(world: World) -> None:
     assert world.links() == {"c1": None}
 
 
+def test_the_msp_itself_is_not_linked_by_hand_either(world: World) -> None:
+    world.sdp.account("1", "Us", is_msp=True)
+    world.sdp.account("2", "Acme")
+    world.deliver(world.contact("c1", "Us"))
+    world.settle(edition="cloud")
+    assert world.sdp.asked[-1][-1] == "is_msp"
+    assert [entry.sdp_id for entry in pick_list(world.ledger, "account")] == ["2"]
+    with pytest.raises(LedgerError, match="account 1 is the service provider itself"):
+        link_account(world.ledger, "c1", "1")
+
+
 def test_two_contacts_called_nearly_the_same_are_not_created(world: World) -> None:
     world.deliver(world.contact("c1", "Acme Ltd"), world.contact("c2", "Acme, Ltd."))
     assert world.settle(unmatched_contacts="create").created == 0
