@@ -6,7 +6,6 @@ from pathlib import Path  # noqa: TC003 - Typer evaluates annotations
 from typing import Annotated
 
 import typer
-from msp_xero.directory.suggest import read_suggestions
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import links
 from msp_xero.ledger.account_decisions import ACTIONS, decide
@@ -35,6 +34,9 @@ def export(
     Fill in the column decision (link, create, ignore or unlink) and, for another account than the
     suggested one, account_id. Then read it with `msp-xero accounts import FILE.csv`.
     """
+    # What compares names is slow to import, and few commands need it.
+    from msp_xero.directory.suggest import read_suggestions  # noqa: PLC0415
+
     _need_csv(file)
     with project.reading() as ledger:
         rows = links.account_links(ledger, unmapped_only=not everything)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msp_xero.directory.account_plan import is_active
 from msp_xero.ledger import links
 from msp_xero.ledger.link_staging import ACCOUNT
-from msp_xero.ledger.link_views import held_by_account
+from msp_xero.ledger.link_views import ACTIVE, held_by_account
 
 from msp_xero_console.choosing import the_one
 from msp_xero_console.words import hours, plural
@@ -51,7 +50,7 @@ class Notes:
             into = self.contact_name(row.merged_to_contact_id)
             named = f"{into} ({row.merged_to_contact_id})" if into else row.merged_to_contact_id
             notes.append(f"contact was merged in Xero into {named}")
-        elif not is_active(row):
+        elif row.contact_status != ACTIVE:
             notes.append(f"contact is {row.contact_status.lower()} in Xero")
         worklogs, minutes = self.held(row)
         if worklogs:

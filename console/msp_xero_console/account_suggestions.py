@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from msp_xero.directory.suggest import CLEAR, Suggestion, Suggestions, read_suggestions
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import links
 from msp_xero.ledger.account_decisions import Decision, decide
@@ -18,6 +17,7 @@ from msp_xero_console.show import Column
 from msp_xero_console.words import plural, text
 
 if TYPE_CHECKING:
+    from msp_xero.directory.suggest import Suggestion, Suggestions
     from msp_xero.ledger.models import AccountLink
 
 
@@ -50,6 +50,9 @@ def suggest(  # noqa: PLR0913 - one parameter an option
 
     Links nothing unless told to accept.
     """
+    # What compares names is slow to import, and few commands need it.
+    from msp_xero.directory.suggest import read_suggestions  # noqa: PLC0415
+
     if accept or accept_above is not None:
         _accept(project, accept or [], accept_above, dry_run=dry_run, as_json=as_json)
         return
@@ -93,6 +96,8 @@ def suggest(  # noqa: PLR0913 - one parameter an option
 
 
 def _accept(project: Project, wanted: list[str], score: int | None, *, dry_run: bool, as_json: bool) -> None:
+    from msp_xero.directory.suggest import CLEAR, read_suggestions  # noqa: PLC0415 - see above
+
     with project.deciding() as ledger:
         rows = {row.contact_id: row for row in links.account_links(ledger)}
         found = read_suggestions(ledger)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from msp_xero.directory.account_plan import is_active
 from msp_xero.ledger import links
 from msp_xero.ledger.link_staging import ACCOUNT
+from msp_xero.ledger.link_views import ACTIVE
 
 from msp_xero_console import show
 from msp_xero_console.account_exchange import export, import_
@@ -53,7 +53,7 @@ def list_(
         columns = [Column("Contact", wraps=True), Column("Contact id"), Column("State")]
         columns += [Column("Account", wraps=True), Column("Account id"), Column("Note", wraps=True)]
         sentences = [f"{plural(len(rows), 'contact')}."]
-        if any(row.state == "unmapped" and is_active(row) for row in rows):
+        if any(row.state == "unmapped" and row.contact_status == ACTIVE for row in rows):
             sentences.append(
                 "Link one with `msp-xero accounts link CONTACT ACCOUNT`; "
                 "`msp-xero accounts suggest` names accounts that look alike; "

@@ -12,7 +12,7 @@ from msp_xero.ledger.models import AccountLink, Worklog
 if TYPE_CHECKING:
     from msp_xero.ledger.store import Ledger
 
-_ACTIVE = "ACTIVE"
+ACTIVE = "ACTIVE"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def account_totals(ledger: Ledger) -> AccountTotals:
             )
         ).all()
     for state, choice, status, account_id, merged_to, candidates, problem in rows:
-        active = status == _ACTIVE
+        active = status == ACTIVE
         waits = state == "unmapped" and active and choice != "create"
         totals.contacts += 1
         totals.linked += account_id is not None
