@@ -40,8 +40,9 @@ types: setup ## check types
 audit: setup ## look for known vulnerabilities of the pinned dependencies
 	@$(BIN)/python .ci/audit.py
 
-bench: setup ## print the figures of the README: 100,000 worklogs in 500 accounts
+bench: setup ## print the figures of the README: 100,000 worklogs in 500 accounts; 10,000 contacts and accounts
 	@$(BIN)/python -m benchmarks.billing_run
+	@$(BIN)/python -m benchmarks.directory_run
 
 SEEDS ?= 200
 WITHIN ?= 100000

@@ -10,25 +10,19 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import requests
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from benchmarks.measuring import BIN, Figure, calls, finish, in_own_process, write_catalog
 
-BIN = Path(sys.executable).parent
 SIZES = (25_000, 100_000)
 LINES_A_CALL = 5_000
 INVOICES_A_CALL = 50
@@ -36,15 +30,6 @@ PARTS = ("tap", "mapper", "target", "whole pipe", "run again, nothing new")
 MOST_XERO_CALLS = 40
 MOST_MEGABYTES = 300
 TOLERANCE = 1.3  # a shared machine is not equally fast at all times
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured part: seconds by the wall clock and of processor time, peak memory of a process in MB."""
-
-    seconds: float
-    processor: float
-    megabytes: float
 
 
 def main() -> None:
@@ -115,17 +100,17 @@ def _measure(folder: Path, xero: str, sdp: str) -> dict[str, Any]:
     configs = _write_configs(folder, xero, sdp)
     _link(folder, configs)
     figures: dict[str, Any] = {}
-    before = _calls(xero), _calls(sdp)
+    before = calls(xero), calls(sdp)
     records, lines = folder / "records.singer", folder / "lines.singer"
     with records.open("wb") as out:
         figures["tap"] = _run("tap-msp-sdp", configs["tap"], folder, None, out, catalog=True)
-    sdp_calls = _calls(sdp) - before[1]
+    sdp_calls = calls(sdp) - before[1]
     with records.open("rb") as source, lines.open("wb") as out:
         figures["mapper"] = _run("msp-xero-transforms", configs["mapper"], folder, source, out)
     with lines.open("rb") as source, (folder / "state").open("wb") as out:
         figures["target"] = _run("target-xero-invoices", configs["target"], folder, source, out)
-    xero_calls = _calls(xero) - before[0]
-    invoices, billed = _in_own_process(_billed, xero)
+    xero_calls = calls(xero) - before[0]
+    invoices, billed = in_own_process(_billed, xero)
     writes = max(math.ceil(invoices / INVOICES_A_CALL), math.ceil(billed / LINES_A_CALL))
     figures["run again, nothing new"] = _pipe(configs, folder)
     fresh = folder / "fresh"
@@ -133,7 +118,7 @@ def _measure(folder: Path, xero: str, sdp: str) -> dict[str, Any]:
     requests.post(f"{xero}/_sandbox/reset", timeout=300)
     figures["whole pipe"] = _pipe(_link_fresh(fresh, xero, sdp), fresh)
     reads = 6  # organisation, invoices, contacts, items, accounts, tax rates: once each for 1,000 contacts
-    least_sdp = _in_own_process(_least_sdp_calls, sdp)
+    least_sdp = in_own_process(_least_sdp_calls, sdp)
     figures["xero calls"], figures["billed"] = xero_calls, billed
     figures["notes"] = [
         f"{billed:,} lines on {invoices} invoices",
@@ -141,15 +126,6 @@ def _measure(folder: Path, xero: str, sdp: str) -> dict[str, Any]:
         f"SDP calls {sdp_calls:,}; the least possible by parent is {least_sdp:,}",
     ]
     return figures
-
-
-def _in_own_process(look: Callable[[str], Any], address: str) -> Any:
-    """Look at a sandbox's rows in a process of its own.
-
-    A measured process starts with the peak memory of the one that started it, so this one stays small.
-    """
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(look, address).result()
 
 
 def _billed(xero: str) -> tuple[int, int]:
@@ -204,7 +180,7 @@ def _write_configs(folder: Path, xero: str, sdp: str) -> dict[str, Path]:
 def _link(folder: Path, configs: dict[str, Path]) -> None:
     """Run the two directory jobs, which the worklogs job needs."""
     for stream in ("contacts", "items"):
-        catalog = _catalog("tap-xero-lite", configs["xero"], folder, {stream})
+        catalog = write_catalog("tap-xero-lite", configs["xero"], folder, {stream})
         tap = subprocess.Popen(
             [BIN / "tap-xero-lite", "--config", configs["xero"], "--catalog", catalog],
             stdout=subprocess.PIPE,
@@ -234,24 +210,10 @@ def _link_fresh(folder: Path, xero: str, sdp: str) -> dict[str, Path]:
     return configs
 
 
-def _catalog(plugin: str, config: Path, folder: Path, streams: set[str]) -> Path:
-    found = subprocess.run(
-        [BIN / plugin, "--config", config, "--discover"], capture_output=True, check=True
-    ).stdout
-    catalog = json.loads(found)
-    for stream in catalog["streams"]:
-        for entry in stream["metadata"]:
-            if entry["breadcrumb"] == []:
-                entry["metadata"]["selected"] = stream["tap_stream_id"] in streams
-    path = folder / f"{plugin}-{'-'.join(sorted(streams))}.json"
-    path.write_text(json.dumps(catalog))
-    return path
-
-
 def _command(plugin: str, config: Path, folder: Path, *, catalog: bool) -> list[str]:
     command = [str(BIN / plugin), "--config", str(config)]
     if catalog:
-        command += ["--catalog", str(_catalog(plugin, config, folder, {"worklogs", "extraction"}))]
+        command += ["--catalog", str(write_catalog(plugin, config, folder, {"worklogs", "extraction"}))]
     return command
 
 
@@ -268,7 +230,7 @@ def _run(  # noqa: PLR0913 - one measured process
     with (folder / f"{plugin}.log").open("wb") as log:
         started = time.monotonic()
         process = subprocess.Popen(command, stdin=source, stdout=out, stderr=log)
-        return _finish([process], started, folder / f"{plugin}.log")
+        return finish([process], started, folder / f"{plugin}.log")
 
 
 def _pipe(configs: dict[str, Path], folder: Path) -> Figure:
@@ -292,32 +254,7 @@ def _pipe(configs: dict[str, Path], folder: Path) -> Figure:
     for pipe in (tap.stdout, mapper.stdout):
         assert pipe is not None
         pipe.close()
-    return _finish([tap, mapper, target], started, folder / "pipe.log")
-
-
-def _finish(processes: list[subprocess.Popen[bytes]], started: float, log: Path) -> Figure:
-    peak = processor = 0.0
-    for process in processes:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        peak = max(peak, usage.ru_maxrss / 1024)
-        processor += usage.ru_utime + usage.ru_stime
-        if process.returncode:
-            sys.exit(f"{process.args!r} failed:\n{log.read_text(errors='replace')[-2000:]}")
-    return Figure(time.monotonic() - started, processor, peak)
-
-
-def _calls(address: str) -> int:
-    summary = requests.get(f"{address}/_sandbox/calls?summary=1", timeout=60).json()
-    return int(sum(_numbers(summary)))
-
-
-def _numbers(value: Any) -> list[int]:
-    if isinstance(value, dict):
-        return [number for member in value.values() for number in _numbers(member)]
-    if isinstance(value, list):
-        return [number for member in value for number in _numbers(member)]
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else []
+    return finish([tap, mapper, target], started, folder / "pipe.log")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from msp_xero.directory.match import Named
-from msp_xero.directory.suggest import suggest as suggest_accounts
 from msp_xero.ledger import links
 from msp_xero.ledger.link_staging import ACCOUNT
+from msp_xero.ledger.link_views import ACTIVE
 
 from msp_xero_console import show
+from msp_xero_console.account_exchange import export, import_
+from msp_xero_console.account_notes import Notes, the_contact
+from msp_xero_console.account_suggestions import suggest
 from msp_xero_console.choosing import the_one
 from msp_xero_console.command import AsJson, command, command_group
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
@@ -29,7 +31,6 @@ Contact = Annotated[str, typer.Argument(metavar="CONTACT", help="Xero contact: i
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="SDP account: its id or exact name.")]
 
 _LIST = "msp-xero accounts list"
-_CHOICES = {"create": "to be created", "list": "unlinked by hand"}
 
 
 @command(app, "list")
@@ -44,69 +45,37 @@ def list_(
     """List Xero contacts and the accounts they are linked to."""
     with project.reading() as ledger:
         rows = links.account_links(ledger, unmapped_only=unmapped)
+        notes = Notes(ledger)
         known = bool(rows) or bool(links.account_links(ledger))
     if as_json:
-        show.data([_as_data(row) for row in rows])
+        show.data([_as_data(row, notes) for row in rows])
     elif rows:
         columns = [Column("Contact", wraps=True), Column("Contact id"), Column("State")]
         columns += [Column("Account", wraps=True), Column("Account id"), Column("Note", wraps=True)]
-        notes = [f"{plural(len(rows), 'contact')}."]
-        if any(row.state == "unmapped" for row in rows):
-            notes.append(
+        sentences = [f"{plural(len(rows), 'contact')}."]
+        if any(row.state == "unmapped" and row.contact_status == ACTIVE for row in rows):
+            sentences.append(
                 "Link one with `msp-xero accounts link CONTACT ACCOUNT`; "
-                "`msp-xero accounts suggest` names accounts that look alike."
+                "`msp-xero accounts suggest` names accounts that look alike; "
+                "`msp-xero accounts export FILE.csv` is for deciding about many in a spreadsheet."
             )
-        show.table(columns, [_cells(row) for row in rows], notes=notes)
+        show.table(columns, [_cells(row, notes) for row in rows], notes=sentences)
     elif known:
         show.say("Every contact is linked or decided about.")
     else:
         show.say("No contacts yet. Run `meltano run accounts`.")
 
 
-@command(app)
-def suggest(project: Project, *, as_json: AsJson = False) -> None:
-    """Name accounts that look like the contacts that are not linked. Links nothing."""
-    with project.reading() as ledger:
-        rows = links.account_links(ledger, unmapped_only=True)
-        free = [Named(entry.sdp_id, entry.name) for entry in links.pick_list(ledger, ACCOUNT)]
-    found = [(row, suggest_accounts(row.contact_name, free)) for row in rows]
-    if as_json:
-        show.data(
-            [
-                {
-                    "contact_id": row.contact_id,
-                    "contact_name": row.contact_name,
-                    "accounts": [{"account_id": one.id, "account_name": one.name} for one in accounts],
-                }
-                for row, accounts in found
-            ]
-        )
-        return
-    if not rows:
-        show.say("Every contact is linked or decided about.")
-        return
-    columns = [Column("Contact", wraps=True), Column("Looks like", wraps=True), Column("To link them")]
-    lines = [
-        (text(row.contact_name), text(account.name), f"msp-xero accounts link {row.contact_id} {account.id}")
-        for row, accounts in found
-        for account in accounts
-    ]
-    if lines:
-        show.table(columns, lines)
-        show.say()
-    alone = sum(not accounts for _, accounts in found)
-    if alone:
-        show.say(
-            f"{plural(alone, 'contact')} without an account of a similar name: see `{_LIST} --unmapped`; "
-            "`msp-xero accounts create CONTACT` has an account created."
-        )
+command(app)(suggest)
+command(app)(export)
+command(app, "import")(import_)
 
 
 @command(app)
 def link(project: Project, *, contact: Contact, account: Account) -> None:
     """Link a contact to an account. What is held for this account is billed by the next run."""
     with project.deciding() as ledger:
-        contact_id = _contact(ledger, contact)
+        contact_id = the_contact(ledger, contact)
         account_id = _account(ledger, account)
         links.link_account(ledger, contact_id, account_id)
     show.say(f"Linked contact {contact} to account {account}. The next run bills what waited for it.")
@@ -135,17 +104,7 @@ def ignore(project: Project, *, contact: Contact) -> None:
 
 def _decide(project: Project, contact: str, decision: Callable[[Ledger, str], None]) -> None:
     with project.deciding() as ledger:
-        decision(ledger, _contact(ledger, contact))
-
-
-def _contact(ledger: Ledger, wanted: str) -> str:
-    rows = links.account_links(ledger)
-    return the_one(
-        wanted,
-        [(row.contact_id, row.contact_name) for row in rows],
-        noun="contact",
-        list_command=_LIST,
-    )
+        decision(ledger, the_contact(ledger, contact))
 
 
 def _account(ledger: Ledger, wanted: str) -> str:
@@ -156,25 +115,23 @@ def _account(ledger: Ledger, wanted: str) -> str:
     return the_one(wanted, [*linked, *free], noun="account", list_command="msp-xero accounts suggest")
 
 
-def _note(row: AccountLink) -> str:
-    notes = [row.problem or _CHOICES.get(row.choice or "", "")]
-    if row.contact_status != "ACTIVE":
-        notes.append(f"contact is {row.contact_status.lower()} in Xero")
-    if row.candidates:
-        notes.append(f"{plural(len(row.candidates), 'account')} called so or nearly so")
-    if row.how and row.state == "linked":
-        notes.append(f"linked by {row.how.replace('_', ' ')}")
-    return "; ".join(note for note in notes if note)
-
-
-def _cells(row: AccountLink) -> tuple[str, ...]:
+def _cells(row: AccountLink, notes: Notes) -> tuple[str, ...]:
     account = text(row.account_name) if row.account_id else NOTHING
-    return text(row.contact_name), row.contact_id, row.state, account, text(row.account_id), text(_note(row))
+    state = "merged" if row.merged_to_contact_id and row.account_id is None else row.state
+    return text(row.contact_name), row.contact_id, state, account, text(row.account_id), text(notes.of(row))
 
 
-def _as_data(row: AccountLink) -> dict[str, Any]:
+def _as_data(row: AccountLink, notes: Notes) -> dict[str, Any]:
     names = (
-        "contact_id contact_name contact_status is_customer state choice how account_id account_name "
-        "candidates problem updated_time written_at first_seen_at last_seen_at"
+        "contact_id contact_name contact_status merged_to_contact_id is_customer state choice how account_id "
+        "account_name problem updated_time written_at first_seen_at last_seen_at"
     )
-    return {name: getattr(row, name) for name in names.split()}
+    held, minutes = notes.held(row)
+    return {
+        **{name: getattr(row, name) for name in names.split()},
+        "merged_to_contact_name": notes.contact_name(row.merged_to_contact_id),
+        "candidates": notes.candidates(row),
+        "held_worklogs": held,
+        "held_minutes": minutes,
+        "note": notes.of(row),
+    }

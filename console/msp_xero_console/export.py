@@ -14,7 +14,7 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Font
 
-from msp_xero_console.files import complete_or_nothing
+from msp_xero_console.files import complete_or_nothing, harmless
 from msp_xero_console.show import plain
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 _ROWS_OF_A_SHEET = 1_048_576
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _LEFT_OUT = ("row", "ordinal", "changed")
 _COLUMNS = [field.name for field in dataclasses.fields(WorklogRow) if field.name not in _LEFT_OUT]
 HEADER = [*_COLUMNS, "changed_fields", "who", "how"]
@@ -60,15 +59,8 @@ def _write_csv(rows: Iterator[list[Any]], path: Path) -> int:
         writer.writerow(HEADER)
         count = 0
         for count, row in enumerate(rows, 1):  # noqa: B007 - the last number is the count
-            writer.writerow([_harmless(value) for value in row])
+            writer.writerow([harmless(value) for value in row])
     return count
-
-
-def _harmless(value: Any) -> Any:
-    """Keep a spreadsheet from running a text as a formula; numbers stay numbers."""
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
 
 
 def _write_xlsx(rows: Iterator[list[Any]], path: Path) -> int:

@@ -1,15 +1,17 @@
-"""Writing files so that a reader never finds half of one."""
+"""Writing files so that a reader never finds half of one, and nothing in it that acts."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msp_xero.errors import MspXeroError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @contextlib.contextmanager
@@ -27,3 +29,10 @@ def complete_or_nothing(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def harmless(value: Any) -> Any:
+    """Keep a spreadsheet from running a text as a formula; numbers stay numbers."""
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return value

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msp_xero.ledger import views
+from msp_xero.ledger.link_views import AccountTotals, account_totals
 from msp_xero.ledger.rows import Total
 from msp_xero.ledger.runs import last_runs
 from msp_xero.ledger.type_status import count_by_status, type_status
 from msp_xero.reasons import explain
 
 from msp_xero_console import show
+from msp_xero_console.account_notes import account_sentence
 from msp_xero_console.command import AsJson, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
@@ -74,6 +76,7 @@ class _Picture:
         self.connection: ConnectionView = views.connection_view(ledger)
         self.runs: Mapping[str, SyncRun] = last_runs(ledger)
         self.types: list[TypeStatus] = type_status(ledger)
+        self.accounts: AccountTotals = account_totals(ledger)
         self.worklogs: list[WorklogTotal] = views.worklog_totals(ledger)
         self.changed = views.count_changed_after_billing(ledger)
         self.on_gone_invoices = views.count_on_gone_invoices(ledger)
@@ -128,6 +131,7 @@ class _Picture:
                 **count_by_status(self.types),
                 "need_a_person": sum(row.needs_person for row in self.types),
             },
+            "accounts": self.accounts,
             "worklogs": {
                 "delivered": self.delivered,
                 **{state: self.place(state) for state in _PLACES},
@@ -151,6 +155,7 @@ class _Picture:
         self._draw_connection()
         self._draw_runs()
         self._draw_types()
+        self._draw_accounts()
         self._draw_worklogs()
         self._draw_reasons("held", "Held: what keeps them, and what to do")
         self._draw_reasons("excluded", "Excluded")
@@ -203,6 +208,12 @@ class _Picture:
         todo = sum(row.needs_person for row in self.types)
         advice = f" {todo:,} to decide about: `msp-xero types list --todo`." if todo else ""
         show.say(f"{', '.join(f'{count:,} {status}' for status, count in counts.items())}.{advice}")
+    def _draw_accounts(self) -> None:
+        show.heading("Contacts and accounts")
+        if not self.accounts.contacts:
+            show.say("No contacts yet. Run `meltano run accounts`.")
+            return
+        show.say(account_sentence(self.accounts))
 
     def _draw_worklogs(self) -> None:
         show.heading("Worklogs")

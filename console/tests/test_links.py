@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msp_xero.ledger.models import WorklogTypeLink
 from sqlalchemy import update
@@ -53,11 +55,24 @@ def test_accounts_refusals(cli, arguments, error) -> None:
 
 
 def test_suggest(cli) -> None:
-    assert "Rimu and Co  Rimu & Co [Ltd]  msp-xero accounts link c-8 8" in cli.says("accounts", "suggest")
-    assert "2 contacts without an account of a similar name" in cli.says("accounts", "suggest")
-    rows = {row["contact_id"]: row["accounts"] for row in cli.data("accounts", "suggest")}
-    assert rows["c-8"] == [{"account_id": "8", "account_name": "Rimu & Co [Ltd]"}]
-    assert rows["c-9"] == []
+    text = cli.says("accounts", "suggest")
+    assert re.search(
+        r"Rimu and Co +Rimu & Co \[Ltd\] +93 +same name but for the company suffix +"
+        r"msp-xero accounts link c-8 8",
+        text,
+    )
+    assert "2 contacts without an account of a similar name" in text
+    rows = {row["contact_id"]: row for row in cli.data("accounts", "suggest")}
+    assert rows["c-8"]["clear"] is True
+    assert rows["c-8"]["accounts"] == [
+        {
+            "account_id": "8",
+            "account_name": "Rimu & Co [Ltd]",
+            "score": 93,
+            "reasons": ["same name but for the company suffix"],
+        }
+    ]
+    assert (rows["c-9"]["clear"], rows["c-9"]["accounts"]) == (False, [])
 
 
 def test_accounts_empty(empty, cli) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msp_xero.directory import read_contact, read_item
 from msp_xero.directory.accounts import check_fields, read_fields
-from msp_xero.directory.fields import field_paths
+from msp_xero.directory.fields import announced_kinds, field_paths
 from msp_xero.errors import InputError
 from msp_xero.ledger.links import stage_accounts, stage_worklog_types
 from msp_xero.singer.target import StagingSink
@@ -48,6 +48,12 @@ class AccountsSink(DirectorySink):
     job = "accounts"
     required_keys = ("xero_contact_id",)
 
+    def __init__(self, target: TargetMspSdp, *arguments: Any, **options: Any) -> None:
+        super().__init__(target, *arguments, **options)
+        if target.is_on(self.stream):
+            # A wrong map ends the run before the first record, also when no contact changed.
+            self._check(announced_kinds(self.schema))
+
     @override
     def keep(self, records: list[dict[str, Any]]) -> None:
         contacts = [read_contact(record) for record in records]
@@ -56,10 +62,13 @@ class AccountsSink(DirectorySink):
             mapped |= field_paths(contact.wanted)
         # Checked before the records are stored: once the bookmark has passed them, a corrected map
         # would not reach them any more.
+        self._check(dict.fromkeys(mapped, ""))
+        stage_accounts(self._plugin.ledger, contacts)
+
+    def _check(self, mapped: dict[str, str]) -> None:
         if self._plugin.account_fields is None:
             self._plugin.account_fields = read_fields(self._plugin.client, self.logger)
         check_fields(self._plugin.account_fields, mapped, self._plugin.account_policy)
-        stage_accounts(self._plugin.ledger, contacts)
 
 
 class WorklogTypesSink(DirectorySink):

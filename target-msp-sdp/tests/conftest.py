@@ -150,8 +150,11 @@ class Bench:
         }
 
     def run(self, *messages: Any, **settings: Any) -> TargetMspSdp:
+        return self.run_text(lines(*messages), **settings)
+
+    def run_text(self, text: str, **settings: Any) -> TargetMspSdp:
         target = TargetMspSdp(config=self.config(**settings))
-        target.listen(io.StringIO(lines(*messages)))
+        target.listen(io.StringIO(text))
         return target
 
     def start(self, **settings: Any) -> subprocess.Popen[str]:

@@ -148,6 +148,78 @@ def test_a_read_only_account_field_is_named(bench: Bench) -> None:
         bench.run(("accounts", [bench.contact("c1", "Ridgeway University", fields=fields)]))
 
 
+def announced(fields: dict[str, Any], custom: dict[str, Any]) -> str:
+    """Return the SCHEMA of accounts as the mapper writes it, with no record behind."""
+    inside = {**fields, "udf_fields": {"type": "object", "properties": custom}}
+    schema = {"type": "object", "properties": {"fields": {"type": "object", "properties": inside}}}
+    message = {
+        "type": "SCHEMA",
+        "stream": "accounts",
+        "schema": schema,
+        "key_properties": ["xero_contact_id"],
+    }
+    return f"{json.dumps(message)}\n"
+
+
+TEXT, FLAG = {"type": ["string", "null"]}, {"type": ["boolean", "null"]}
+NUMBER, TIME = {"type": ["number", "null"]}, {"type": ["string", "null"], "format": "date-time"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "custom", "problem"),
+    [
+        ({"emailadress": TEXT}, {}, "emailadress does not exist"),
+        ({}, {"udf_sline_106": TEXT}, "udf_fields.udf_sline_106 is read-only"),
+        ({}, {"udf_double_104": TEXT}, "udf_fields.udf_double_104 takes numbers, not texts"),
+        ({}, {"udf_date_105": NUMBER}, "udf_fields.udf_date_105 takes times, not numbers"),
+        ({"inactive": TEXT}, {}, "inactive takes true or false, not texts"),
+        ({"account_manager": FLAG}, {}, "account_manager takes texts, not true or false"),
+    ],
+)
+def test_a_wrong_map_ends_the_run_before_the_first_record(
+    bench: Bench, fields: dict[str, Any], custom: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(SettingError, match="Setting account_fields: the account field") as caught:
+        bench.run_text(announced(fields, custom))
+    assert problem in str(caught.value)
+    assert not bench.has_ledger()
+
+
+def test_a_map_that_fits_is_taken(bench: Bench, sandbox: Sandbox) -> None:
+    custom = {"udf_sline_101": NUMBER, "udf_double_104": NUMBER, "udf_date_105": TIME, "udf_sline_102": TIME}
+    bench.run_text(announced({"city": TEXT, "landmark": FLAG, "account_manager": TEXT}, custom))
+    assert sandbox.writes() == []
+
+
+def test_settings_that_name_a_field_are_checked_at_start(bench: Bench) -> None:
+    with pytest.raises(
+        SettingError, match="Setting login_url_field: the account field portal does not exist"
+    ):
+        bench.run_text(announced({}, {}), login_url_template="{slug}", login_url_field="portal")
+    with pytest.raises(
+        SettingError, match=r"Setting write_link_to: .*udf_double_104 takes numbers, not texts"
+    ):
+        bench.run_text(announced({}, {}), write_link_to="udf_fields.udf_double_104")
+
+
+def test_mandatory_fields_that_nothing_fills_are_named_with_the_setting_that_would(
+    bench: Bench, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.set(login_url_mandatory="on", udf_mandatory="on")
+    record = bench.contact("c1", "Weka Cafe")
+    bench.run(("accounts", [record]), unmatched_contacts="create")
+    assert (
+        "demands of a new account login_url (Login URL): set login_url_template; "
+        "udf_fields.udf_sline_102 (Billing code): map udf_fields.udf_sline_102 in account_fields"
+    ) in caplog.text
+    problem = bench.links()["c1"].problem or ""
+    assert "Set login_url_template; map udf_fields.udf_sline_102 in account_fields." in problem
+    mapped = record | {"fields": {"udf_fields": {"udf_sline_102": "B7"}}}
+    bench.run(("accounts", [mapped]), unmatched_contacts="create", login_url_template="{slug}.desk.example")
+    assert bench.links()["c1"].account_id == sandbox.rows("accounts")["Weka Cafe"]["id"]
+    sandbox.set(udf_mandatory="off")
+
+
 def test_a_hand_made_link_counts_at_the_next_settle(bench: Bench, sandbox: Sandbox) -> None:
     bench.run(("accounts", [bench.contact("c1", "Orlena Greenville Limited", fields={"city": "Nelson"})]))
     account = sandbox.rows("accounts")["Orlena Greenville Ltd"]

@@ -20,7 +20,7 @@ from msp_xero_transforms.messages import ExactWriter, MendingReader, Unchanged
 from msp_xero_transforms.rules import read_rules
 from msp_xero_transforms.settings import CONFIG_JSONSCHEMA
 from msp_xero_transforms.steps import invoice_line
-from msp_xero_transforms.steps.account_fields import account_record
+from msp_xero_transforms.steps.account_fields import account_record, fields_schema
 from msp_xero_transforms.steps.contract import worklog_key
 from msp_xero_transforms.steps.select import wants_contact
 from msp_xero_transforms.steps.type_names import worklog_type_record
@@ -84,7 +84,10 @@ class MspXeroTransforms(InlineMapper):
         if stream not in MAPPED:
             yield Unchanged(message_dict)
             return
-        yield _schema(MAPPED[stream])
+        schema = _schema(MAPPED[stream])
+        if stream == "contacts":
+            schema.schema["properties"]["fields"]["properties"] = fields_schema(self.rules.account_fields)
+        yield schema
         if stream == "items":
             self._items_complete = False
         if stream == "worklogs" and self.rules.ledger_url and not self._reemitted:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from msp_xero.errors import SettingError
-from msp_xero_transforms.steps.account_fields import account_record, compile_fields
+from msp_xero_transforms.steps.account_fields import account_record, compile_fields, fields_schema
 from msp_xero_transforms.steps.select import wants_contact
 
 
@@ -52,6 +52,12 @@ def test_an_account_with_the_default_fields(contacts, rules):
             "postalcode": "LS1 1AA",
             "country": "United Kingdom",
             "udf_fields": {},
+        },
+        "clues": {
+            "emails": ["ap@zylker.test"],
+            "websites": ["https://zylker.test"],
+            "phones": ["555", "+44 20 7946 0000"],
+            "tax_numbers": ["GB 123"],
         },
         "updated_time": "2026-03-01T00:00:00.000000Z",
         "invalid_reason": None,
@@ -165,3 +171,26 @@ def test_wrong_account_fields_fail_at_start(rules, fields, part):
     assert caught.value.setting == "account_fields"
     assert part in str(caught.value)
     assert "Example: " in str(caught.value)
+
+
+def test_the_schema_announces_each_mapped_field_with_its_kind(rules):
+    fields = {
+        "city": "Addresses.STREET.City",
+        "landmark": "IsCustomer",
+        "udf_fields.udf_double_104": "Discount",
+        "udf_fields.udf_date_105": "UpdatedDateUTC",
+        "description": "{IsCustomer} {Discount}",
+    }
+    assert fields_schema(rules(account_fields=fields).account_fields) == {
+        "city": {"type": ["string", "null"]},
+        "landmark": {"type": ["boolean", "null"]},
+        "description": {"type": ["string", "null"]},
+        "udf_fields": {
+            "type": "object",
+            "properties": {
+                "udf_double_104": {"type": ["number", "null"]},
+                "udf_date_105": {"type": ["string", "null"], "format": "date-time"},
+            },
+            "additionalProperties": True,
+        },
+    }

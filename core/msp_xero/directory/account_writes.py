@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from msp_xero.directory.account_plan import CREATED, NAMED, is_active, is_invalid
-from msp_xero.directory.fields import Values, flatten
+from msp_xero.directory.fields import Values, canonical, flatten
 from msp_xero.directory.match import EXACT, Named, exact_key
 from msp_xero.directory.writes import (
     DUPLICATE,
+    MANDATORY,
     REFUSALS,
     Gate,
     digest_of,
@@ -57,6 +58,10 @@ def set_link(row: AccountLink, account: Named | None, how: str | None) -> None:
     row.written_digest = None
 
 
+def _too_long(sayings: Sequence[str]) -> str:
+    return f"{'; '.join(sayings)}: shorten it in Xero, or choose another field in account_fields"
+
+
 class AccountWriter:
     """Creates and updates the accounts of one settle."""
 
@@ -77,7 +82,7 @@ class AccountWriter:
         if url := policy.login_url(name=row.contact_name, contact_id=row.contact_id):
             values.setdefault(policy.login_url_field, url)
         if too_long := work.fields.too_long(values):
-            self._fail(row, "; ".join(too_long))
+            self._fail(row, _too_long(too_long))
         elif known := self._creating.problem(values):
             self._fail(row, known)
         elif policy.dry_run:
@@ -95,9 +100,7 @@ class AccountWriter:
             if isinstance(error, Rejected) and DUPLICATE in error.codes and about_name:
                 self._find_by_name(row, error)
                 return
-            problem = words(error)
-            if self._work.policy.login_url_field in getattr(error, "fields", ()):
-                problem += " Set login_url_template."
+            problem = words(error) + self._who_provides(error, values)
             self._creating.refused(error, problem, values)
             self._fail(row, problem, error)
             return
@@ -112,6 +115,14 @@ class AccountWriter:
         if self._store_link(row, account, CREATED, digest=digest_of(remaining)):
             self._created.add(row.id)
         self._summary.created += 1
+
+    def _who_provides(self, error: RemoteError, sent: Values) -> str:
+        """Name the settings that give the fields which were missing."""
+        if not isinstance(error, Rejected) or MANDATORY not in error.codes:
+            return ""
+        missing = [path for path in map(canonical, error.fields) if path not in sent]
+        saying = "; ".join(self._work.policy.provider(path) for path in missing)
+        return f" {saying[0].upper()}{saying[1:]}." if saying else ""
 
     def _find_by_name(self, row: AccountLink, error: Rejected | None) -> None:
         """The name exists: made a moment ago by somebody else, or by us before a crash. Look again."""
@@ -176,7 +187,7 @@ class AccountWriter:
             del wanted["name"]  # a person, or a merge, joined two names that differ: both stay
         changed = fields.changes(current, wanted)
         if too_long := fields.too_long(changed):
-            self._fail(row, "; ".join(too_long))
+            self._fail(row, _too_long(too_long))
         elif not changed or self._kept_by_sdp(row, current, changed):
             self._summary.unchanged += 1
             self._settled(row, name_of(current))

@@ -12,7 +12,8 @@ from sqlalchemy import select
 
 from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_invalid, plan_accounts
 from msp_xero.directory.account_writes import AccountWriter, set_link
-from msp_xero.directory.fields import AccountFields, field_paths
+from msp_xero.directory.clues import account_clues
+from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
 from msp_xero.directory.match import Named
 from msp_xero.directory.writes import name_of, refuse_another_installation
 from msp_xero.errors import RemoteError, SettingError
@@ -21,18 +22,23 @@ from msp_xero.ledger.link_staging import ACCOUNT, Entry, store_listing
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from logging import Logger
 
     from sqlalchemy.orm import Session
 
-    from msp_xero.directory.port import AccountSide
+    from msp_xero.directory.port import AccountSide, Row
     from msp_xero.directory.settings import AccountPolicy
     from msp_xero.directory.summary import DirectorySummary
     from msp_xero.directory.work import AccountWork
 
 _TABLE: Final = AccountLink.__tablename__
+_TELLING: Final = frozenset(("inactive", "is_msp", "emailid", "landline", "fax", "weburl"))
+"""Fields that are asked for beside the mapped ones, where there are such: suggestions go by them."""
+
+_SOME_CONTACT_ID: Final = "00000000-0000-0000-0000-000000000000"
+_LINK_EXAMPLE: Final = "udf_fields.udf_sline_101"
 _EXAMPLE: Final = '{"emailid": "EmailAddress", "landline": "Phones.DEFAULT"}'
 
 
@@ -46,26 +52,47 @@ def read_fields(client: AccountSide, logger: Logger) -> AccountFields:
         return AccountFields()
 
 
-def check_fields(fields: AccountFields, mapped: Iterable[str], policy: AccountPolicy) -> None:
+def check_fields(fields: AccountFields, mapped: Mapping[str, str], policy: AccountPolicy) -> None:
     """Check that the mapped account fields can be written.
 
     Args:
         fields: what the installation knows.
-        mapped: paths of the fields that the mapper delivers.
+        mapped: paths of the fields that the mapper delivers, with the kind of value, "" if not known.
         policy: the settings.
 
     Raises:
-        SettingError: a field does not exist or is read-only; it names ``account_fields`` or
-            ``write_link_to``.
+        SettingError: a field does not exist, is read-only, or takes another kind or length of value; it
+            names ``account_fields``, ``write_link_to`` or ``login_url_field``.
     """
-    if policy.write_link_to and (fault := fields.faults([policy.write_link_to])):
-        problem = (
-            f"the account field {policy.write_link_to} {fault[policy.write_link_to]} in ServiceDesk Plus MSP"
+    link = policy.write_link_to
+    if link and (fault := fields.faults({link: TEXT})):
+        raise SettingError("write_link_to", _fault({link: fault[link]}), _LINK_EXAMPLE)
+    if link and (too_long := fields.too_long({link: _SOME_CONTACT_ID})):
+        raise SettingError("write_link_to", f"is too short for a ContactID: {too_long[0]}", _LINK_EXAMPLE)
+    login = policy.login_url_field
+    if policy.login_url_template and (fault := fields.faults({login: TEXT})):
+        raise SettingError("login_url_field", _fault({login: fault[login]}), "login_url")
+    if faults := fields.faults(dict(sorted(mapped.items()))):
+        raise SettingError("account_fields", _fault(faults), _EXAMPLE)
+
+
+def _fault(faults: Mapping[str, str]) -> str:
+    named = ", ".join(f"{path} {fault}" for path, fault in faults.items())
+    return f"the account field {named} in ServiceDesk Plus MSP"
+
+
+def _say_what_new_accounts_lack(work: AccountWork, mapped: Collection[str]) -> None:
+    """Name mandatory fields that nothing fills before the first create is refused for them."""
+    policy = work.policy
+    given = {"name", *mapped, *([policy.write_link_to] if policy.write_link_to else [])}
+    if policy.login_url_template:
+        given.add(policy.login_url_field)
+    lacking = [path for path in work.fields.mandatory() if path not in given]
+    if lacking and policy.unmatched_contacts != "list":
+        work.logger.warning(
+            "accounts: ServiceDesk Plus MSP demands of a new account %s",
+            "; ".join(f"{work.fields.called(path)}: {policy.provider(path)}" for path in lacking),
         )
-        raise SettingError("write_link_to", problem, "udf_fields.udf_sline_101")
-    if faults := fields.faults(sorted(mapped)):
-        named = ", ".join(f"{path} {fault}" for path, fault in faults.items())
-        raise SettingError("account_fields", f"in ServiceDesk Plus MSP the account field {named}", _EXAMPLE)
 
 
 def settle_accounts(work: AccountWork) -> None:
@@ -78,7 +105,7 @@ def settle_accounts(work: AccountWork) -> None:
         SettingError: ``write_link_to`` names no account field.
         LedgerError: another settle took over, or the address is another installation's.
     """
-    check_fields(work.fields, (), work.policy)
+    check_fields(work.fields, {}, work.policy)
     _choose_columns(work)
     work.read_list()
     decided_at = work.ledger.clock.now()
@@ -114,8 +141,12 @@ def _choose_columns(work: AccountWork) -> None:
             "are left out. After a change of account_fields run once with --full-refresh",
             ", ".join(f"{path} {fault}" for path, fault in sorted(work.unknown.items())),
         )
-    optional = {"inactive"} & (work.fields.known or {}).keys()
+    _say_what_new_accounts_lack(work, mapped)
+    known = (work.fields.known or {}).keys()
+    optional = {path for path in known if path in _TELLING or path.startswith(f"{CUSTOM}.")}
     columns = ["id", "name", *work.fields.columns((mapped - work.unknown.keys()) | optional)]
+    if work.policy.is_cloud:
+        columns.append("is_msp")  # a list tells it only when asked, and metadata does not name it
     work.columns = list(dict.fromkeys(columns))
 
 
@@ -135,7 +166,10 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
         rows, plan = _plan(work, session)
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
-        entries = [Entry(one, name_of(row), row.get("inactive") is True) for one, row in work.listed.items()]
+        entries = [
+            Entry(one, name_of(row), row.get("inactive") is True, _is_own(row), account_clues(row))
+            for one, row in work.listed.items()
+        ]
         store_listing(session, work.ledger, ACCOUNT, entries)
         changes = _release_moved(plan)
         session.flush()  # an account must be free before its next contact takes it
@@ -159,9 +193,14 @@ def _plan(work: AccountWork, session: Session) -> tuple[list[AccountLink], Accou
         [Named(one, name) for one, name in names.items()],
         work.policy,
         first_synced_at=connection.accounts_synced_at,
-        reserved={one for one, row in work.listed.items() if row.get("is_msp") is True},
+        reserved={one for one, row in work.listed.items() if _is_own(row)},
     )
     return rows, plan
+
+
+def _is_own(row: Row) -> bool:
+    """Whether an account is the service provider's own, which the cloud edition lists as a customer."""
+    return row.get("is_msp") in (True, "true")
 
 
 def _release_moved(plan: AccountPlan) -> list[Change]:

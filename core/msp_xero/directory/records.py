@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
+from msp_xero.directory.clues import contact_clues
 from msp_xero.errors import InputError
 from msp_xero.ledger.link_staging import DeliveredContact, DeliveredItem
 
@@ -105,6 +106,11 @@ class _Reader:
             return {}
         return value
 
+    def told(self, name: str) -> dict[str, Any]:
+        """Return an object that only helps; another shape tells nothing and is no fault of the record."""
+        value = self._record.get(name)
+        return value if isinstance(value, dict) else {}
+
 
 def read_contact(record: Mapping[str, Any]) -> DeliveredContact:
     """Read a record of the stream ``accounts``.
@@ -120,6 +126,7 @@ def read_contact(record: Mapping[str, Any]) -> DeliveredContact:
         merged_to_contact_id=reader.text("merged_to_contact_id", _KEY_LENGTH),
         is_customer=reader.flag("is_customer"),
         wanted=reader.members("fields"),
+        clues=contact_clues(reader.told("clues")),
         updated_time=reader.time("updated_time"),
         invalid=reader.problem,  # last: the lines above find what is wrong
     )

@@ -20,6 +20,7 @@ UNMATCHED: Final = ("create_after_first_sync", "list", "create")
 _PLACES: Final = ("name", "slug", "contact_id")
 _TEMPLATE_EXAMPLE: Final = "{slug}.desk.example.com"
 _NOT_IN_SLUG: Final = re.compile(r"[^a-z0-9]+")
+_LOGIN_URL_FIELD: Final = {"onprem": "login_url", "cloud": "domain"}
 _FIELD_PATH: Final = re.compile(r"(?:\w+\.)?\w+")
 
 DIRECTORY: Final[tuple[th.Property[Any], ...]] = (
@@ -69,10 +70,9 @@ DIRECTORY: Final[tuple[th.Property[Any], ...]] = (
     th.Property(
         "login_url_field",
         th.StringType,
-        default="login_url",
         title="Login URL field",
         description="Name of the account field that holds the login URL; it differs between builds. "
-        "Example: `login_url`.",
+        "Default: login_url (onprem) or domain (cloud). Example: `login_url`.",
     ),
     th.Property(
         "write_link_to",
@@ -112,9 +112,10 @@ class AccountPolicy:
     match_names: str = EXACT
     unmatched_contacts: str = UNMATCHED[0]
     login_url_template: str | None = None
-    login_url_field: str = "login_url"
+    login_url_field: str = _LOGIN_URL_FIELD["onprem"]
     write_link_to: str | None = None
     dry_run: bool = False
+    is_cloud: bool = False
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -123,15 +124,23 @@ class AccountPolicy:
         Raises:
             SettingError: a setting is wrong; it names the setting and gives an example.
         """
+        edition = "cloud" if config.get("edition") == "cloud" else "onprem"
+        login_url_field = _field("login_url_field", config.get("login_url_field"), "login_url")
         return cls(
             match_names=_chosen(config, "match_names", MODES),
             unmatched_contacts=_chosen(config, "unmatched_contacts", UNMATCHED),
             login_url_template=_template(config.get("login_url_template")),
-            login_url_field=_field("login_url_field", config.get("login_url_field"), "login_url")
-            or "login_url",
+            login_url_field=login_url_field or _LOGIN_URL_FIELD[edition],
             write_link_to=_field("write_link_to", config.get("write_link_to"), "udf_fields.udf_sline_101"),
             dry_run=bool(config.get("dry_run")),
+            is_cloud=edition == "cloud",
         )
+
+    def provider(self, path: str) -> str:
+        """Say which setting gives a field of new accounts its value."""
+        if path == self.login_url_field:
+            return "set login_url_template"
+        return f"map {path} in account_fields"
 
     def login_url(self, *, name: str, contact_id: str) -> str | None:
         """Return the login URL of a new account, None when no template is set."""

@@ -45,6 +45,7 @@ class DeliveredContact:
     merged_to_contact_id: str | None = None
     is_customer: bool | None = None
     wanted: dict[str, Any]
+    clues: list[str] | None = None
     updated_time: datetime | None = None
     invalid: str | None = None
 
@@ -69,6 +70,8 @@ class Entry(NamedTuple):
     sdp_id: str
     name: str
     inactive: bool = False
+    own: bool = False
+    clues: list[str] | None = None
 
 
 @dataclass(slots=True)
@@ -230,8 +233,8 @@ def store_listing(session: Session, ledger: Ledger, kind: str, entries: Iterable
     )
     for sdp_id, row in stored.items():
         entry = listed.get(sdp_id)
-        if entry is not None and (row.name, row.inactive) != (entry.name, entry.inactive):
-            row.name, row.inactive = entry.name, entry.inactive
+        if entry is not None and Entry(sdp_id, row.name, row.inactive, row.own, row.clues) != entry:
+            row.name, row.inactive, row.own, row.clues = entry[1:]
     vanished = [row.id for sdp_id, row in stored.items() if sdp_id not in listed]
     for ids in _batches(vanished):
         session.execute(

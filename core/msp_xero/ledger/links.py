@@ -44,6 +44,7 @@ __all__ = [
     "ignore_type",
     "link_account",
     "link_type",
+    "listed_entries",
     "mark_gone",
     "pick_list",
     "request_create",
@@ -54,6 +55,8 @@ __all__ = [
     "unlink_account",
     "unlink_type",
 ]
+
+OWN_ACCOUNT: Final = "account {} is the service provider itself (is_msp), which is nobody's customer"
 
 CREATE: Final = "create"
 LINK: Final = "link"
@@ -244,15 +247,28 @@ def _type_name(session: Session, ledger: Ledger, type_id: str) -> str:
 
 
 def pick_list(ledger: Ledger, kind: str) -> list[SdpEntry]:
-    """Return what a contact (``account``) or an item (``worklog_type``) can still be linked to, by name."""
+    """Return what a contact (``account``) or an item (``worklog_type``) can still be linked to, by name.
+
+    The MSP's own account is no customer, so it is not among them.
+    """
     if kind not in _SIDES:
         raise LedgerError(f"there is no list of {kind}; there are {' and '.join(_SIDES)}")
     side = _SIDES[kind]
     with ledger.read() as session:
         target = getattr(side.model, side.target)
         taken = set(session.scalars(select(target).where(*_mine(ledger, side), target.is_not(None))))
-        entries = [entry for one, entry in _entries(session, ledger, kind).items() if one not in taken]
+        entries = [
+            entry
+            for one, entry in _entries(session, ledger, kind).items()
+            if one not in taken and not entry.own
+        ]
     return sorted(entries, key=lambda entry: (entry.name, entry.sdp_id))
+
+
+def listed_entries(ledger: Ledger, kind: str) -> list[SdpEntry]:
+    """Return all accounts or worklog types that SDP listed at the last settle, linked or not."""
+    with ledger.read() as session:
+        return sorted(_entries(session, ledger, kind).values(), key=lambda entry: (entry.name, entry.sdp_id))
 
 
 def lock_connection(session: Session, ledger: Ledger) -> None:
@@ -295,6 +311,8 @@ def _link(ledger: Ledger, side: _Side, key: str, sdp_id: str) -> None:
                     f"ServiceDesk Plus MSP listed no {side.noun} {sdp_id} at the last run; "
                     "run the job again, or check the id"
                 )
+            if sdp_id in entries and entries[sdp_id].own:
+                raise LedgerError(OWN_ACCOUNT.format(sdp_id))
             holder = _holder(session, ledger, side, sdp_id)
             changes = []
             if holder is not None and holder is not row:

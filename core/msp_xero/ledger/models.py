@@ -123,6 +123,7 @@ class AccountLink(Base):
     merged_to_contact_id: Mapped[str | None] = mapped_column(String(64))
     is_customer: Mapped[bool | None]
     wanted: Mapped[dict[str, Any]]
+    clues: Mapped[list[Any] | None]
     updated_time: Mapped[datetime | None]
     account_id: Mapped[str | None] = mapped_column(String(64))
     account_name: Mapped[str | None] = mapped_column(Text)
@@ -180,7 +181,10 @@ class WorklogTypeLink(Base):
 
 
 class SdpEntry(Base):
-    """An account or worklog type as SDP listed it at the last settle: the pick list for linking."""
+    """An account or worklog type as SDP listed it at the last settle: the pick list for linking.
+
+    ``own`` is the service provider's own account; ``clues`` tell beside the name whose account it is.
+    """
 
     __tablename__ = "sdp_entry"
     __table_args__ = (UniqueConstraint("connection_id", "kind", "sdp_id"),)
@@ -191,6 +195,8 @@ class SdpEntry(Base):
     sdp_id: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(Text)
     inactive: Mapped[bool] = mapped_column(default=False)
+    own: Mapped[bool] = mapped_column(default=False, server_default=false())
+    clues: Mapped[list[Any] | None]
     seen_at: Mapped[datetime]
 
 

@@ -113,6 +113,17 @@ def test_the_msp_itself_is_never_linked_by_name(world: World) -> None:
     assert world.links() == {"c1": None}
 
 
+def test_the_msp_itself_is_not_linked_by_hand_either(world: World) -> None:
+    world.sdp.account("1", "Us", is_msp=True)
+    world.sdp.account("2", "Acme")
+    world.deliver(world.contact("c1", "Us"))
+    world.settle(edition="cloud")
+    assert world.sdp.asked[-1][-1] == "is_msp"
+    assert [entry.sdp_id for entry in pick_list(world.ledger, "account")] == ["2"]
+    with pytest.raises(LedgerError, match="account 1 is the service provider itself"):
+        link_account(world.ledger, "c1", "1")
+
+
 def test_two_contacts_called_nearly_the_same_are_not_created(world: World) -> None:
     world.deliver(world.contact("c1", "Acme Ltd"), world.contact("c2", "Acme, Ltd."))
     assert world.settle(unmatched_contacts="create").created == 0
@@ -227,7 +238,10 @@ def test_the_container_of_custom_fields_comes_from_the_metadata(world: World) ->
     world.deliver(world.contact("c1", "Acme", wanted={"udf_fields": {"udf_sline_101": "7"}}))
     world.settle()
     assert world.sdp.writes == [("accounts", "301", {"accountudf_fields": {"udf_sline_101": "7"}})]
-    assert world.sdp.asked == [["id", "name", "accountudf_fields", "inactive"]]
+    # Beside what is mapped, what suggestions go by; nothing else.
+    assert world.sdp.asked == [
+        ["id", "name", "accountudf_fields", "emailid", "inactive", "landline", "weburl"]
+    ]
 
 
 def test_an_account_that_is_not_listed_any_more_is_kept_and_reported(world: World) -> None:
@@ -469,7 +483,10 @@ def test_a_value_that_is_too_long_is_the_records_problem(world: World) -> None:
     world.sdp.account("301", "Acme")
     world.deliver(world.contact("c1", "Acme", wanted={"city": "x" * 61}))
     assert world.settle().failed == 1
-    assert world.link("c1").problem == "city has 61 characters, ServiceDesk Plus MSP takes 60"
+    assert world.link("c1").problem == (
+        "city has 61 characters, ServiceDesk Plus MSP takes 60: "
+        "shorten it in Xero, or choose another field in account_fields"
+    )
 
 
 def test_the_ledger_of_one_installation_is_not_used_with_another(world: World) -> None:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msp_xero.directory.match import MODES, Named, exact_key, match_names, normalised_key
-from msp_xero.directory.suggest import suggest
 
 if TYPE_CHECKING:
     import random
@@ -101,9 +100,3 @@ def test_ten_thousand_by_ten_thousand_are_matched_at_once() -> None:
     names = [f"Company {number}" for number in range(10_000)]
     found = match_names(named("c", names), named("a", names[::-1]), "normalised")
     assert len(found.links) == 10_000
-
-
-def test_suggestions_look_past_legal_forms_and_typos() -> None:
-    accounts = [Named("1", "Orlena Greenville Ltd"), Named("2", "Orlena Grenville"), Named("3", "Fox Street")]
-    assert [one.id for one in suggest("Orlena Greenville Limited", accounts)] == ["1", "2"]
-    assert suggest("Nothing Alike", accounts) == []

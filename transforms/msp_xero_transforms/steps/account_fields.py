@@ -40,6 +40,10 @@ _MEMBER_PATHS = (
     "Balances.AccountsPayable.Outstanding Balances.AccountsPayable.Overdue"
 )
 _MEMBERS = _MEMBER_PATHS.split()
+# What Xero gives as something else than a text.
+_FLAGS = frozenset(("IsSupplier", "IsCustomer", "HasAttachments"))
+_NUMBERS = frozenset(("Discount",))
+_TIMES = frozenset(("UpdatedDateUTC",))
 _PHONES = ("DEFAULT", "DDI", "MOBILE", "FAX", "OFFICE")
 _PHONE_MEMBERS = ("PhoneNumber", "PhoneAreaCode", "PhoneCountryCode")
 _ADDRESSES = ("STREET", "POBOX", "DELIVERY")
@@ -59,6 +63,7 @@ class AccountField:
     name: str
     is_custom: bool
     read: Reader
+    schema: Mapping[str, Any]
 
 
 def account_record(contact: Contact, rules: Rules) -> dict[str, Any]:
@@ -76,9 +81,23 @@ def account_record(contact: Contact, rules: Rules) -> dict[str, Any]:
         "merged_to_contact_id": contact.get("MergedToContactID") or None,
         "is_customer": contact.get("IsCustomer") is True,
         "fields": fields,
+        "clues": {} if problems else _clues(contact),
         "updated_time": contact.get("UpdatedDateUTC"),
         "invalid_reason": f"The contact is malformed: {'; '.join(problems)}." if problems else None,
     }
+
+
+def _clues(contact: Contact) -> dict[str, list[str]]:
+    """Return what tells beside the name who a contact is, whatever of it is mapped to account fields."""
+    people = contact.get("ContactPersons")
+    persons = [one for one in people if isinstance(one, dict)] if isinstance(people, list) else []
+    told = {
+        "emails": [contact.get("EmailAddress"), *(one.get("EmailAddress") for one in persons)],
+        "websites": [contact.get("Website")],
+        "phones": [_phone_number(phone) for phone in contact.get("Phones") or ()],
+        "tax_numbers": [contact.get("TaxNumber"), contact.get("CompanyNumber")],
+    }
+    return {name: found for name, values in told.items() if (found := [str(one) for one in values if one])}
 
 
 def _problems(contact: Contact) -> Iterator[str]:
@@ -106,6 +125,25 @@ def compile_fields(mapping: Mapping[str, Any]) -> tuple[AccountField, ...]:
     return tuple(_compile_field(name, source) for name, source in _flat(mapping))
 
 
+def fields_schema(fields: tuple[AccountField, ...]) -> dict[str, Any]:
+    """Return the properties of ``fields``, so that who receives them can check them before a record comes."""
+    custom = {field.name: field.schema for field in fields if field.is_custom}
+    return {
+        **{field.name: field.schema for field in fields if not field.is_custom},
+        "udf_fields": {"type": "object", "properties": custom, "additionalProperties": True},
+    }
+
+
+def _value_schema(path: str) -> dict[str, Any]:
+    if path in _FLAGS:
+        return {"type": ["boolean", "null"]}
+    if path in _NUMBERS or path.startswith("Balances.") or path.endswith(".Day"):
+        return {"type": ["number", "null"]}
+    if path in _TIMES:
+        return {"type": ["string", "null"], "format": "date-time"}
+    return {"type": ["string", "null"]}
+
+
 def _flat(mapping: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     # Meltano turns names with dots into nested maps.
     for name, source in mapping.items():
@@ -125,7 +163,7 @@ def _compile_field(name: str, source: Any) -> AccountField:
         raise SettingError(_SETTING, f"has the field {name!r}; custom fields are udf_fields.NAME", _EXAMPLE)
     if not isinstance(source, str) or not source.strip():
         raise SettingError(_SETTING, f"has no path for {name}", _EXAMPLE)
-    return AccountField(member, bool(dot), _reader(name, source))
+    return AccountField(member, bool(dot), _reader(name, source), _value_schema(source.strip()))
 
 
 def _reader(name: str, source: str) -> Reader:

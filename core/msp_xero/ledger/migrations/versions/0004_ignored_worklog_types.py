@@ -8,7 +8,7 @@ from alembic import op
 from msp_xero.ledger import types as ledger_types
 
 revision = '0004'
-down_revision = '0002'
+down_revision = '0003'
 branch_labels = None
 depends_on = None
 
