@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import requests
 from requests.adapters import HTTPAdapter
 
+from msp_xero.edges.watching import watched
 from msp_xero.errors import SettingError
+
+if TYPE_CHECKING:
+    from msp_xero.edges.watching import Watch
 
 
 def http_session(
-    *, pool_size: int = 8, verify_tls: bool = True, ca_bundle: str | None = None, user_agent: str = "msp-xero"
+    *,
+    pool_size: int = 8,
+    verify_tls: bool = True,
+    ca_bundle: str | None = None,
+    user_agent: str = "msp-xero",
+    watch: Watch | None = None,
 ) -> requests.Session:
     """Return a session that does exactly what it is told, once.
 
@@ -25,6 +35,7 @@ def http_session(
         verify_tls: False switches certificate checks off; the caller warns about it.
         ca_bundle: path of a PEM file with private authorities, used instead of the public ones.
         user_agent: sent with every call.
+        watch: shown every call and its answer; None for nobody.
 
     Raises:
         SettingError: ``ca_bundle`` is not a readable file.
@@ -44,7 +55,7 @@ def http_session(
         session.verify = ca_bundle
     else:
         session.verify = verify_tls
-    return session
+    return watched(session, watch)
 
 
 def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
