@@ -13,7 +13,9 @@ from docs.generate import PLUGINS, documents, settings_of
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("name", ["docs/settings.md", "docs/reasons.md", "meltano.yml"])
+@pytest.mark.parametrize(
+    "name", ["docs/settings.md", "docs/reasons.md", "docs/live-checklist.md", "meltano.yml"]
+)
 def test_generated_documents_are_current(name):
     assert (ROOT / name).read_text() == documents()[name], f"run `make docs` to write {name} again"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msp_xero.errors import MspXeroError
 
-from msp_xero_console.live.shapes import merged, name, names, page_kind, shape
+from msp_xero_console.live.shapes import merged, names, page_kind, shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from msp_xero.xero.errors import Answer
 
 Row = dict[str, Any]
+_ACTION = re.compile(r"(?:Create|Use|Send|Attach|Edit|Approve)[A-Za-z]{1,40}")
+_ALLOWED = ("ALLOWED", "NOT-ALLOWED")
 _NOBODY = "00000000-0000-0000-0000-00000000dead"
 
 
@@ -60,8 +63,9 @@ def organisation(ground: XeroGround) -> list[str]:
         said.append(outcome(f"GET {path}", answer))
         rows = rows_in(answer, member)
         if member == "Actions":
-            statuses = Counter(name(row.get("Status")) for row in rows)
-            said.append(f"actions: {names([row.get('Name') for row in rows])}")
+            statuses = Counter(one if (one := row.get("Status")) in _ALLOWED else "other" for row in rows)
+            own = [row.get("Name") for row in rows if _ACTION.fullmatch(str(row.get("Name")))]
+            said.append(f"actions: {names(own)}")
             said.append(", ".join(f"{status} {count}" for status, count in sorted(statuses.items())))
         elif rows:
             said.append(f"members: {shape(rows[0])}")
