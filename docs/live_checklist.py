@@ -105,21 +105,22 @@ NO_QUESTIONS: dict[str, str] = {
 
 _INTRODUCTION = """# Live checklist
 
-There is no live Xero and no live ServiceDesk Plus MSP behind the tests of this project: they run against the
-[sandbox](../sandbox/README.md). Where the documentation of either system leaves something open, the sandbox has
-a switch and the tests pass with either answer. This page lists every open question, the switch that stands for
-it, and the probe that settles it on a live system. Generated from the code by `make docs`.
+There is no live Xero and no live ServiceDesk Plus MSP behind the tests of this project: they run against
+the [sandbox](../sandbox/README.md). Where the documentation of either system leaves something open, the
+sandbox has a switch, and the tests pass with either answer. This page lists every open question, the switch
+that stands for it, and the probe that settles it on a live system. Generated from the code by `make docs`.
 
 ```
 msp-xero doctor --live-checklist report.md
 ```
-asks everything that can be asked without writing, in a minute or two (about 170 reads of ServiceDesk Plus, 30 of
-Xero). The report holds HTTP statuses, names of members, types and counts. It holds no values, names, texts, ids
-or hosts, so that it can be pasted into an issue; read it once before you do. `--record DIR` also saves every call
-with its answer as a fixture, scrubbed; put into `tests/recorded/`, each folder is replayed by a test.
+asks everything that can be asked without writing, in a minute or two: about 130 reads of ServiceDesk Plus
+and 30 of Xero. The report holds HTTP statuses, names of members, types and counts. It holds no values, names,
+texts, ids or hosts, so that it can be pasted into an issue; read it once before you do. With `--record DIR`
+every call and its answer are saved too, scrubbed, as fixtures: a folder of them that is put into
+`tests/recorded/` is replayed by a test.
 
-Questions without a probe take a person and, best, a test installation or a Xero Demo Company; the steps stand in
-the last column. Sections are those of the fact sheets that the code names.
+Questions without a probe take a person and, best, a test installation or a Xero Demo Company; the steps stand
+in the last column. Sections are those of the fact sheets that the code names.
 """
 
 
@@ -139,7 +140,8 @@ def _lines() -> Iterator[str]:
             for probe in PROBES:
                 if probe.name.startswith(prefix) and (probe.run is not None) is automatic:
                     switches = ", ".join(f"`{name}`" for name in SETTLES.get(probe.name, ())) or "none"
-                    yield f"| `{probe.name}` | {probe.section} | {probe.question} | {switches} | {probe.steps} |"
+                    cells = (f"`{probe.name}`", probe.section, probe.question, switches, probe.steps)
+                    yield f"| {' | '.join(cells)} |"
             yield ""
     yield "## Switches that are no questions"
     yield ""

@@ -49,6 +49,7 @@ XERO_PROBES: Final[tuple[Probe[XeroGround], ...]] = (
         section=f"{_SHEET} 4.2, 11",
         question="Is case a part of an invoice number?",
         run=xero_reads.number_case,
+        steps="The look-up is asked; whether two numbers may differ in case shows only by sending both.",
     ),
     Probe(
         name="xero-paging",

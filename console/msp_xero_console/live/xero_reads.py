@@ -96,13 +96,11 @@ def not_modified(ground: XeroGround) -> list[str]:
 
 
 def null_guard(ground: XeroGround) -> list[str]:
-    """Filter by a reference that nobody has, with and without a guard against null."""
-    wheres = {
-        "without": 'Reference=="msp-xero-probe"',
-        "with": 'Reference!=null AND Reference=="msp-xero-probe"',
-    }
+    """Filter by an account number that nobody has and most contacts lack, with and without a guard."""
+    term = 'AccountNumber=="msp-xero-probe"'
+    wheres = {"without": term, "with": f"AccountNumber!=null AND {term}"}
     return [
-        outcome(f"{kind} a guard", ground.get("Invoices", {"where": where, "page": "1", "pageSize": "1"}))
+        outcome(f"{kind} a guard", ground.get("Contacts", {"where": where, "page": "1", "pageSize": "1"}))
         for kind, where in wheres.items()
     ]
 
