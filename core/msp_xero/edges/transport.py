@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import requests
 from requests.adapters import HTTPAdapter
+from typing_extensions import override
 
 from msp_xero.edges.watching import watched
 from msp_xero.errors import SettingError
@@ -42,7 +43,7 @@ def http_session(
     """
     # At debug level urllib3 logs addresses with their query, which can name customers.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
-    session = requests.Session()
+    session = _StraightSession()
     adapter = HTTPAdapter(pool_connections=pool_size, pool_maxsize=pool_size, max_retries=0, pool_block=True)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -56,6 +57,18 @@ def http_session(
     else:
         session.verify = verify_tls
     return watched(session, watch)
+
+
+class _StraightSession(requests.Session):
+    """A session that hands a redirect over like any other answer.
+
+    ``allow_redirects=False`` alone still looks where it leads, and ``max_redirects`` breaks the call off:
+    the login page that a redirect leads to would be reported as a broken connection, and asked again.
+    """
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
