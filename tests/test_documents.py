@@ -38,3 +38,19 @@ def test_every_reason_code_that_the_code_uses_is_explained():
     codes = {code for pair in used for code in pair if code}
     assert len(codes) > 8
     assert codes <= REASONS.keys()
+
+
+@pytest.mark.parametrize("page", ["connect-sdp.md"])
+def test_guides_name_settings_that_there_are(page):
+    text = (ROOT / "docs" / page).read_text()
+    known = {
+        f"{plugin}_{name}".upper().replace("-", "_")
+        for plugin in ("tap-msp-sdp", "target-msp-sdp")
+        for name in settings_of(plugin)
+    }
+    named = set(re.findall(r"\b(?:TAP|TARGET)_MSP_SDP_[A-Z][A-Z_]+[A-Z]\b", text))
+    assert len(named) > 8
+    assert named <= known
+    for name in ("base_url", "portal_id", "ca_bundle", "verify_tls", "worklog_types_path", "login_url_template"):
+        assert f"`{name}" in text, name
+    assert f"({page})" in (ROOT / "docs" / "README.md").read_text()
