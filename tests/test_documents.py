@@ -51,6 +51,6 @@ def test_guides_name_settings_that_there_are(page):
     named = set(re.findall(r"\b(?:TAP|TARGET)_MSP_SDP_[A-Z][A-Z_]+[A-Z]\b", text))
     assert len(named) > 8
     assert named <= known
-    for name in ("base_url", "portal_id", "ca_bundle", "verify_tls", "worklog_types_path", "login_url_template"):
+    for name in ("base_url", "portal_id", "ca_bundle", "verify_tls", "worklog_types_path", "auth_header"):
         assert f"`{name}" in text, name
     assert f"({page})" in (ROOT / "docs" / "README.md").read_text()
