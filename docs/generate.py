@@ -1,7 +1,7 @@
-"""Write what the code already knows: settings and reason codes, and the settings in meltano.yml.
+"""Write what the code already knows: settings, reason codes, open questions, the settings in meltano.yml.
 
-``python -m docs.generate`` writes ``docs/settings.md``, ``docs/reasons.md`` and the ``settings`` of
-each plugin in ``meltano.yml``; a test fails when they are not what this would write.
+``python -m docs.generate`` writes ``docs/settings.md``, ``docs/reasons.md``, ``docs/live-checklist.md`` and
+the ``settings`` of each plugin in ``meltano.yml``; a test fails when they are not what this would write.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from msp_xero.reasons import markdown as reasons_markdown
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from singer_sdk.helpers.capabilities import FLATTENING_CONFIG, STREAM_MAPS_CONFIG
+
+from docs.live_checklist import live_checklist_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = {
@@ -54,6 +56,7 @@ def documents() -> dict[str, str]:
     return {
         "docs/settings.md": settings_markdown(),
         "docs/reasons.md": reasons_markdown(),
+        "docs/live-checklist.md": live_checklist_markdown(),
         "meltano.yml": meltano_yml((ROOT / "meltano.yml").read_text()),
     }
 

@@ -13,7 +13,9 @@ from docs.generate import PLUGINS, documents, settings_of
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("name", ["docs/settings.md", "docs/reasons.md", "meltano.yml"])
+@pytest.mark.parametrize(
+    "name", ["docs/settings.md", "docs/reasons.md", "docs/live-checklist.md", "meltano.yml"]
+)
 def test_generated_documents_are_current(name):
     assert (ROOT / name).read_text() == documents()[name], f"run `make docs` to write {name} again"
 
@@ -36,3 +38,19 @@ def test_every_reason_code_that_the_code_uses_is_explained():
     codes = {code for pair in used for code in pair if code}
     assert len(codes) > 8
     assert codes <= REASONS.keys()
+
+
+@pytest.mark.parametrize("page", ["connect-sdp.md"])
+def test_guides_name_settings_that_there_are(page):
+    text = (ROOT / "docs" / page).read_text()
+    known = {
+        f"{plugin}_{name}".upper().replace("-", "_")
+        for plugin in ("tap-msp-sdp", "target-msp-sdp")
+        for name in settings_of(plugin)
+    }
+    named = set(re.findall(r"\b(?:TAP|TARGET)_MSP_SDP_[A-Z][A-Z_]+[A-Z]\b", text))
+    assert len(named) > 8
+    assert named <= known
+    for name in ("base_url", "portal_id", "ca_bundle", "verify_tls", "worklog_types_path", "auth_header"):
+        assert f"`{name}" in text, name
+    assert f"({page})" in (ROOT / "docs" / "README.md").read_text()

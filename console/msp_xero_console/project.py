@@ -20,6 +20,7 @@ from msp_xero_console.meltano import Document, environment_names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from msp_xero.edges.watching import Watch
     from msp_xero.sdp import SdpClient
     from msp_xero.xero import XeroClient
 
@@ -34,6 +35,8 @@ SWITCHES = {
     "worklogs": ("target-xero-invoices", "worklogs_enabled"),
 }
 """The setting that switches each job, and the plugin that has it."""
+ACCOUNT_MAPPING = "contacts-to-accounts"
+_MAPPINGS = (WORKLOG_MAPPING, ACCOUNT_MAPPING)
 
 LEDGER_VARIABLE = "MSP_XERO_LEDGER_URL"
 _FILE = "meltano.yml"
@@ -57,6 +60,7 @@ class Project:
         types_target: the settings of the target that the job ``worklog-types`` has to itself, if it has one.
         is_meltano: whether the settings are from a Meltano project.
         environment_given: whether the environment was named, rather than the project's default.
+        account_fields: the map of account fields of ``contacts-to-accounts``; None for the default map.
     """
 
     folder: Path
@@ -70,6 +74,7 @@ class Project:
     types_target: Mapping[str, Any] | None = field(default=None, repr=False)
     is_meltano: bool = False
     environment_given: bool = False
+    account_fields: Mapping[str, Any] | None = None
 
     @classmethod
     def find(
@@ -141,6 +146,7 @@ class Project:
             types_target,
             is_meltano=True,
             environment_given=environment is not None,
+            account_fields=_object(document.mapping_config(ACCOUNT_MAPPING).get("account_fields")),
         )
 
     @classmethod
@@ -152,10 +158,11 @@ class Project:
             raise MspXeroError(f"{path} cannot be read as a JSON file of settings: {error}") from error
         if not isinstance(content, dict):
             raise MspXeroError(f"{path} has to hold a JSON object of settings")
-        shared = {name: value for name, value in content.items() if name not in (*PLUGINS, WORKLOG_MAPPING)}
+        shared = {name: value for name, value in content.items() if name not in (*PLUGINS, *_MAPPINGS)}
         configs = {plugin: {**shared, **content.get(plugin, {})} for plugin in PLUGINS}
         mapping = {**shared, **content.get(WORKLOG_MAPPING, {})}
-        return cls(Path.cwd(), str(path), None, configs, mapping, override)
+        fields = {**shared, **content.get(ACCOUNT_MAPPING, {})}.get("account_fields")
+        return cls(Path.cwd(), str(path), None, configs, mapping, override, account_fields=_object(fields))
 
     def config(self, plugin: str) -> dict[str, Any]:
         """Return the settings of a plugin, its paths made absolute.
@@ -227,18 +234,18 @@ class Project:
         with found as ledger:
             yield ledger
 
-    def sdp(self, plugin: str = "target-msp-sdp") -> SdpClient:
-        """Return a client of ServiceDesk Plus MSP with a plugin's settings."""
+    def sdp(self, plugin: str = "target-msp-sdp", *, watch: Watch | None = None) -> SdpClient:
+        """Return a client of ServiceDesk Plus MSP with a plugin's settings; ``watch`` is shown its calls."""
         # The clients and what they pull in are slow to import, and few commands need them.
         from msp_xero.sdp import SdpClient, SdpSettings  # noqa: PLC0415
 
-        return SdpClient(SdpSettings.from_config(self.config(plugin)))
+        return SdpClient(SdpSettings.from_config(self.config(plugin)), watch=watch)
 
-    def xero(self, plugin: str = "target-xero-invoices") -> XeroClient:
-        """Return a client of Xero with a plugin's settings."""
+    def xero(self, plugin: str = "target-xero-invoices", *, watch: Watch | None = None) -> XeroClient:
+        """Return a client of Xero with a plugin's settings; ``watch`` is shown its calls."""
         from msp_xero.xero import XeroClient, XeroSettings  # noqa: PLC0415 - as above
 
-        return XeroClient(XeroSettings.from_config(self.config(plugin)))
+        return XeroClient(XeroSettings.from_config(self.config(plugin)), watch=watch)
 
     def _anchored(self, url: object) -> str:
         text = str(url or DEFAULT_LEDGER_URL)
@@ -246,6 +253,16 @@ class Project:
         if text == relative or relative.startswith(("/", ":memory:")):
             return text
         return f"{scheme}{self.folder / relative}"
+
+
+def _object(value: object) -> Mapping[str, Any] | None:
+    """Return a setting that is an object; Meltano takes one as JSON text from the environment."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, dict) else None
 
 
 def _project_folder(shell: Mapping[str, str]) -> Path | None:

@@ -208,6 +208,7 @@ class _Picture:
         todo = sum(row.needs_person for row in self.types)
         advice = f" {todo:,} to decide about: `msp-xero types list --todo`." if todo else ""
         show.say(f"{', '.join(f'{count:,} {status}' for status, count in counts.items())}.{advice}")
+
     def _draw_accounts(self) -> None:
         show.heading("Contacts and accounts")
         if not self.accounts.contacts:

@@ -69,7 +69,10 @@ plugins:
   loaders:
   - name: target-msp-sdp
     namespace: target_msp_sdp
-    config: {base_url: "https://sdp.example.com", auth_token: sdp-secret}
+    config:
+      base_url: https://sdp.example.com
+      auth_token: sdp-secret
+      login_url_template: "https://help.example.com/{slug}"
   - name: target-xero-invoices
     namespace: target_xero_invoices
     config: {client_id: client, client_secret: xero-secret, account_code: "200"}

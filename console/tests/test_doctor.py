@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import sqlite3
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
 from msp_xero.billing.reference import Organisation
+from msp_xero.edges.certificates import Handshake
 from msp_xero.ledger import Ledger
+from msp_xero.ledger.models import BillingConnection, Worklog
 from msp_xero_console import checks
+from msp_xero_console.checks import doors
+from msp_xero_console.checks.ledger import bookmarks_of, default_type
+from msp_xero_console.checks.machine import space
+from msp_xero_console.checks.scene import Scene
 from msp_xero_console.project import Project
+from sqlalchemy import update
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -143,10 +152,11 @@ def test_a_default_worklog_type_that_cannot_be_billed_is_found(tmp_path) -> None
     def found(name: str) -> list[str]:
         project = configured(tmp_path, mapping={"default_worklog_type": name})
         with Ledger.open("sqlite://") as ledger:
-            before = [one.status for one in checks.default_type(project, ledger)]
+            scene = Scene(project, ledger=ledger)
+            before = [one.status for one in default_type(scene)]
             with ledger.write() as session:
                 ledger.connection(session).worklog_types_synced_at = NOW
-            return before + [one.status for one in checks.default_type(project, ledger)]
+            return before + [one.status for one in default_type(scene)]
 
     assert found("Nothing") == ["ok", "failed"]
     assert found("") == []
@@ -247,8 +257,57 @@ def test_another_organisation_than_the_ledgers_fails(sandbox, cli) -> None:
 
 def test_warnings_alone_end_with_3(sandbox, cli) -> None:
     sandbox.connect(cli)
-    assert findings(cli, 3)["worklog ids"]["status"] == "warning"
-    assert "1 warning, 0 failed." in cli.says("doctor", code=3)
+    seen = findings(cli, 3)
+    # The fixture's accounts are not the sandbox's, and its runs are of a day in the past.
+    assert {subject for subject, row in seen.items() if row["status"] == "warning"} == {
+        "worklog ids",
+        "last run of accounts",
+        "last run of worklogs",
+        "ServiceDesk Plus for tap-msp-sdp",
+    }
+    assert seen["worklog ids"]["status"] == "warning"
+    assert (
+        "1 account with a link to a contact cannot be seen"
+        in seen["ServiceDesk Plus for tap-msp-sdp"]["seen"]
+    )
+    assert "4 warnings, 0 failed." in cli.says("doctor", code=3)
+
+
+def test_the_ledger_keeps_its_bytes_and_neither_system_is_written_to(sandbox, cli) -> None:
+    sandbox.connect(cli)
+    folder = cli.folder / ".msp-xero"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    seen = findings(cli, 3)
+    assert seen["organisation"]["seen"] == "the same that the ledger bills"
+    assert seen["items of worklog types"]["status"] == "ok"
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if "token" not in path.name}
+    assert after == before
+    assert sandbox.writes() == []
+
+
+def test_an_older_ledger_is_not_upgraded_by_a_look(sandbox, cli) -> None:
+    sandbox.connect(cli)
+    path = cli.folder / ".msp-xero" / "ledger.db"
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '0001'")
+    database.close()
+    before = path.read_bytes()
+    row = findings(cli, 3)["ledger"]
+    assert row["status"] == "warning"
+    assert "version 0001; this program brings version" in row["seen"]
+    assert "Make a backup" in row["advice"]
+    assert path.read_bytes() == before
+
+
+def test_a_ledger_in_use_is_read_with_its_log(sandbox, cli) -> None:
+    sandbox.connect(cli)
+    with cli.ledger() as ledger:
+        with ledger.write() as session:
+            session.execute(update(Worklog).values(ordinal=0).where(Worklog.ordinal == 7))
+            session.execute(
+                update(BillingConnection).values(organisation_name="Renamed", organisation_id="x")
+            )
+        assert "the ledger bills Renamed" in findings(cli, 1)["organisation"]["seen"]
 
 
 def test_refused_credentials_are_one_line_each(sandbox, empty) -> None:
@@ -270,3 +329,108 @@ def test_a_ledger_that_cannot_be_opened_is_a_finding(sandbox, empty) -> None:
     (empty.folder / ".msp-xero").mkdir(exist_ok=True)
     (empty.folder / ".msp-xero" / "ledger.db").write_text("this is no database, however long it may be " * 50)
     assert findings(empty, 1)["ledger"]["status"] == "failed"
+
+
+# -------------------------------------------------------------- single judgements
+
+
+@pytest.mark.parametrize(
+    ("free", "status"), [(50_000_000, "failed"), (500_000_000, "warning"), (5_000_000_000, "ok")]
+)
+def test_space_on_the_disk(free, status) -> None:
+    assert space(Path("/data"), free).status == status
+
+
+@pytest.mark.parametrize(
+    ("system", "minutes", "status"),
+    [
+        ("Xero", 1, "ok"),
+        ("Xero", -5, "warning"),
+        ("Xero", 9, "failed"),
+        ("Xero", -9, "failed"),
+        ("ServiceDesk Plus", 9, "warning"),
+        ("ServiceDesk Plus", 60 * 24 * 9, "warning"),
+    ],
+)
+def test_clocks(system, minutes, status) -> None:
+    finding = doors.clock(system, timedelta(minutes=minutes))
+    assert finding.status == status
+    assert status == "ok" or ("ahead of" if minutes > 0 else "behind") in finding.seen
+    assert doors.clock(system, None) is None
+
+
+@pytest.mark.parametrize(
+    ("hands", "more", "status", "advice"),
+    [
+        (Handshake(reached=True, is_tls=True, trusted=True), {}, "ok", ""),
+        (Handshake(reached=True, is_tls=True, behind_proxy=True), {}, "ok", ""),
+        (
+            Handshake(reached=True, is_tls=True, problem="self-signed certificate"),
+            {},
+            "failed",
+            "Set ca_bundle",
+        ),
+        (
+            Handshake(reached=True, is_tls=True, problem="unable to get local issuer certificate"),
+            {"ca_bundle": "/ca.pem"},
+            "failed",
+            "ca_bundle holds another authority",
+        ),
+        (
+            Handshake(reached=True, is_tls=True, trusted=True),
+            {"verify_tls": False},
+            "warning",
+            "It would be trusted",
+        ),
+        (
+            Handshake(reached=True, is_tls=True, problem="self-signed certificate"),
+            {"verify_tls": False},
+            "warning",
+            "Set ca_bundle",
+        ),
+        (Handshake(reached=True), {}, "warning", "Switch HTTPS on"),
+    ],
+)
+def test_how_a_connection_is_secured(hands, more, status, advice) -> None:
+    finding = doors.certificate("X", "http://sdp.example.com", hands, now=NOW, **more)
+    assert finding.status == status
+    assert finding.advice.startswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("age", "status"),
+    [(timedelta(hours=8), "ok"), (timedelta(days=5), "warning"), (-timedelta(days=1), "warning")],
+)
+def test_the_age_of_bookmarks(cli, age, status) -> None:
+    at = (NOW - age).isoformat()
+    with cli.ledger() as ledger:
+        with ledger.write() as session:
+            session.execute(
+                update(BillingConnection).values(
+                    bookmarks={"requests": {"requests": at}, "tasks": {"x": "2020-01-01"}}
+                )
+            )
+        (finding,) = bookmarks_of(ledger, NOW)
+    assert finding.status == status
+    assert "requests 2026-11-" in finding.seen
+
+
+def test_a_check_that_breaks_hides_no_other(sandbox, empty, monkeypatch) -> None:
+    def broken(_scene):
+        raise ZeroDivisionError
+
+    sandbox.connect(empty)
+    first, *rest = checks.CHECKS
+    monkeypatch.setattr(checks, "CHECKS", (first, ("stars", broken), *rest))
+    seen = findings(empty, 1)
+    assert seen["stars"]["seen"].startswith("this check failed itself (ZeroDivisionError)")
+    assert seen["call limit of the day"]["status"] == "ok"
+
+
+def test_progress_is_shown_on_a_terminal_only(sandbox, empty, monkeypatch) -> None:
+    sandbox.connect(empty)
+    told = []
+    list(checks.examine(Project.find(environment=None, config=None, shell={}), tell=told.append))
+    assert told[:2] == ["settings", "agreement of the plugins"]
+    assert "ServiceDesk Plus for tap-msp-sdp" in told
+    assert "Looking" not in empty("doctor").output

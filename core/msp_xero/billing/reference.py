@@ -170,9 +170,7 @@ def read_reference(
         RemoteError: Xero could not be read.
     """
     currency = settings.currency_code or organisation.base_currency
-    enabled = currency == organisation.base_currency or currency in {
-        row.get("Code") for row in client.currencies()
-    }
+    enabled = _is_enabled(client, currency, organisation)
     wanted = sorted(set(contact_ids))
     rows = client.contacts(ids=wanted) if len(wanted) <= _BY_IDS_UP_TO else client.contacts()
     needed = set(wanted)
@@ -192,6 +190,24 @@ def read_reference(
         branding_theme_id=_branding_theme(client, settings),
         tracking=_tracking(client, settings),
     )
+
+
+def meet_settings(client: XeroClient, settings: BillingSettings, organisation: Organisation) -> bool:
+    """Make sure that Xero has the branding theme and the tracking options; tell if it has the currency.
+
+    Raises:
+        SettingError: the branding theme or a tracking option does not exist.
+        RemoteError: Xero could not be read.
+    """
+    _branding_theme(client, settings)
+    _tracking(client, settings)
+    return _is_enabled(client, settings.currency_code or organisation.base_currency, organisation)
+
+
+def _is_enabled(client: XeroClient, currency: str, organisation: Organisation) -> bool:
+    return currency == organisation.base_currency or currency in {
+        row.get("Code") for row in client.currencies()
+    }
 
 
 def _is_needed(row: Mapping[str, Any], needed: set[str]) -> bool:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import requests
 from requests.adapters import HTTPAdapter
+from typing_extensions import override
 
+from msp_xero.edges.watching import watched
 from msp_xero.errors import SettingError
+
+if TYPE_CHECKING:
+    from msp_xero.edges.watching import Watch
 
 
 def http_session(
-    *, pool_size: int = 8, verify_tls: bool = True, ca_bundle: str | None = None, user_agent: str = "msp-xero"
+    *,
+    pool_size: int = 8,
+    verify_tls: bool = True,
+    ca_bundle: str | None = None,
+    user_agent: str = "msp-xero",
+    watch: Watch | None = None,
 ) -> requests.Session:
     """Return a session that does exactly what it is told, once.
 
@@ -25,13 +36,14 @@ def http_session(
         verify_tls: False switches certificate checks off; the caller warns about it.
         ca_bundle: path of a PEM file with private authorities, used instead of the public ones.
         user_agent: sent with every call.
+        watch: shown every call and its answer; None for nobody.
 
     Raises:
         SettingError: ``ca_bundle`` is not a readable file.
     """
     # At debug level urllib3 logs addresses with their query, which can name customers.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
-    session = requests.Session()
+    session = _StraightSession()
     adapter = HTTPAdapter(pool_connections=pool_size, pool_maxsize=pool_size, max_retries=0, pool_block=True)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -44,7 +56,19 @@ def http_session(
         session.verify = ca_bundle
     else:
         session.verify = verify_tls
-    return session
+    return watched(session, watch)
+
+
+class _StraightSession(requests.Session):
+    """A session that hands a redirect over like any other answer.
+
+    ``allow_redirects=False`` alone still looks where it leads, and ``max_redirects`` breaks the call off:
+    the login page that a redirect leads to would be reported as a broken connection, and asked again.
+    """
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:

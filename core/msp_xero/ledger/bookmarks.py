@@ -87,8 +87,7 @@ class PassedBookmarks:
 
     def known(self) -> Positions:
         """Return up to where this ledger has everything."""
-        with self._ledger.read() as session:
-            return _from_stored(self._ledger.connection(session).bookmarks)
+        return known_positions(self._ledger)
 
     def _remember_at_first(self, started_at: Positions | None) -> None:
         """Give a ledger its memory: nothing if it is empty, else where the first run that it sees starts.
@@ -111,6 +110,12 @@ class PassedBookmarks:
             Worklog.connection_id == self._ledger.connection_id, Worklog.rebuilt.is_(False)
         )
         return session.scalar(delivered.limit(1)) is not None
+
+
+def known_positions(ledger: Ledger) -> Positions:
+    """Return up to where a ledger has everything, without giving it a memory if it has none."""
+    with ledger.read() as session:
+        return _from_stored(ledger.connection(session).bookmarks)
 
 
 def positions_in(state: Mapping[str, Any]) -> Positions:

@@ -73,7 +73,7 @@ class Ledger:
         """
         clock = clock or SystemClock()
         engine = make_engine(url)
-        with _kept_open_if_used(engine), _plain_failures(engine):
+        with _kept_open_if_used(engine), plain_failures(engine):
             _upgrade(engine)
             with Session(engine) as session, session.begin():
                 _begin_write(session)
@@ -93,8 +93,8 @@ class Ledger:
         engine = make_engine(url)
         if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
             return None
-        with _kept_open_if_used(engine), _plain_failures(engine):
-            if _revision(engine) is not None:
+        with _kept_open_if_used(engine), plain_failures(engine):
+            if revision_of(engine) is not None:
                 _upgrade(engine)
                 ledger = cls(engine, connection, clock or SystemClock(), actor or person())
                 if ledger.connection_id:
@@ -121,7 +121,7 @@ class Ledger:
         Raises:
             LedgerError: the database cannot be read, or went away.
         """
-        with _plain_failures(self.engine), Session(self.engine) as session:
+        with plain_failures(self.engine), Session(self.engine) as session:
             if self.engine.dialect.name == "postgresql":
                 session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield session
@@ -135,7 +135,7 @@ class Ledger:
                 file read-only, the database locked for longer than a minute.
         """
         with (
-            _plain_failures(self.engine),
+            plain_failures(self.engine),
             Session(self.engine, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -157,7 +157,7 @@ class Ledger:
             LedgerError: another settle is running.
         """
         lock = hold_settle_lock(self.engine, self.connection_id, wait_seconds=wait_seconds, clock=self.clock)
-        with _plain_failures(self.engine), lock:
+        with plain_failures(self.engine), lock:
             with self.write() as session:
                 row = self.connection(session)
                 row.settle_epoch += 1
@@ -277,7 +277,7 @@ def _begin_write(session: Session) -> None:
 
 
 @contextlib.contextmanager
-def _plain_failures(engine: Engine) -> Iterator[None]:
+def plain_failures(engine: Engine) -> Iterator[None]:
     """Turn the database's own failures into one sentence that says what to do."""
     try:
         yield
@@ -299,7 +299,8 @@ def _kept_open_if_used(engine: Engine) -> Iterator[None]:
         raise
 
 
-def _revision(engine: Engine) -> str | None:
+def revision_of(engine: Engine) -> str | None:
+    """Return the version of a ledger's tables, None where there are none."""
     with engine.connect() as connection:
         if not engine.dialect.has_table(connection, "alembic_version"):
             return None
@@ -308,7 +309,7 @@ def _revision(engine: Engine) -> str | None:
 
 
 def _upgrade(engine: Engine) -> None:
-    revision = _revision(engine)
+    revision = revision_of(engine)
     if revision == HEAD_REVISION:
         return
     if revision is not None and revision > HEAD_REVISION:

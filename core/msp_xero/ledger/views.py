@@ -120,6 +120,15 @@ def count_shared_ids(ledger: Ledger) -> int:
         return session.scalar(statement) or 0
 
 
+def count_accounts_waiting(ledger: Ledger) -> int:
+    """Return how many accounts have worklogs that the next run may bill."""
+    with ledger.read() as session:
+        statement = select(func.count(Worklog.account_id.distinct())).where(
+            Worklog.connection_id == ledger.connection_id, Worklog.state.in_(("open", "held"))
+        )
+        return session.scalar(statement) or 0
+
+
 def list_worklogs(
     ledger: Ledger, wanted: WorklogFilter, *, after: int = 0, limit: int = _BATCH
 ) -> list[WorklogRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -14,7 +15,7 @@ import tenacity
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import NewConnectionError
 
-from msp_xero.errors import AccessRefused, Throttled, Unavailable
+from msp_xero.errors import AccessRefused, RemoteError, Throttled, Unavailable
 from msp_xero.sdp.envelope import SYSTEM, Answer, read_answer
 
 if TYPE_CHECKING:
@@ -57,6 +58,20 @@ class Pace:
         """Start no call for some seconds: what throttled one worker would throttle the others too."""
         with self._lock:
             self._next = max(self._next, self._clock.monotonic() + seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What one probing call brought: an answer or none, its payload, and the error that it means if any."""
+
+    answer: Answer | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+    error: RemoteError | None = None
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status, None without an answer."""
+        return self.answer.status if self.answer else None
 
 
 class Caller:
@@ -109,6 +124,32 @@ class Caller:
         body = f"input_data={quote(_encode(input_data), safe='')}".encode()
         return self._writing(self._send, method, path, "", body)
 
+    def probe(
+        self,
+        path: str,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str | None] | None = None,
+    ) -> Probed:
+        """GET a path once and return whatever came, an error included: to find out what a server does.
+
+        Args:
+            path: below ``/api/v3/``.
+            input_data: for the query.
+            headers: headers that differ for this call; None leaves one out.
+        """
+        query = f"?input_data={quote(msgspec.json.encode(input_data), safe='')}" if input_data else ""
+        address = f"GET {self._settings.api_url}{path}"
+        try:
+            answer = self._answer("GET", path, query, None, self._auth.headers(), headers or {})
+        except RemoteError as error:
+            return Probed(error=error)
+        try:
+            payload = read_answer(answer, address=address, now=self._clock.now())
+        except RemoteError as error:
+            return Probed(answer, error=error)
+        return Probed(answer, payload)
+
     def close(self) -> None:
         """Wait no longer and repeat nothing: the run ends."""
         self._closed = True
@@ -134,13 +175,28 @@ class Caller:
     def _once(
         self, method: str, path: str, query: str, body: bytes | None, who: dict[str, str]
     ) -> dict[str, Any]:
+        answer = self._answer(method, path, query, body, who)
+        return read_answer(answer, address=f"{method} {self._settings.api_url}{path}", now=self._clock.now())
+
+    def _answer(  # noqa: PLR0913, PLR0917 - the parts of a request
+        self,
+        method: str,
+        path: str,
+        query: str,
+        body: bytes | None,
+        who: dict[str, str],
+        differing: Mapping[str, str | None] | None = None,
+    ) -> Answer:
         url = self._settings.api_url + path
-        address = f"{method} {url}"
         request = requests.PreparedRequest()
         request.method = method
         request.url = url + query
         request.headers = self._headers.copy()
         request.headers.update(who)
+        for name, value in (differing or {}).items():
+            request.headers.pop(name, None)
+            if value is not None:
+                request.headers[name] = value
         request.hooks = {"response": []}
         request.body = body
         if body is not None:
@@ -152,13 +208,8 @@ class Caller:
         try:
             response = self._session.send(request, **self._send_options)
         except requests.RequestException as error:
-            raise _no_answer(error, address) from None
-        answer = Answer(
-            status=response.status_code,
-            body=response.content,
-            headers=response.headers,
-        )
-        return read_answer(answer, address=address, now=self._clock.now())
+            raise _no_answer(error, f"{method} {url}") from None
+        return Answer(status=response.status_code, body=response.content, headers=response.headers)
 
     def _repeater(self, may_repeat: Callable[[BaseException], bool]) -> tenacity.Retrying:
         return tenacity.Retrying(

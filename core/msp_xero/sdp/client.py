@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import requests
 
     from msp_xero.edges.clock import Clock
+    from msp_xero.edges.watching import Watch
+    from msp_xero.sdp.calls import Probed
     from msp_xero.sdp.settings import SdpSettings
 
 logger: Final = logging.getLogger("msp_xero.sdp")
@@ -37,7 +39,12 @@ class SdpClient:
     """
 
     def __init__(
-        self, settings: SdpSettings, *, session: requests.Session | None = None, clock: Clock | None = None
+        self,
+        settings: SdpSettings,
+        *,
+        session: requests.Session | None = None,
+        clock: Clock | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.settings = settings
         clock = clock or SystemClock()
@@ -46,6 +53,7 @@ class SdpClient:
                 pool_size=settings.concurrency + 1,
                 verify_tls=settings.verify_tls,
                 ca_bundle=settings.ca_bundle,
+                watch=watch,
             )
         if not settings.verify_tls:
             _accept_any_certificate(settings.base_url)
@@ -63,6 +71,24 @@ class SdpClient:
     def close(self) -> None:
         """Close the connections that are kept open; calls that wait for another attempt give up."""
         self._caller.close()
+
+    def probe(
+        self,
+        path: str,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str | None] | None = None,
+    ) -> Probed:
+        """GET a path once and return whatever came: to find out what this installation does.
+
+        Nothing is repeated and no error is raised.
+
+        Args:
+            path: below ``/api/v3/``.
+            input_data: for the query, e.g. a ``list_info``.
+            headers: headers that differ for this call; None leaves one out.
+        """
+        return self._caller.probe(path, input_data, headers=headers)
 
     # ------------------------------------------------------------------ lists
 

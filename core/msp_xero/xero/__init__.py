@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msp_xero.xero.budget import CallBudget
 from msp_xero.xero.client import XeroClient
-from msp_xero.xero.errors import KeyConflict, messages_in
+from msp_xero.xero.errors import KeyConflict, classify, messages_in
 from msp_xero.xero.settings import XERO_BUDGET, XERO_CONNECTION, XeroSettings
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "KeyConflict",
     "XeroClient",
     "XeroSettings",
+    "classify",
     "messages_in",
 ]

@@ -90,6 +90,25 @@ class XeroCalls:
         headers = {"Content-Type": "application/json; charset=utf-8", **headers}
         return self._repeat("PUT", path, params=params, headers=headers, body=body)
 
+    def probe(self, path: str, *, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """Make a GET on the organisation once, and return its answer whatever it says.
+
+        Raises:
+            RemoteError: no answer came, no token was granted, or the budget has no call left.
+        """
+        call = _Call(
+            method="GET",
+            url=f"{self._settings.api_url}/{path}",
+            label=f"GET /{path.partition('/')[0]}",
+            params=params,
+            headers={**headers, **self._ready()},
+            budget=self._budget,
+        )
+        with self._budget.call(call.address):
+            answer = self._send(call, self._auth.access_token())
+        _tell(self._budget, answer, classify(answer, now=self._clock.now()))
+        return answer
+
     def connections(self) -> list[dict[str, Any]]:
         """Return the organisations that the login reaches (``GET /connections``, xero-api §1.4)."""
         # Not a call to an organisation: no tenant header, and no part of its budget.

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import requests
 
     from msp_xero.edges.clock import Clock
+    from msp_xero.edges.watching import Watch
+    from msp_xero.xero.errors import Answer
     from msp_xero.xero.settings import XeroSettings
 
 # The length of the URL bounds list filters (xero-api §2).
@@ -44,6 +46,7 @@ class XeroClient:
         session: an HTTP session without retries; one is made when None.
         clock: measures limits and does all waiting.
         budget: the call budget, to be shared by clients of the same organisation; one is made when None.
+        watch: shown every call and its answer, if the session is made here.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class XeroClient:
         session: requests.Session | None = None,
         clock: Clock | None = None,
         budget: CallBudget | None = None,
+        watch: Watch | None = None,
     ) -> None:
         clock = clock or SystemClock()
         self.settings = settings
@@ -64,7 +68,7 @@ class XeroClient:
             max_calls_per_minute=settings.max_calls_per_minute,
             day_call_reserve=settings.day_call_reserve,
         )
-        self._session = session or http_session(pool_size=CONCURRENT_CALLS)
+        self._session = session or http_session(pool_size=CONCURRENT_CALLS, watch=watch)
         self._calls = XeroCalls(settings, session=self._session, clock=clock, budget=self.budget)
 
     def close(self) -> None:
@@ -98,6 +102,16 @@ class XeroClient:
             headers["If-Modified-Since"] = wire.modified_since(if_modified_since)
         answer = self._calls.read(path.lstrip("/"), params=params or {}, headers=headers)
         return {} if answer.status == 304 else answer.json()
+
+    def probe(
+        self, path: str, params: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Read one address once and return the answer whatever it says: to find out what Xero does.
+
+        Raises:
+            RemoteError: no answer came, no token was granted, or the budget has no call left.
+        """
+        return self._calls.probe(path.lstrip("/"), params=params or {}, headers=headers or {})
 
     def connections(self) -> list[dict[str, Any]]:
         """Return the organisations that the login reaches: ``tenantId``, ``tenantName`` and more."""

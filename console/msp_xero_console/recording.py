@@ -1,0 +1,122 @@
+"""Recording what a live installation answers, scrubbed, as fixtures that tests can replay."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from msp_xero_console.live.shapes import page_kind
+from msp_xero_console.scrubbing import Scrubber
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from msp_xero.edges.watching import Exchange
+
+# Of the headers only what a client's behaviour can depend on.
+_SENT: Final = ("Accept", "Content-Type", "If-Modified-Since")
+_CAME: Final = ("Content-Type", "Retry-After", "X-Rate-Limit-Problem", "WWW-Authenticate")
+_BELOW: Final = re.compile(r".*?(?=/api/v3/|/api\.xro/|/oauth/v2/|/connect/|/connections)")
+_PAGES: Final = {
+    "an HTML login page": '<html><form action="j_security_check"><input type="password"></form></html>',
+    "an HTML page": "<html><body>a page</body></html>",
+}
+
+
+class Recorder:
+    """Writes each exchange that it is shown as one JSON file, with nothing of anybody in it.
+
+    Args:
+        folder: where the files go; it is made, and must hold no recording yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._scrubber = Scrubber()
+        self._count = 0
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Write one exchange."""
+        self._count += 1
+        record = self._record(exchange)
+        system = record["system"]
+        where = re.sub(r"[^A-Za-z0-9]+", "-", record["request"]["path"]).strip("-")[-60:]
+        path = self.folder / f"{self._count:03}-{system}-{exchange.method}-{where}.json"
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+    @property
+    def count(self) -> int:
+        """How many exchanges were written."""
+        return self._count
+
+    def _record(self, exchange: Exchange) -> dict[str, Any]:
+        parts = urlsplit(exchange.url)
+        path = _BELOW.sub("", unquote(parts.path), count=1)
+        system = "sdp" if path.startswith(("/api/v3", "/oauth")) else "xero"
+        query = {key: self._parameter(key, value) for key, value in parse_qsl(parts.query)}
+        return {
+            "system": system,
+            "request": {
+                "method": exchange.method,
+                "path": self._scrubber.path(path),
+                "query": query,
+                "headers": _chosen(exchange.request_headers, _SENT),
+                "body": "not kept" if exchange.request_body else None,
+            },
+            "answer": {
+                "status": exchange.status,
+                "error": exchange.error or None,
+                "headers": self._headers(exchange.headers),
+                "body": self._body(exchange.body),
+            },
+        }
+
+    def _parameter(self, key: str, value: str) -> Any:
+        """Scrub one parameter; ``input_data`` is JSON inside."""
+        if key == "input_data":
+            try:
+                return self._scrubber.asked(msgspec.json.decode(value))
+            except msgspec.DecodeError:
+                return "not JSON"
+        return self._scrubber.parameter(key, value)
+
+    def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        kept = _chosen(headers, _CAME)
+        if "WWW-Authenticate" in kept:
+            found = re.search(r"insuffici?ent_scope|invalid_token", kept["WWW-Authenticate"])
+            kept["WWW-Authenticate"] = f'Bearer error="{found[0]}"' if found else "Bearer"
+        if "Location" in headers:
+            kept["Location"] = "https://host.example.test/login"
+        if "Content-Type" in kept:
+            kept["Content-Type"] = kept["Content-Type"].partition(";")[0]
+        return kept
+
+    def _body(self, body: bytes) -> Any:
+        if not body:
+            return None
+        try:
+            return {"json": self._scrubber.value(msgspec.json.decode(body))}
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            kind = page_kind(body)
+            return {"text": _PAGES.get(kind, kind)}
+
+
+def _chosen(headers: Mapping[str, str], wanted: tuple[str, ...]) -> dict[str, str]:
+    found = {name.lower(): value for name, value in headers.items()}
+    return {name: found[name.lower()] for name in wanted if name.lower() in found}
+
+
+def new_folder(folder: Path) -> Path:
+    """Make the folder of a recording.
+
+    Raises:
+        FileExistsError: it holds something.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; name a new folder for the recording")
+    return folder
