@@ -7,6 +7,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,13 +17,18 @@ from msp_xero.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # A token is renewed this long before its end, or in its last quarter if it lives shorter (xero-api §1.2).
 _LEEWAY = timedelta(seconds=120)
 
 # After a rotation the previous refresh token still works for this long (xero-api §1.3).
 GRACE = timedelta(minutes=30)
+
+# An unused refresh token ends after this long; each refresh brings a new one (xero-api §1.3).
+LIFE = timedelta(days=60)
+
+# Nobody asks again about a refresh token that Xero refused so short a time ago.
+_REFUSAL_HOLDS = timedelta(seconds=60)
 
 _EXAMPLE = ".msp-xero/xero-token.json"
 
@@ -38,6 +44,11 @@ class Token:
         refresh_token: None for client_credentials; never shown.
         previous_refresh_token: the one before, for the time of grace.
         scope: the granted scopes, separated by spaces.
+        refresh_issued_at: when the refresh token came; aware UTC.
+        refused_at: when Xero refused the refresh token; aware UTC, None while it has not.
+        logged_in_at: when a person connected; aware UTC.
+        tenant_id: the organisation that was chosen then; None when none was.
+        tenant_name: its name at that time.
     """
 
     access_token: str = field(repr=False)
@@ -46,6 +57,20 @@ class Token:
     refresh_token: str | None = field(default=None, repr=False)
     previous_refresh_token: str | None = field(default=None, repr=False)
     scope: str = ""
+    refresh_issued_at: datetime | None = None
+    refused_at: datetime | None = None
+    logged_in_at: datetime | None = None
+    tenant_id: str | None = None
+    tenant_name: str = ""
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the login ends unless it is used before; None for a token without a refresh token."""
+        return None if self.refresh_token is None else (self.refresh_issued_at or self.issued_at) + LIFE
+
+    def was_just_refused(self, now: datetime) -> bool:
+        """Tell whether Xero refused this login so recently that asking again is no use."""
+        return self.refused_at is not None and abs(now - self.refused_at) < _REFUSAL_HOLDS
 
     def is_stale(self, now: datetime) -> bool:
         """Tell whether the token should be renewed before another call; ``now`` is aware UTC."""
@@ -68,6 +93,10 @@ class _Contents:
     tokens: dict[str, Token] = field(default_factory=dict)
 
 
+class DamagedStore(SettingError):
+    """The file is there and can be read, but holds no tokens."""
+
+
 class TokenStore:
     """A small file of tokens, shared by all processes of an installation.
 
@@ -80,7 +109,7 @@ class TokenStore:
         lock_seconds: how long to wait for another process that is renewing a token.
     """
 
-    def __init__(self, path: Path, *, lock_seconds: float = 240.0) -> None:
+    def __init__(self, path: Path, *, lock_seconds: float = 420.0) -> None:
         self.path = path
         self._lock_seconds = lock_seconds
 
@@ -114,6 +143,45 @@ class TokenStore:
         """
         return self._contents().tokens.get(name)
 
+    def has_logins(self) -> bool:
+        """Tell whether the file holds the login of any app; raises as :meth:`load` does."""
+        return any(token.refresh_token for token in self._contents().tokens.values())
+
+    def prove_writable(self) -> None:
+        """Make sure that a token could be stored, before a person goes through a login for it.
+
+        Raises:
+            SettingError: it could not.
+        """
+        with self.locked():
+            try:
+                descriptor, probe = tempfile.mkstemp(prefix=".xero-token-", dir=self.path.parent)
+                os.close(descriptor)
+                Path(probe).unlink()
+            except OSError as error:
+                raise self._unusable(error) from error
+
+    def set_aside(self) -> Path | None:
+        """Rename a file that cannot be read as a token store, so that a new one can be begun.
+
+        Returns:
+            Its new name; None when the file is sound or absent.
+
+        Raises:
+            SettingError: the file cannot be renamed, or cannot be read for another reason.
+        """
+        with self.locked():
+            try:
+                self._contents()
+            except DamagedStore:
+                aside = self.path.with_name(f"{self.path.name}.damaged")
+                try:
+                    self.path.replace(aside)
+                except OSError as error:
+                    raise self._unusable(error) from error
+                return aside
+        return None
+
     def save(self, name: str, token: Token) -> None:
         """Store a token durably; to be called inside :meth:`locked`.
 
@@ -142,8 +210,9 @@ class TokenStore:
             raise self._unusable(error) from error
         except (msgspec.MsgspecError, UnicodeDecodeError):
             # Not chained: the parser's text may quote a token.
-            raise SettingError(
-                "token_store", f"{self.path} is not a token file; remove it and connect again", _EXAMPLE
+            raise DamagedStore(
+                "token_store",
+                f"{self.path} is not a token file or is damaged; msp-xero login begins a new one",
             ) from None
 
     def _replace(self, raw: bytes) -> None:

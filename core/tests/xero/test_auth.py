@@ -109,7 +109,7 @@ def test_a_refused_token_is_renewed_once_for_all_processes(auth, xero):
     [
         ("invalid_client", "client_id or client_secret is not accepted"),
         ("unauthorized_client", "may not use this grant"),
-        ("invalid_scope", "leave scopes out"),
+        ("invalid_scope", "Set scopes to those that were granted"),
         ("invalid_grant", "custom connection is not authorised"),
         ("something_new", "refused access"),
     ],
