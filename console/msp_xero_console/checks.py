@@ -30,6 +30,7 @@ from msp_xero_console.project import (
     XERO_PLUGINS,
 )
 from msp_xero_console.words import plural, text
+from msp_xero_console.xero_token_check import xero_logins, xero_scopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,8 +80,10 @@ def examine(project: Project) -> Iterator[Finding]:
     yield from ledger
     yield from sdp_connections(project, [plugin for plugin in SDP_PLUGINS if plugin in usable])
     readable = all(finding.status != FAILED for finding in ledger)
+    yield from (Finding(*found) for found in xero_logins(project))
     xero_plugins = [plugin for plugin in XERO_PLUGINS if plugin in usable]
     yield from xero_connections(project, xero_plugins, ledger_readable=readable)
+    yield from (Finding(*found) for found in xero_scopes(project))
 
 
 # ---------------------------------------------------------------- settings

@@ -41,14 +41,17 @@ NEEDS = (
     ),
 )
 
+READING = NEEDS[1:]
+"""What is needed to read contacts and items, without billing."""
+
 WANTED = " ".join(need.scope for need in NEEDS)
 """The scopes of an app that does all that msp-xero does, and nothing else."""
 
 
-def missing(granted: str) -> list[Need]:
+def missing(granted: str, needs: Iterable[Need] = NEEDS) -> list[Need]:
     """Return what a connection with these scopes (separated by spaces) cannot do."""
     known = granted.split()
-    return [need for need in NEEDS if not need.is_met_by(known)]
+    return [need for need in needs if not need.is_met_by(known)]
 
 
 def to_ask_for(setting: str | None) -> str:
