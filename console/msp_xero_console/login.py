@@ -114,6 +114,10 @@ def _settings(project: Project) -> XeroSettings:
     return found[XERO_PLUGINS[-1]] if XERO_PLUGINS[-1] in found else next(iter(found.values()))
 
 
+class _NobodyAnswers(LoginFailed):
+    """Standard input is closed, or a person pressed Ctrl-C."""
+
+
 class _Talk:
     """Speaks with the person: on standard error when standard output is for a script."""
 
@@ -127,12 +131,13 @@ class _Talk:
         """Return what is typed or piped in.
 
         Raises:
-            LoginFailed: there is nobody to answer.
+            _NobodyAnswers: there is nobody to answer.
         """
         try:
             return str(typer.prompt(question, err=self._to_error, default="", show_default=False))
         except typer.Abort:
-            raise LoginFailed("nobody answered") from None
+            typer.echo(err=self._to_error)
+            raise _NobodyAnswers("no answer was typed or piped in; run msp-xero login again") from None
 
 
 def _by_browser(flow: Login, talk: _Talk, port: int, timeout: int) -> tuple[Consent, str]:
@@ -158,7 +163,7 @@ def _by_hand(consent: Consent, talk: _Talk) -> str:
         try:
             return consent.code_in(talk.ask("Address"))
         except LoginFailed as error:
-            if not tries_left or str(error) == "nobody answered":
+            if not tries_left or isinstance(error, _NobodyAnswers):
                 raise
             talk.say(f"{error}.")
     raise AssertionError
@@ -180,7 +185,7 @@ def _chosen(reached: Mapping[str, str], wanted: str | None, setting: str | None,
         talk.say(f"  {number}  {text(name)}  ({tenant})")
     try:
         answer = talk.ask("Number of the one to bill in")
-    except LoginFailed:
+    except _NobodyAnswers:
         answer = ""
     if answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(rows):
         return rows[int(answer) - 1][0]

@@ -125,6 +125,7 @@ class XeroAuth:
             raise self._service.refusal("the stored login had no offline_access and has ended", _LOGIN)
         if stored.was_just_refused(self._clock.now()):
             raise self._ended(stored)
+        self._store.prove_writable()
         try:
             for candidate in stored.refresh_tokens(self._clock.now()):
                 try:

@@ -137,8 +137,9 @@ class Login:
         Raises:
             SettingError: the store cannot be written.
         """
-        self._store.prove_writable()
-        return self._store.set_aside()
+        with self._store.locked():
+            self._store.prove_writable()
+            return self._store.set_aside()
 
     def consent(self, port: int) -> Consent:
         """Return what to open in a browser.

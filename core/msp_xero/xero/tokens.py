@@ -30,6 +30,8 @@ LIFE = timedelta(days=60)
 # Nobody asks again about a refresh token that Xero refused so short a time ago.
 _REFUSAL_HOLDS = timedelta(seconds=60)
 
+_ROOM = 16_384  # bytes; a store of a few logins is smaller
+
 _EXAMPLE = ".msp-xero/xero-token.json"
 
 
@@ -148,21 +150,24 @@ class TokenStore:
         return any(token.refresh_token for token in self._contents().tokens.values())
 
     def prove_writable(self) -> None:
-        """Make sure that a token could be stored, before a person goes through a login for it.
+        """Make sure that a token could be stored; to be called inside :meth:`locked`.
+
+        A refresh token or a person's consent is spent by asking, so the place for the answer comes first: a
+        folder that became read-only, or a full disk, must cost neither.
 
         Raises:
             SettingError: it could not.
         """
-        with self.locked():
-            try:
-                descriptor, probe = tempfile.mkstemp(prefix=".xero-token-", dir=self.path.parent)
-                os.close(descriptor)
-                Path(probe).unlink()
-            except OSError as error:
-                raise self._unusable(error) from error
+        try:
+            with tempfile.NamedTemporaryFile(prefix=".xero-token-", dir=self.path.parent) as probe:
+                probe.write(bytes(_ROOM))
+                probe.flush()
+                os.fsync(probe.fileno())
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def set_aside(self) -> Path | None:
-        """Rename a file that cannot be read as a token store, so that a new one can be begun.
+        """Rename a file that cannot be read as a token store; to be called inside :meth:`locked`.
 
         Returns:
             Its new name; None when the file is sound or absent.
@@ -170,16 +175,15 @@ class TokenStore:
         Raises:
             SettingError: the file cannot be renamed, or cannot be read for another reason.
         """
-        with self.locked():
+        try:
+            self._contents()
+        except DamagedStore:
+            aside = self.path.with_name(f"{self.path.name}.damaged")
             try:
-                self._contents()
-            except DamagedStore:
-                aside = self.path.with_name(f"{self.path.name}.damaged")
-                try:
-                    self.path.replace(aside)
-                except OSError as error:
-                    raise self._unusable(error) from error
-                return aside
+                self.path.replace(aside)
+            except OSError as error:
+                raise self._unusable(error) from error
+            return aside
         return None
 
     def save(self, name: str, token: Token) -> None:
