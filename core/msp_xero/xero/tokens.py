@@ -7,7 +7,6 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +16,7 @@ from msp_xero.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # A token is renewed this long before its end, or in its last quarter if it lives shorter (xero-api §1.2).
 _LEEWAY = timedelta(seconds=120)
