@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -34,7 +35,9 @@ def test_a_missing_client_id_is_named(empty):
 
 def test_without_a_browser_the_address_is_still_printed(empty, monkeypatch):
     monkeypatch.setattr("webbrowser.open", lambda _: False)
-    result = empty("login", "--timeout", "1", "--port", "18765")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    result = empty("login", "--timeout", "1", "--port", str(port))
     assert result.exit_code == 1
     assert (
         "https://login.xero.com/identity/connect/authorize?response_type=code&client_id=client"

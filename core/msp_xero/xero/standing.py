@@ -94,6 +94,6 @@ def _judged(token: Token, now: datetime) -> tuple[str, str, str]:
     seen = f"the login ends on {ends_at:%Y-%m-%d} if nothing uses it before"
     if left <= SOON:
         hours = left // timedelta(hours=1)
-        span = f"{left.days} days" if left > VERY_SOON else f"{hours} hours"
+        span = f"{left.days} days" if left > VERY_SOON else f"{hours} hours" if hours > 1 else "an hour"
         return ("ends_very_soon" if left <= VERY_SOON else "ends_soon"), f"{seen}, in {span}", _USE_IT
     return "good", seen, ""

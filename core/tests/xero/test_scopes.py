@@ -112,7 +112,7 @@ def settings(config):
         ({"days": 53}, "ends_soon", False, "in 7 days"),
         ({"days": 57, "hours": 23}, "ends_soon", False, "in 2 days"),
         ({"days": 58}, "ends_very_soon", True, "in 48 hours"),
-        ({"days": 59, "hours": 23}, "ends_very_soon", True, "in 1 hours"),
+        ({"days": 59, "hours": 23}, "ends_very_soon", True, "in an hour"),
         ({"days": 60}, "ended", True, "ended on 2027-01-21"),
     ],
 )
