@@ -15,7 +15,7 @@ from msp_xero.reasons import explain
 from msp_xero_console import show
 from msp_xero_console.account_notes import account_sentence
 from msp_xero_console.command import AsJson, command, command_group, needs_person
-from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
+from msp_xero_console.project import XERO_PLUGINS, Project
 from msp_xero_console.show import Column
 from msp_xero_console.stuck import full_story, what_next
 from msp_xero_console.words import NOTHING, counted, hours, moment, money, number, plural, text
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from msp_xero.ledger.models import SyncRun
     from msp_xero.ledger.rows import ConnectionView, InvoiceRow, InvoiceTotal, WorklogTotal
     from msp_xero.ledger.type_status import TypeStatus
+    from msp_xero.xero.standing import Standing
 
 app = command_group("Show the last runs, where every worklog is, and what needs a person.")
 
@@ -64,6 +65,16 @@ def status(
         needs_person()
 
 
+def _login_of(project: Project) -> Standing | None:
+    configs = [project.configs.get(plugin, {}) for plugin in XERO_PLUGINS]
+    if all(config.get("grant") != "authorization_code" for config in configs):
+        return None
+    # The client is slow to import, and most connections have no login to look at.
+    from msp_xero_console.xero_token_check import login_standing  # noqa: PLC0415
+
+    return login_standing(project)
+
+
 class _Picture:
     """Everything that status shows, read at one go."""
 
@@ -74,6 +85,7 @@ class _Picture:
             "tap-msp-sdp", {}
         ).get("base_url")
         self.connection: ConnectionView = views.connection_view(ledger)
+        self.login = _login_of(project)
         self.runs: Mapping[str, SyncRun] = last_runs(ledger)
         self.types: list[TypeStatus] = type_status(ledger)
         self.accounts: AccountTotals = account_totals(ledger)
@@ -98,6 +110,7 @@ class _Picture:
             or self.on_gone_invoices > 0
             or self.place("held").count > 0
             or any(row.needs_person for row in self.types if row.item_id)
+            or (self.login is not None and self.login.needs_person)
         )
 
     def place(self, state: str) -> Total:
@@ -113,6 +126,7 @@ class _Picture:
         sdp = self.connection.sdp_base_url or self.sdp_url
         return {
             "connection": {**show.plain(self.connection), "sdp_base_url": sdp},
+            "xero_login": self.login and {**show.plain(self.login), "needs_person": self.login.needs_person},
             "runs": [
                 {
                     "job": job,
@@ -169,6 +183,8 @@ class _Picture:
             ("ServiceDesk Plus", seen.sdp_base_url or self.sdp_url or "base_url is not set"),
             ("Connection", f"{seen.name}, from {self.source}"),
         ]
+        if self.login is not None:
+            pairs.append(("Xero login", " ".join([f"{self.login.seen}.", self.login.advice]).strip()))
         if seen.day_calls_remaining is not None:
             left = f"{seen.day_calls_remaining:,} left, as seen {moment(seen.day_calls_seen_at)}"
             pairs.append(("Xero calls today", left))

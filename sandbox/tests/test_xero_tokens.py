@@ -217,3 +217,51 @@ def test_unknown_token_is_401(xero):
         == "AuthenticationUnsuccessful"
     )
     assert xero.app.handle(make_call("GET", "/api.xro/2.0/Organisation", {})).status == 401
+
+
+def page_of(xero, **more):
+    query = {"response_type": "code", "client_id": "sandbox-web", "redirect_uri": BACK, "scope": "openid"}
+    target = "/identity/connect/authorize?" + "&".join(
+        f"{name}={value}" for name, value in (query | more).items()
+    )
+    return xero.app.handle(make_call("GET", target, {}))
+
+
+def test_the_consent_page_asks_for_an_organisation_and_connects_only_that(xero, books):
+    xero.switch(consent="ask", extra_tenants="1")
+    page = page_of(xero, state='"><script>')
+    assert page.status == 200
+    assert b"Allow access" in page.body
+    assert b"Other Organisation 1" in page.body
+    assert b'"><script>' not in page.body
+    code = consent(xero, decision="given", tenant=books.guid(1))["code"]
+    tokens = token(xero, WEB, grant_type="authorization_code", code=code, redirect_uri=BACK).json
+    xero.token = tokens["access_token"]
+    (connection,) = xero.get("/connections").json
+    assert connection["tenantId"] == books.guid(1)
+    assert xero.get(f"/connections?authEventId={connection['authEventId']}").json == [connection]
+    assert xero.get("/connections?authEventId=another").json == []
+    assert consent(xero, decision="denied") == {"state": "s1", "error": "access_denied"}
+
+
+def test_registered_redirect_addresses_are_compared_letter_for_letter(xero):
+    xero.switch(redirect_addresses=f"{BACK} https://app.example/back")
+    assert "code" in consent(xero)
+    for other in (f"{BACK}/", "http://localhost:8124/callback", "https://localhost:8123/callback"):
+        assert page_of(xero, redirect_uri=other).status == 400
+
+
+@pytest.mark.parametrize("shown", ["redirect", "page"])
+def test_a_scope_that_the_app_lacks_is_refused_there_or_here(xero, shown):
+    xero.switch(consent_refusals=shown)
+    answer = page_of(xero, scope="payroll.employees")
+    if shown == "page":
+        assert (answer.status, b"invalid_scope" in answer.body) == (400, True)
+    else:
+        assert "error=invalid_scope" in answer.headers["location"]
+
+
+def test_a_scope_left_out_is_a_switch(xero):
+    xero.switch(scope_left_out="refuse")
+    assert token(xero, grant_type="client_credentials").json == {"error": "invalid_scope"}
+    assert token(xero, grant_type="client_credentials", scope="accounting.invoices").status == 200

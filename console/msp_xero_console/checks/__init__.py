@@ -15,6 +15,7 @@ from msp_xero_console.checks.scene import Scene
 from msp_xero_console.checks.sdp import sdp
 from msp_xero_console.checks.settings import agreement, settings, settings_of, switches
 from msp_xero_console.checks.xero import xero
+from msp_xero_console.xero_token_check import xero_logins, xero_scopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +37,10 @@ CHECKS: Final[tuple[tuple[str, Callable[[Scene], Iterable[Finding]]], ...]] = (
     ("last runs", runs),
     ("bookmarks", bookmarks),
     ("ServiceDesk Plus", sdp),
+    # Before anything renews it, and after.
+    ("Xero login", lambda scene: (Finding(*line) for line in xero_logins(scene.project))),
     ("Xero", xero),
+    ("Xero scopes", lambda scene: (Finding(*line) for line in xero_scopes(scene.project))),
 )
 
 

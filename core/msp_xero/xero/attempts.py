@@ -28,14 +28,15 @@ _backoff = wait_exponential(multiplier=0.5, max=15.0) + wait_random(0.0, 1.0)
 _concurrent = wait_random(0.25, 2.0)  # xero-api §2: that breach comes without Retry-After
 
 
-def repeating(clock: Clock, *, writes: bool) -> Retrying:
-    """Return the policy of repeating one call: five attempts, waiting on ``clock``.
+def repeating(clock: Clock, *, writes: bool, attempts: int = ATTEMPTS) -> Retrying:
+    """Return the policy of repeating one call, waiting on ``clock``.
 
     tenacity is used directly because stamina, which is built on it, cannot be given a clock.
 
     Args:
         clock: does the waiting.
         writes: True repeats only what was certainly not processed: refused by a limit or never sent.
+        attempts: how many calls are made at most.
     """
 
     def again(error: BaseException) -> bool:
@@ -45,7 +46,7 @@ def repeating(clock: Clock, *, writes: bool) -> Retrying:
 
     return Retrying(
         sleep=clock.sleep,
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=stop_after_attempt(attempts),
         wait=_wait,
         retry=retry_if_exception(again),
         reraise=True,

@@ -1,61 +1,29 @@
-"""OAuth 2.0 against Xero: Authlib speaks it, the token store remembers."""
+"""One good access token for one connection, kept in the store that all processes share."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import threading
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import requests
-from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped]
-from authlib.integrations.requests_client.oauth2_session import OAuth2ClientAuth  # type: ignore[import-untyped]
-from authlib.oauth2.client import OAuth2Client  # type: ignore[import-untyped]
-
-from msp_xero.errors import AccessRefused, SettingError, Throttled, Unavailable
-from msp_xero.xero.attempts import broken, repeating
-from msp_xero.xero.budget import LONGEST_WAIT
-from msp_xero.xero.errors import SYSTEM, Answer, classify
-from msp_xero.xero.tokens import Token, TokenStore
+from msp_xero.errors import AccessRefused, SettingError, Unavailable
+from msp_xero.xero.grants import GrantRefused, TokenService
+from msp_xero.xero.tokens import GRACE, Token, TokenStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import requests
 
     from msp_xero.edges.clock import Clock
     from msp_xero.xero.settings import XeroSettings
 
 log = logging.getLogger(__name__)
 
-_TOKEN_TIMEOUT = 30.0  # seconds; a token is issued at once or not at all
-
-# OAuth error codes (xero-api §1.3): what happened, what to do.
-_REFUSALS = {
-    "invalid_client": (
-        "client_id or client_secret is not accepted",
-        "Compare both with the app in Xero's developer portal",
-    ),
-    "invalid_grant": (
-        "the stored login has expired, was used elsewhere or was revoked",
-        "Connect again with msp-xero login",
-    ),
-    "unauthorized_client": (
-        "this app may not use this grant",
-        "Set grant to client_credentials for a Custom Connection, to authorization_code for other apps",
-    ),
-    "invalid_scope": (
-        "a scope in the setting scopes was not granted to this connection",
-        "Remove it, or leave scopes out to use all that were granted",
-    ),
-}
-
-
-class _Grants(OAuth2Client):  # type: ignore[misc]  # authlib has no types
-    """Authlib's grants over the session that we are given, which has our certificates and timeouts."""
-
-    client_auth_class = OAuth2ClientAuth
-    oauth_error_class = OAuthError
-    SESSION_REQUEST_PARAMS: ClassVar[tuple[str, ...]] = ("timeout", "allow_redirects")
+_LOGIN = "Connect again with msp-xero login"
 
 
 class XeroAuth:
@@ -77,9 +45,8 @@ class XeroAuth:
         count: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
-        self._session = session
         self._clock = clock
-        self._count = count
+        self._service = TokenService(settings, session=session, clock=clock, count=count)
         self._store = TokenStore(settings.token_store)
         self._name = connection_name(settings)
         self._token: Token | None = None
@@ -96,14 +63,21 @@ class XeroAuth:
             Unavailable: the token service cannot be reached.
             SettingError: the token store cannot be used.
         """
-        with self._lock:
-            if not self._is_good(self._token, refused):
-                self._token = self._shared_token(refused)
-            assert self._token is not None
-            return self._token.access_token
+        return self._good_token(refused).access_token
 
-    def _is_good(self, token: Token | None, refused: str | None) -> bool:
-        return token is not None and token.access_token != refused and not token.is_stale(self._clock.now())
+    def chosen_tenant(self) -> str | None:
+        """Return the organisation that was chosen at the login; raises as :meth:`access_token` does."""
+        return self._good_token(None).tenant_id
+
+    def _good_token(self, refused: str | None) -> Token:
+        with self._lock:
+            token = self._token
+            if token is None or not self._is_good(token, refused):
+                token = self._token = self._shared_token(refused)
+            return token
+
+    def _is_good(self, token: Token, refused: str | None) -> bool:
+        return token.access_token != refused and not token.is_stale(self._clock.now())
 
     def _shared_token(self, refused: str | None) -> Token:
         """Take a token that another process has put into the store, or renew it there."""
@@ -112,7 +86,7 @@ class XeroAuth:
                 stored = self._load()
                 if stored is not None and self._is_good(stored, refused):
                     return stored
-                token = self._renew(stored)
+                token = self._renewed(stored)
                 # Written before it is used: the old refresh token is dead now (xero-api §1.3).
                 self._store.save(self._name, token)
                 return token
@@ -121,7 +95,7 @@ class XeroAuth:
                 raise
             # Sharing only saves a call; a new client_credentials token can always be had.
             log.warning("%s The token is not shared with other processes.", error)
-            return self._renew(None)
+            return self._by_credentials()
 
     def _load(self) -> Token | None:
         try:
@@ -131,110 +105,71 @@ class XeroAuth:
                 raise
             return None
 
-    def _renew(self, stored: Token | None) -> Token:
+    def _renewed(self, stored: Token | None) -> Token:
         if self._settings.grant == "client_credentials":
-            try:
-                return self._request(lambda grants: grants.fetch_token, grant_type="client_credentials")
-            except _GrantRefused as error:
-                raise self._refusal(
-                    "the custom connection is not authorised", "Connect it again in Xero's developer portal"
-                ) from error
-        candidates = stored.refresh_tokens(self._clock.now()) if stored else []
-        if not candidates:
-            raise self._refusal("there is no stored login", "Connect with msp-xero login")
-        for position, candidate in enumerate(candidates, start=1):
-            try:
-                # Sent again after a lost answer on purpose: the old token stays good for 30 minutes.
-                return self._request(lambda grants: grants.refresh_token, refresh_token=candidate)
-            except _GrantRefused as error:
-                if position == len(candidates):
-                    raise self._refusal(*_REFUSALS["invalid_grant"]) from error
-        raise AssertionError
+            return self._by_credentials()
+        return self._by_login(stored)
 
-    def _request(self, verb: Callable[[_Grants], Callable[..., dict[str, Any]]], **parameters: str) -> Token:
-        """Get a token from the token service, trying again when that is down."""
-        for attempt in repeating(self._clock, writes=False):
-            with attempt:
-                return self._request_once(verb, parameters)
-        raise AssertionError
-
-    def _request_once(
-        self, verb: Callable[[_Grants], Callable[..., dict[str, Any]]], parameters: dict[str, str]
-    ) -> Token:
-        grants = _Grants(
-            self._session,
-            client_id=self._settings.client_id,
-            client_secret=self._settings.client_secret,
-            scope=self._settings.scopes if self._settings.grant == "client_credentials" else None,
-        )
-        for hook in ("access_token_response", "refresh_token_response"):
-            grants.register_compliance_hook(hook, self._checked)
-        timeout = min(_TOKEN_TIMEOUT, self._settings.timeout_seconds)
-        self._count("POST /connect/token")
+    def _by_credentials(self) -> Token:
         try:
-            reply = verb(grants)(
-                self._settings.token_url, timeout=timeout, allow_redirects=False, **parameters
-            )
-            return self._token_from(reply, parameters.get("refresh_token"))
-        except OAuthError as error:
-            if error.error == "invalid_grant":
-                raise _GrantRefused from None
-            problem, advice = _REFUSALS.get(
-                error.error, ("the token service refused access", "Check the connection's settings")
-            )
-            raise self._refusal(problem, advice) from None
-        except requests.RequestException as error:
-            raise broken(error, address=self._address, timeout=timeout) from None
-        except (ValueError, TypeError, KeyError):
-            raise Unavailable(
-                "answered with something that is no token", system=SYSTEM, address=self._address
-            ) from None
+            return self._service.by_credentials()
+        except GrantRefused as error:
+            raise self._service.refusal(
+                "the custom connection is not authorised", "Connect it again in Xero's developer portal"
+            ) from error
 
-    def _checked(self, response: requests.Response) -> requests.Response:
-        """Sort out answers that are not OAuth's, before Authlib reads them."""
-        answer = Answer(
-            method="POST",
-            url=self._settings.token_url,
-            status=response.status_code,
-            headers=response.headers,
-            body=response.content,
-        )
-        error = classify(answer, now=self._clock.now())
-        if (
-            isinstance(error, Throttled)
-            and error.retry_after is not None
-            and error.retry_after <= LONGEST_WAIT
-        ):
-            self._clock.sleep(error.retry_after)  # the budget of an organisation does not cover this service
-        # 400 and 401 carry an OAuth error (xero-api §1.3: either is seen); the others are not OAuth's.
-        if error is not None and not (answer.status in {400, 401} and b'"error"' in answer.body):
-            raise error
-        return response
+    def _by_login(self, stored: Token | None) -> Token:
+        if stored is None:
+            raise self._no_login()
+        if stored.refresh_token is None:
+            raise self._service.refusal("the stored login had no offline_access and has ended", _LOGIN)
+        if stored.was_just_refused(self._clock.now()):
+            raise self._ended(stored)
+        self._store.prove_writable()
+        try:
+            for candidate in stored.refresh_tokens(self._clock.now()):
+                try:
+                    return self._service.by_refresh(stored, candidate)
+                except GrantRefused:
+                    continue
+        except Unavailable as error:
+            raise _kept_in_mind(error) from None
+        # Kept for other processes, which need not ask too, and for status, which says it without asking.
+        with contextlib.suppress(SettingError):
+            self._store.save(self._name, replace(stored, refused_at=self._clock.now()))
+        raise self._ended(stored)
 
-    def _token_from(self, reply: dict[str, Any], used: str | None) -> Token:
-        now = self._clock.now()
-        access_token, scope = reply["access_token"], reply.get("scope")
-        if not isinstance(access_token, str) or not access_token:
-            raise TypeError
-        return Token(
-            access_token=access_token,
-            issued_at=now,
-            expires_at=now + timedelta(seconds=int(reply.get("expires_in", 1800))),
-            refresh_token=reply["refresh_token"] if used else None,
-            previous_refresh_token=used,
-            scope=scope if isinstance(scope, str) else "",
+    def _no_login(self) -> AccessRefused:
+        if self._store.has_logins():
+            return self._service.refusal(
+                f"{self._store.path} has the login of another app, none of this client_id",
+                "Correct client_id, or connect with msp-xero login",
+            )
+        return self._service.refusal(
+            f"there is no stored login in {self._store.path}", "Connect with msp-xero login"
         )
 
-    @property
-    def _address(self) -> str:
-        return f"POST {self._settings.token_url}"
+    def _ended(self, stored: Token) -> AccessRefused:
+        ends_at = stored.ends_at
+        if ends_at is not None and ends_at <= self._clock.now():
+            return self._service.refusal(
+                f"the stored login ended on {ends_at:%Y-%m-%d}, because it was not used for 60 days", _LOGIN
+            )
+        return self._service.refusal("the stored login was revoked in Xero, or was used elsewhere", _LOGIN)
 
-    def _refusal(self, problem: str, advice: str) -> AccessRefused:
-        return AccessRefused(problem, system=SYSTEM, address=self._address, advice=advice)
 
-
-class _GrantRefused(Exception):
-    """The token service answered invalid_grant."""
+def _kept_in_mind(error: Unavailable) -> Unavailable:
+    """Say what a refresh without an answer may cost: Xero may have replaced the refresh token by now."""
+    if not error.sent or error.status is not None:
+        return error
+    minutes = GRACE.total_seconds() / 60
+    return Unavailable(
+        error.problem,
+        system=error.system,
+        address=error.address,
+        advice=f"Run again within {minutes:.0f} minutes, msp-xero doctor is enough: the login may have been "
+        "renewed without our knowing it, and then the old one ends",
+    )
 
 
 def connection_name(settings: XeroSettings) -> str:

@@ -14,10 +14,10 @@ import requests
 from msp_xero.errors import DayLimitReached, RemoteError, SettingError, Throttled, Unavailable
 from msp_xero.xero.attempts import broken, repeating
 from msp_xero.xero.auth import XeroAuth
-from msp_xero.xero.errors import Answer, TokenRefused, classify
+from msp_xero.xero.errors import Answer, TokenRefused, advised, classify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from msp_xero.edges.clock import Clock
     from msp_xero.xero.budget import CallBudget
@@ -67,6 +67,11 @@ class XeroCalls:
         self._lock = threading.Lock()
         self._tenant_lock = threading.Lock()
         self._tenant_id = settings.tenant_id
+
+    @property
+    def tenant_id(self) -> str | None:
+        """The organisation that calls are made to; None while only the credentials say it."""
+        return self._tenant_id
 
     def read(self, path: str, *, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """Make a GET on the organisation, repeated while Xero is down or limits calls.
@@ -165,7 +170,8 @@ class XeroCalls:
         if error is not None:
             # Not its text: Xero's words can quote a customer's name.
             log.info("%s: %s, %s", call.label, answer.status, type(error).__name__)
-            raise error
+            settings = self._settings
+            raise advised(error, grant=settings.grant, scopes_are_set=settings.scopes is not None)
         return answer
 
     def _send(self, call: _Call, token: str) -> Answer:
@@ -215,14 +221,12 @@ class XeroCalls:
         if self._tenant_id is None and self._settings.grant == "authorization_code":
             with self._tenant_lock:
                 if self._tenant_id is None:
-                    self._tenant_id = self._only_tenant()
+                    # What a person chose at the login counts; the setting, which goes before it, is for ever.
+                    self._tenant_id = self._auth.chosen_tenant() or self._only_tenant()
         return {} if self._tenant_id is None else {"xero-tenant-id": self._tenant_id}
 
     def _only_tenant(self) -> str:
-        rows = [row for row in self.connections() if row.get("tenantType", "ORGANISATION") == "ORGANISATION"]
-        tenants = {
-            str(row["tenantId"]): str(row.get("tenantName", "?")) for row in rows if row.get("tenantId")
-        }
+        tenants = organisations_of(self.connections())
         if len(tenants) == 1:
             return next(iter(tenants))
         if not tenants:
@@ -241,6 +245,15 @@ class XeroCalls:
     def _count(self, label: str) -> None:
         with self._lock:
             self.counts[label] += 1
+
+
+def organisations_of(connections: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return name by tenant id for the rows of ``GET /connections`` that are organisations."""
+    return {
+        str(row["tenantId"]): str(row.get("tenantName") or "?")
+        for row in connections
+        if row.get("tenantId") and row.get("tenantType", "ORGANISATION") == "ORGANISATION"
+    }
 
 
 def _tell(budget: CallBudget, answer: Answer, error: RemoteError | None) -> None:

@@ -118,9 +118,13 @@ class XeroClient:
         return self._calls.connections()
 
     def organisation(self) -> dict[str, Any]:
-        """Return the organisation that the connection works on.
+        """Return the organisation that the connection works on, having made sure that it is the right one.
+
+        A Custom Connection ignores the header and answers for its own organisation, so a wrong ``tenant_id``
+        would go unnoticed and bill into the wrong books (xero-api §1.2, §1.4).
 
         Raises:
+            SettingError: another organisation answers than the one of ``tenant_id`` or of the login.
             Unavailable: the answer holds no organisation.
         """
         answer = self._calls.read("Organisation", params={}, headers={})
@@ -130,30 +134,19 @@ class XeroClient:
             raise answer.unavailable("answered without an organisation")
         with contextlib.suppress(ValueError):
             self.clock_error = self._clock.now() - wire.parse_instant(str(body.get("DateTimeUTC")))
+        found, wanted = str(rows[0].get("OrganisationID")), self._calls.tenant_id
+        if wanted is not None and found.lower() != wanted.lower():
+            raise SettingError("tenant_id", f"the connection reaches {rows[0].get('Name')} instead", found)
         return rows[0]
 
-    def check_tenant(self) -> dict[str, Any] | None:
+    def check_tenant(self) -> None:
         """Make sure that ``tenant_id`` is the organisation that answers; without that setting do nothing.
-
-        A Custom Connection ignores the header and answers for its own organisation, so a wrong setting would
-        go unnoticed and bill into the wrong books (xero-api §1.2, §1.4).
-
-        Returns:
-            The organisation when it was read for the check.
 
         Raises:
             SettingError: another organisation answers.
         """
-        wanted = self.settings.tenant_id
-        if wanted is None:
-            return None
-        organisation = self.organisation()
-        found = organisation.get("OrganisationID")
-        if not isinstance(found, str) or found.lower() != wanted.lower():
-            raise SettingError(
-                "tenant_id", f"the connection reaches {organisation.get('Name')} instead", str(found)
-            )
-        return organisation
+        if self.settings.tenant_id is not None:
+            self.organisation()
 
     def accounts(self, *, if_modified_since: datetime | None = None) -> list[dict[str, Any]]:
         """Return the chart of accounts, archived ones included."""

@@ -18,6 +18,7 @@ from msp_xero.errors import (
     Unavailable,
 )
 from msp_xero.xero import wire
+from msp_xero.xero.scopes import needed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,11 +34,17 @@ _KEY_PROBLEM = "is used with a different request"
 # Not allowed, not acceptable, length, precondition, too large, URI, media type, header: nothing was done.
 _REFUSED_FOR_ITS_FORM = frozenset({405, 406, 411, 412, 413, 414, 415, 431})
 
-_SCOPES = {"Invoices": "accounting.invoices", "Contacts": "accounting.contacts"}
-
 
 class TokenRefused(AccessRefused):
     """The access token is expired or unknown; a fresh one may be accepted (xero-api §8, 401)."""
+
+
+class ScopeMissing(AccessRefused):
+    """The connection lacks a scope that this call needs; no new token cures it (xero-api §1.5)."""
+
+
+class OrganisationRefused(AccessRefused):
+    """The connection does not reach the organisation, or no longer (xero-api §8, 403)."""
 
 
 class KeyConflict(Rejected):
@@ -117,6 +124,37 @@ def classify(answer: Answer, *, now: datetime) -> RemoteError | None:
     return answer.unavailable(_server_problem(answer)) if status >= 500 else _refused(answer)
 
 
+def advised(error: RemoteError, *, grant: str, scopes_are_set: bool) -> RemoteError:
+    """Return the error with what a person has to do, where that depends on the type of the app.
+
+    Args:
+        error: what :func:`classify` returned.
+        grant: the setting of that name.
+        scopes_are_set: whether the setting scopes has a value.
+    """
+    has_login = grant == "authorization_code"
+    if isinstance(error, ScopeMissing):
+        where = " and add it to the setting scopes" if scopes_are_set else ""
+        advice = (
+            f"Allow it for the app in Xero's developer portal if it has a list of scopes{where}, then run "
+            "msp-xero login, which asks for it"
+            if has_login
+            else f"Tick it for the Custom Connection in Xero's developer portal{where}; the connection rests "
+            "until its authorising user has agreed again"
+        )
+    elif isinstance(error, OrganisationRefused):
+        again = "msp-xero login connects it again" if has_login else "the developer portal shows it"
+        advice = (
+            f"Check tenant_id, that the organisation is still connected ({again}), and the role of the user "
+            "who connected it"
+        )
+    else:
+        return error
+    return type(error)(
+        error.problem, system=error.system, address=error.address, status=error.status, advice=advice
+    )
+
+
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the wait in seconds that ``Retry-After`` asks for, None when it is absent or unreadable."""
     text = headers.get("Retry-After", "").strip()
@@ -193,13 +231,12 @@ def _unauthorised(answer: Answer) -> AccessRefused:
     if "AuthorizationUnsuccessful" in text or _SCOPE_PROBLEM.search(
         answer.headers.get("WWW-Authenticate", "") + text
     ):
-        return AccessRefused(
-            "the connection was not granted a scope that this call needs",
+        scope = needed_by(answer.method, answer.url)
+        return ScopeMissing(
+            f"the connection was not granted the scope {scope} that this call needs",
             system=SYSTEM,
             address=answer.address,
             status=401,
-            advice=f"Add the scope {_scope_for(answer)} to the app in Xero's developer portal and to the "
-            "setting scopes if that is set, then connect again",
         )
     return TokenRefused(
         "the access token is not accepted",
@@ -211,13 +248,8 @@ def _unauthorised(answer: Answer) -> AccessRefused:
 
 
 def _forbidden(answer: Answer) -> AccessRefused:
-    return AccessRefused(
-        "access to the organisation is refused",
-        system=SYSTEM,
-        address=answer.address,
-        status=answer.status,
-        advice="Check tenant_id, that the organisation is still connected, and the role of the user "
-        "who connected it",
+    return OrganisationRefused(
+        "access to the organisation is refused", system=SYSTEM, address=answer.address, status=answer.status
     )
 
 
@@ -236,14 +268,6 @@ def _refused(answer: Answer) -> RemoteError:
         status=answer.status,
         messages=[f"the request was refused with {answer.status}"],
     )
-
-
-def _scope_for(answer: Answer) -> str:
-    """Return the granular scope that covers this call (xero-api §1.5)."""
-    for name, scope in _SCOPES.items():
-        if f"/{name}" in answer.url:
-            return f"{scope}.read" if answer.method == "GET" else scope
-    return "accounting.settings.read" if answer.method == "GET" else "accounting.settings"
 
 
 def _too_many(answer: Answer, now: datetime) -> RemoteError:

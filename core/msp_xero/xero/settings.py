@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 API_URL = "https://api.xero.com/api.xro/2.0"
 IDENTITY_URL = "https://identity.xero.com"
+LOGIN_URL = "https://login.xero.com/identity/connect/authorize"
 TOKEN_STORE = ".msp-xero/xero-token.json"  # noqa: S105 - a path
 GRANTS = ("client_credentials", "authorization_code")
 
@@ -49,15 +50,17 @@ XERO_CONNECTION: tuple[th.Property[Any], ...] = (
         "tenant_id",
         th.StringType,
         title="Tenant ID",
-        description="Organisation to work on, for example 70784a63-d24b-46a9-a4db-0e70a274b056. Needed for "
-        "authorization_code when the login reaches several organisations.",
+        description="Organisation to work on, for example 70784a63-d24b-46a9-a4db-0e70a274b056. With it a "
+        "run refuses any other. Left out, it is the one chosen at `msp-xero login`, or the one that a Custom "
+        "Connection is bound to.",
     ),
     th.Property(
         "scopes",
         th.StringType,
         title="Scopes",
         description="OAuth scopes separated by spaces, for example accounting.invoices "
-        "accounting.contacts.read accounting.settings.read. Left out, all scopes that were granted are used.",
+        "accounting.contacts.read accounting.settings.read. Left out, all scopes that were granted are "
+        "used, and `msp-xero login` asks for these three.",
     ),
     th.Property(
         "token_store",
@@ -80,6 +83,14 @@ XERO_CONNECTION: tuple[th.Property[Any], ...] = (
         default=IDENTITY_URL,
         title="Identity URL",
         description=f"Base address of the token service, for example {IDENTITY_URL}; change it for tests.",
+    ),
+    th.Property(
+        "login_url",
+        th.StringType,
+        default=LOGIN_URL,
+        title="Login URL",
+        description=f"Address of the consent page that `msp-xero login` opens, for example {LOGIN_URL}; "
+        "change it for tests.",
     ),
     th.Property(
         "timeout_seconds",
@@ -122,11 +133,12 @@ class XeroSettings:
         client_id: of the app.
         client_secret: None for a PKCE app.
         grant: one of ``GRANTS``.
-        tenant_id: the organisation, None to use the only one.
+        tenant_id: the organisation, None for the one chosen at the login or the only one.
         scopes: separated by spaces, None for all that were granted.
         token_store: file of the current tokens.
         api_url: base address without a slash at its end.
         identity_url: base address without a slash at its end.
+        login_url: the consent page.
         timeout_seconds: for one call.
         max_calls_per_minute: 1 to 60.
         day_call_reserve: calls left to others.
@@ -140,6 +152,7 @@ class XeroSettings:
     token_store: Path = Path(TOKEN_STORE)
     api_url: str = API_URL
     identity_url: str = IDENTITY_URL
+    login_url: str = LOGIN_URL
     timeout_seconds: float = 100.0
     max_calls_per_minute: int = 60
     day_call_reserve: int = 100
@@ -179,6 +192,7 @@ class XeroSettings:
             token_store=Path(_text(config, "token_store") or TOKEN_STORE).expanduser(),
             api_url=_address(config, "api_url", API_URL),
             identity_url=_address(config, "identity_url", IDENTITY_URL),
+            login_url=_address(config, "login_url", LOGIN_URL),
             timeout_seconds=_number(config, "timeout_seconds", 100.0, least=0.001, most=3600.0),
             max_calls_per_minute=int(_number(config, "max_calls_per_minute", 60, least=1, most=60)),
             day_call_reserve=int(_number(config, "day_call_reserve", 100, least=0, most=1_000_000)),

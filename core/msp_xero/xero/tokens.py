@@ -24,6 +24,14 @@ _LEEWAY = timedelta(seconds=120)
 # After a rotation the previous refresh token still works for this long (xero-api §1.3).
 GRACE = timedelta(minutes=30)
 
+# An unused refresh token ends after this long; each refresh brings a new one (xero-api §1.3).
+LIFE = timedelta(days=60)
+
+# Nobody asks again about a refresh token that Xero refused so short a time ago.
+_REFUSAL_HOLDS = timedelta(seconds=60)
+
+_ROOM = 16_384  # bytes; a store of a few logins is smaller
+
 _EXAMPLE = ".msp-xero/xero-token.json"
 
 
@@ -38,6 +46,11 @@ class Token:
         refresh_token: None for client_credentials; never shown.
         previous_refresh_token: the one before, for the time of grace.
         scope: the granted scopes, separated by spaces.
+        refresh_issued_at: when the refresh token came; aware UTC.
+        refused_at: when Xero refused the refresh token; aware UTC, None while it has not.
+        logged_in_at: when a person connected; aware UTC.
+        tenant_id: the organisation that was chosen then; None when none was.
+        tenant_name: its name at that time.
     """
 
     access_token: str = field(repr=False)
@@ -46,6 +59,20 @@ class Token:
     refresh_token: str | None = field(default=None, repr=False)
     previous_refresh_token: str | None = field(default=None, repr=False)
     scope: str = ""
+    refresh_issued_at: datetime | None = None
+    refused_at: datetime | None = None
+    logged_in_at: datetime | None = None
+    tenant_id: str | None = None
+    tenant_name: str = ""
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the login ends unless it is used before; None for a token without a refresh token."""
+        return None if self.refresh_token is None else (self.refresh_issued_at or self.issued_at) + LIFE
+
+    def was_just_refused(self, now: datetime) -> bool:
+        """Tell whether Xero refused this login so recently that asking again is no use."""
+        return self.refused_at is not None and abs(now - self.refused_at) < _REFUSAL_HOLDS
 
     def is_stale(self, now: datetime) -> bool:
         """Tell whether the token should be renewed before another call; ``now`` is aware UTC."""
@@ -68,6 +95,10 @@ class _Contents:
     tokens: dict[str, Token] = field(default_factory=dict)
 
 
+class DamagedStore(SettingError):
+    """The file is there and can be read, but holds no tokens."""
+
+
 class TokenStore:
     """A small file of tokens, shared by all processes of an installation.
 
@@ -80,7 +111,7 @@ class TokenStore:
         lock_seconds: how long to wait for another process that is renewing a token.
     """
 
-    def __init__(self, path: Path, *, lock_seconds: float = 240.0) -> None:
+    def __init__(self, path: Path, *, lock_seconds: float = 420.0) -> None:
         self.path = path
         self._lock_seconds = lock_seconds
 
@@ -114,6 +145,47 @@ class TokenStore:
         """
         return self._contents().tokens.get(name)
 
+    def has_logins(self) -> bool:
+        """Tell whether the file holds the login of any app; raises as :meth:`load` does."""
+        return any(token.refresh_token for token in self._contents().tokens.values())
+
+    def prove_writable(self) -> None:
+        """Make sure that a token could be stored; to be called inside :meth:`locked`.
+
+        A refresh token or a person's consent is spent by asking, so the place for the answer comes first: a
+        folder that became read-only, or a full disk, must cost neither.
+
+        Raises:
+            SettingError: it could not.
+        """
+        try:
+            with tempfile.NamedTemporaryFile(prefix=".xero-token-", dir=self.path.parent) as probe:
+                probe.write(bytes(_ROOM))
+                probe.flush()
+                os.fsync(probe.fileno())
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def set_aside(self) -> Path | None:
+        """Rename a file that cannot be read as a token store; to be called inside :meth:`locked`.
+
+        Returns:
+            Its new name; None when the file is sound or absent.
+
+        Raises:
+            SettingError: the file cannot be renamed, or cannot be read for another reason.
+        """
+        try:
+            self._contents()
+        except DamagedStore:
+            aside = self.path.with_name(f"{self.path.name}.damaged")
+            try:
+                self.path.replace(aside)
+            except OSError as error:
+                raise self._unusable(error) from error
+            return aside
+        return None
+
     def save(self, name: str, token: Token) -> None:
         """Store a token durably; to be called inside :meth:`locked`.
 
@@ -142,8 +214,9 @@ class TokenStore:
             raise self._unusable(error) from error
         except (msgspec.MsgspecError, UnicodeDecodeError):
             # Not chained: the parser's text may quote a token.
-            raise SettingError(
-                "token_store", f"{self.path} is not a token file; remove it and connect again", _EXAMPLE
+            raise DamagedStore(
+                "token_store",
+                f"{self.path} is not a token file or is damaged; msp-xero login begins a new one",
             ) from None
 
     def _replace(self, raw: bytes) -> None:

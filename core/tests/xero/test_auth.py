@@ -109,7 +109,7 @@ def test_a_refused_token_is_renewed_once_for_all_processes(auth, xero):
     [
         ("invalid_client", "client_id or client_secret is not accepted"),
         ("unauthorized_client", "may not use this grant"),
-        ("invalid_scope", "leave scopes out"),
+        ("invalid_scope", "Set scopes to those that were granted"),
         ("invalid_grant", "custom connection is not authorised"),
         ("something_new", "refused access"),
     ],
@@ -293,3 +293,100 @@ def test_no_secret_reaches_the_log(auth, xero, raw, caplog):
     auth().access_token()
     assert "the-secret" not in caplog.text
     assert "access-1" not in caplog.text
+
+
+def test_a_refused_login_is_not_asked_for_again_by_threads_or_processes(auth, login, xero, reply, clock):
+    stored = login(refresh_token="refresh-0")
+    xero.on("POST token", reply({"error": "invalid_grant"}, 400))
+    keepers = [auth(grant=CODE) for _ in range(3)]
+    for keeper in keepers * 4:
+        with pytest.raises(AccessRefused, match=r"was revoked in Xero.*msp-xero login"):
+            keeper.access_token()
+    assert len(xero.seen) == 1
+    assert stored().refused_at == clock.now()
+    clock.advance(seconds=61)
+    rotation = Rotation(xero, reply)
+    assert auth(grant=CODE).access_token() == "access-1", "a refusal that was Xero's error does not last"
+    assert rotation.used == ["refresh-0"]
+    assert stored().refused_at is None
+
+
+def test_a_refusal_is_told_even_if_it_cannot_be_stored(auth, login, xero, reply, monkeypatch):
+    login(refresh_token="refresh-0")
+    xero.on("POST token", reply({"error": "invalid_grant"}, 400))
+    monkeypatch.setattr(
+        TokenStore, "_replace", lambda *_: (_ for _ in ()).throw(SettingError("token_store", "full"))
+    )
+    with pytest.raises(AccessRefused, match="revoked"):
+        auth(grant=CODE).access_token()
+
+
+def test_a_login_that_was_not_used_for_60_days_is_told_from_a_revoked_one(auth, login, xero, reply, clock):
+    login(refresh_token="refresh-0", refresh_issued_at=clock.now())
+    xero.on("POST token", reply({"error": "invalid_grant"}, 400))
+    clock.advance(days=60)
+    with pytest.raises(AccessRefused, match="ended on 2027-01-21, because it was not used for 60 days"):
+        auth(grant=CODE).access_token()
+
+
+def test_the_60_days_begin_anew_with_each_refresh_and_what_the_person_chose_stays(
+    auth, login, xero, reply, clock
+):
+    start = clock.now()
+    chosen = {"tenant_id": "t", "tenant_name": "Ours", "logged_in_at": start, "scope": "a b"}
+    stored = login(refresh_token="refresh-0", refresh_issued_at=start, **chosen)
+    Rotation(xero, reply)
+    clock.advance(days=50)
+    auth(grant=CODE).access_token()
+    token = stored()
+    assert token.ends_at == start + timedelta(days=110)
+    assert (token.tenant_id, token.tenant_name, token.logged_in_at, token.scope) == (
+        "t",
+        "Ours",
+        start,
+        "a b",
+    )
+
+
+def test_a_refresh_token_that_is_not_rotated_keeps_its_60_days(auth, login, xero, clock):
+    start = clock.now()
+    stored = login(refresh_token="refresh-0", refresh_issued_at=start)
+    xero.on("POST token", lambda _: xero.issue())
+    clock.advance(days=10)
+    auth(grant=CODE).access_token()
+    assert stored().ends_at == start + timedelta(days=60)
+    assert stored().previous_refresh_token is None
+
+
+def test_a_lost_answer_is_asked_for_longer_and_then_says_what_is_at_stake(auth, login, xero, raw):
+    login(refresh_token="refresh-0")
+    xero.on("POST token", raw(how="reset"))
+    with pytest.raises(Unavailable, match="Run again within 30 minutes"):
+        auth(grant=CODE).access_token()
+    assert len(xero.seen) == 10
+
+
+def test_a_login_of_another_app_is_told_from_none(auth, login, xero):
+    login(refresh_token="refresh-0")
+    with pytest.raises(AccessRefused, match="login of another app"):
+        auth(grant=CODE, client_id="ANOTHER").access_token()
+    assert xero.seen == []
+
+
+def test_scopes_that_were_not_granted_are_listed(auth, xero, reply):
+    xero.on("POST token", reply({"error": "invalid_scope"}, 400))
+    with pytest.raises(
+        AccessRefused, match=r"not every scope .*\(accounting\.invoices files\).*leave scopes out"
+    ):
+        auth(scopes="accounting.invoices files").access_token()
+
+
+def test_a_place_that_became_read_only_or_full_spends_no_refresh_token(auth, login, xero, reply, monkeypatch):
+    login(refresh_token="refresh-0")
+    Rotation(xero, reply)
+    monkeypatch.setattr(
+        "msp_xero.xero.tokens.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left"))
+    )
+    with pytest.raises(SettingError, match="No space left"):
+        auth(grant=CODE).access_token()
+    assert xero.seen == []

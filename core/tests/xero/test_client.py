@@ -49,8 +49,8 @@ def test_a_read_asks_for_json_with_a_bearer_and_no_tenant(client, xero, reply):
 
 
 def test_the_tenant_is_sent_when_it_is_set(connect, xero, reply):
-    xero.on("GET Organisation", reply({"Organisations": [{"Name": "Demo"}]}))
-    assert connect(tenant_id=TENANT).organisation() == {"Name": "Demo"}
+    xero.on("GET Organisation", reply({"Organisations": [{"OrganisationID": TENANT}]}))
+    assert connect(tenant_id=TENANT).organisation() == {"OrganisationID": TENANT}
     assert xero.calls("GET", "Organisation")[0].headers["xero-tenant-id"] == TENANT
 
 

@@ -13,7 +13,14 @@ from msp_xero.errors import (
     Unavailable,
 )
 from msp_xero.xero import KeyConflict, messages_in
-from msp_xero.xero.errors import Answer, TokenRefused, classify, retry_after
+from msp_xero.xero.errors import (
+    Answer,
+    OrganisationRefused,
+    ScopeMissing,
+    TokenRefused,
+    classify,
+    retry_after,
+)
 from requests.structures import CaseInsensitiveDict
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -63,10 +70,10 @@ UNAUTHORISED = {"Type": None, "Title": "Unauthorized", "Status": 401, "Instance"
         (401, {**UNAUTHORISED, "Detail": "TokenExpired"}, {}, TokenRefused),
         (401, {**UNAUTHORISED, "Detail": "AuthenticationUnsuccessful"}, {}, TokenRefused),
         (401, b"", {}, TokenRefused),
-        (401, {**UNAUTHORISED, "Detail": "AuthorizationUnsuccessful"}, {}, AccessRefused),
-        (401, b"", {"WWW_Authenticate": 'Bearer error="insufficient_scope"'}, AccessRefused),
-        (401, b"", {"WWW_Authenticate": 'Bearer error="insufficent_scope"'}, AccessRefused),
-        (403, {"Title": "Forbidden", "Detail": "AuthenticationUnsuccessful"}, {}, AccessRefused),
+        (401, {**UNAUTHORISED, "Detail": "AuthorizationUnsuccessful"}, {}, ScopeMissing),
+        (401, b"", {"WWW_Authenticate": 'Bearer error="insufficient_scope"'}, ScopeMissing),
+        (401, b"", {"WWW_Authenticate": 'Bearer error="insufficent_scope"'}, ScopeMissing),
+        (403, {"Title": "Forbidden", "Detail": "AuthenticationUnsuccessful"}, {}, OrganisationRefused),
         (404, b"", {"Content_Type": "text/html"}, Missing),
         (404, b"The resource you're looking for cannot be found", {}, Missing),
         (405, b"<html>", {}, Rejected),
@@ -91,6 +98,7 @@ UNAUTHORISED = {"Type": None, "Title": "Unauthorized", "Status": 401, "Instance"
 def test_every_answer_of_the_catalogue_has_its_decision(status, body, headers, kind):
     error = verdict(status, body, **headers)
     assert type(error) is kind
+    assert status not in {401, 403} or isinstance(error, AccessRefused)
     if error is not None:
         assert error.address == f"PUT {URL}"
         assert error.status == status

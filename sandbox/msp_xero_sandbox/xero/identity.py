@@ -7,6 +7,7 @@ import binascii
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -71,23 +72,27 @@ class Identity:
             if client.is_custom_connection:
                 self._connect(client, ids.new(), now)
 
-    def _connect(self, client: Client, event_id: str, now: datetime) -> None:
-        tenants = [(self._organisation["OrganisationID"], self._organisation["Name"])]
-        if not client.is_custom_connection:
-            # Other books of the same user: a client that takes the first tenant writes to the wrong ones.
-            others = range(1, self._switches.extra_tenants + 1)
-            tenants = [
-                *(
-                    (f"{number:08x}-0000-4000-a000-000000000000", f"Other Organisation {number}")
-                    for number in others
-                ),
-                *tenants,
-            ]
+    def _tenants(self, client: Client) -> list[tuple[str, str]]:
+        """Return id and name of the organisations that an app's user has."""
+        own = (self._organisation["OrganisationID"], self._organisation["Name"])
+        if client.is_custom_connection:
+            return [own]
+        # Other books of the same user: a client that takes the first tenant writes to the wrong ones.
+        others = range(1, self._switches.extra_tenants + 1)
+        return [
+            *(
+                (f"{number:08x}-0000-4000-a000-000000000000", f"Other Organisation {number}")
+                for number in others
+            ),
+            own,
+        ]
+
+    def _connect(self, client: Client, event_id: str, now: datetime, only: str | None = None) -> None:
         known = {(each.client_id, each.tenant_id) for each in self.connections}
         self.connections += [
             Connection(self._ids.new(), client.client_id, tenant, name, event_id, now)
-            for tenant, name in tenants
-            if (client.client_id, tenant) not in known
+            for tenant, name in self._tenants(client)
+            if (client.client_id, tenant) not in known and only in {None, tenant}
         ]
 
     def reaches(self, client: Client, tenant_id: str) -> bool:
@@ -99,7 +104,7 @@ class Identity:
     # The consent page
 
     def authorize(self, call: Call, now: datetime) -> Answer:
-        """Redirect at once, as if the user had consented (or denied, by a switch)."""
+        """Redirect at once, as if the user had consented (or denied, by a switch), or show the page."""
         query = call.query
         client = self.vault.clients.get(query.get("client_id", ""))
         redirect_uri = query.get("redirect_uri", "")
@@ -109,14 +114,14 @@ class Identity:
             return _page("Invalid redirect_uri")
         scopes = tuple(query.get("scope", "").split())
         back: dict[str, str] = {"state": query["state"]} if "state" in query else {}
-        if not set(scopes) <= client.scopes:
-            back["error"] = "invalid_scope"
-        elif query.get("response_type") != "code":
-            back["error"] = "unsupported_response_type"
-        elif client.secret is None and query.get("code_challenge_method") != "S256":
-            back["error"] = "invalid_request"
-        elif self._switches.consent == "denied":
-            back["error"] = "access_denied"
+        refused = _unacceptable(client, scopes, query)
+        if refused and self._switches.consent_refusals == "page":
+            return _page(refused)
+        decision = query.get("decision") if self._switches.consent == "ask" else self._switches.consent
+        if not refused and decision is None:
+            return _question(client, scopes, query, self._tenants(client))
+        if refused or decision == "denied":
+            back["error"] = refused or "access_denied"
         else:
             code = self._ids.new().replace("-", "")
             self.vault.codes[code] = Code(
@@ -125,12 +130,15 @@ class Identity:
                 scopes=scopes,
                 challenge=query.get("code_challenge"),
                 expires=now + CODE_LIFE,
+                tenant_id=query.get("tenant") if self._switches.consent == "ask" else None,
             )
             back = {"code": code, "scope": " ".join(scopes), **back}
         joint = "&" if urlsplit(redirect_uri).query else "?"
         return Answer(status=302, headers={"location": f"{redirect_uri}{joint}{urlencode(back)}"})
 
     def _is_allowed(self, redirect_uri: str) -> bool:
+        if registered := self._switches.redirect_addresses.split():
+            return redirect_uri in registered
         parts = urlsplit(redirect_uri)
         if parts.hostname == "127.0.0.1":
             return self._switches.loopback_ip_redirect == "accept"
@@ -199,6 +207,8 @@ class Identity:
         granted = tuple(self._switches.granted_scopes.split()) or tuple(sorted(client.scopes))
         # Without a scope every granted one is given; one that was not granted fails the whole request.
         wanted = tuple(form.get("scope", "").split()) or granted
+        if not form.get("scope") and self._switches.scope_left_out == "refuse":
+            raise OAuthError("invalid_scope")
         if not set(wanted) <= set(granted):
             raise OAuthError("invalid_scope", "Client credentials scope validation failed")
         event_id = next(
@@ -217,7 +227,7 @@ class Identity:
         if code.challenge is not None and not _proves(form.get("code_verifier", ""), code.challenge):
             raise OAuthError("invalid_grant")
         event_id = self._ids.new()
-        self._connect(client, event_id, now)
+        self._connect(client, event_id, now, code.tenant_id)
         shown = self._tokens(client, code.scopes, now, event_id)
         if "openid" in code.scopes:
             shown["id_token"] = self.vault.issue_id_token(client, now)
@@ -260,6 +270,37 @@ def _proves(verifier: str, challenge: str) -> bool:
         return False
     digest = base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     return digest == challenge
+
+
+def _unacceptable(client: Client, scopes: tuple[str, ...], query: Mapping[str, str]) -> str | None:
+    if not set(scopes) <= client.scopes:
+        return "invalid_scope"
+    if query.get("response_type") != "code":
+        return "unsupported_response_type"
+    if client.secret is None and query.get("code_challenge_method") != "S256":
+        return "invalid_request"
+    return None
+
+
+def _question(
+    client: Client, scopes: tuple[str, ...], query: Mapping[str, str], tenants: list[tuple[str, str]]
+) -> Answer:
+    """Return the consent page: which organisation, and whether at all."""
+    kept = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in query.items()
+        if name not in {"decision", "tenant"}
+    )
+    choices = "".join(f'<option value="{tenant}">{escape(name)}</option>' for tenant, name in tenants)
+    wanted = "".join(f"<li>{escape(scope)}</li>" for scope in scopes)
+    body = (
+        "<html><head><title>Sandbox: connect to Xero</title></head><body>"
+        f'<h1>{escape(client.name)} wants access</h1><ul>{wanted}</ul><form method="get">{kept}'
+        f'<p><label>Organisation <select name="tenant">{choices}</select></label></p>'
+        '<button name="decision" value="given">Allow access</button> '
+        '<button name="decision" value="denied">Cancel</button></form></body></html>'
+    )
+    return Answer(headers={"content-type": "text/html; charset=utf-8"}, body=body.encode())
 
 
 def _page(problem: str) -> Answer:

@@ -37,7 +37,22 @@ class Switches:
     invalid_client_status: int = _switch(400, "status for a wrong client secret", "400", "401")
     granted_scopes: str = _switch("", "space-separated scopes of the custom connection instead of its own")
     custom_connections_listed: bool = _switch(_ON, "GET /connections lists the tenant of a custom connection")
-    consent: str = _switch("given", "what the user does on the consent page", "given", "denied")
+    consent: str = _switch(
+        "given",
+        "what the user does on the consent page; `ask` shows a page to do it on",
+        "given",
+        "denied",
+        "ask",
+    )
+    redirect_addresses: str = _switch(
+        "", "space-separated redirect addresses of the apps; empty = any https or localhost address"
+    )
+    consent_refusals: str = _switch(
+        "redirect", "where a refusal of the consent page is shown", "redirect", "page"
+    )
+    scope_left_out: str = _switch(
+        "all", "a custom connection asks for no scope: it gets all, or invalid_scope", "all", "refuse"
+    )
     loopback_ip_redirect: str = _switch(
         "refuse", "http://127.0.0.1 as a redirect address", "refuse", "accept"
     )

@@ -100,6 +100,7 @@ class Code:
     scopes: tuple[str, ...]
     challenge: str | None
     expires: datetime
+    tenant_id: str | None = None
 
 
 @dataclass(slots=True)
