@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from msp_xero.errors import AccessRefused
 from msp_xero.singer import plain_errors
 from msp_xero.xero import XERO_BUDGET, XERO_CONNECTION, XeroClient, XeroSettings
 from singer_sdk import Tap
@@ -65,12 +66,32 @@ class TapXeroLite(Tap):
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
 
+    _checked: dict[str, Any] | None = None
+
     @cached_property
     def xero(self) -> XeroClient:
         """The one client of this run: one token, one call budget, the right organisation."""
         client = XeroClient(XeroSettings.from_config(self.config))
-        client.check_tenant()
+        self._checked = client.check_tenant()
         return client
+
+    @cached_property
+    def organisation(self) -> dict[str, Any]:
+        """The organisation that is read, asked for once."""
+        client = self.xero
+        return self._checked or client.organisation()
+
+    @override
+    def sync_all(self) -> None:
+        """Tell in the first STATE which organisation the rows are of: a bookmark is good for that one only."""
+        try:
+            told = self.organisation
+        except AccessRefused as error:
+            # Somebody who reads contacts alone need not have the scope for this.
+            self.logger.warning("Nobody can check of which organisation these rows are: %s", error)
+        else:
+            self.state["organisation"] = {name: told.get(name) for name in ("OrganisationID", "Name")}
+        super().sync_all()
 
     @override
     def discover_streams(self) -> list[XeroStream]:
