@@ -284,7 +284,7 @@ def pinned(project: Project, organisation: Organisation) -> Finding:
             FAILED,
             f"the ledger bills {text(known.organisation_name)}, "
             f"the credentials lead to {text(organisation.name)}",
-            "Correct the credentials or tenant_id; for another organisation use another connection.",
+            "Correct the credentials or tenant_id; for another organisation: `msp-xero reinitialise`.",
         )
     return Finding("organisation", OK, "the same that the ledger bills")
 

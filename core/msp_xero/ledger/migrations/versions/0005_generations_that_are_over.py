@@ -37,7 +37,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint('id', name=op.f('pk_past_generation')),
         sa.UniqueConstraint(
-            'connection_id', 'generation', name=op.f('uq_past_generation_connection_id')
+            'connection_id', 'generation', name=op.f('uq_past_generation_connection_id_generation')
         ),
     )
     op.add_column(
