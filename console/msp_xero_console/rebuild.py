@@ -28,8 +28,7 @@ NOT_IN_XERO = (
     "(but with write_link_to the accounts themselves tell theirs), and the history before today."
 )
 BEFORE_BILLING = (
-    "Bring the links back: `meltano run --full-refresh accounts worklog-types`, then by hand what people had "
-    "linked.",
+    "Bring the links back: `meltano run --full-refresh accounts worklog-types`, then by hand what is left.",
     "Deliver all worklogs, bill none: `TARGET_XERO_INVOICES_PUSH=false meltano run --full-refresh worklogs`.",
     "Exclude again what people had excluded: `msp-xero worklogs exclude ID --reason TEXT`.",
     "Look at what would be billed: `msp-xero invoices preview`. Then bill: `msp-xero invoices push`.",

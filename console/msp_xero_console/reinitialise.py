@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 - Typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,9 +35,7 @@ app = command_group("Start a connection over with another Xero organisation. Bil
 
 JOB = "reinitialise"
 NEXT = (
-    "Read all contacts and items of the new organisation: "
-    "`meltano run --full-refresh accounts worklog-types`. Without --full-refresh the run is refused, because "
-    "the bookmark of contacts is the old organisation's.",
+    "Read all contacts and items there: `meltano run --full-refresh accounts worklog-types`.",
     "Link what names do not link: `msp-xero accounts list --unmapped`, `msp-xero types list`.",
     "Fetch new worklogs and bill none: `TARGET_XERO_INVOICES_PUSH=false meltano run worklogs`.",
     "Look at what would be billed: `msp-xero invoices preview`. Then bill: `msp-xero invoices push`.",
@@ -200,20 +198,20 @@ def _notes(found: Survey, organisation: Organisation) -> Iterator[str]:
     old = text(found.organisation.name)
     if found.again.count:
         yield (
-            f"The invoices of {old} stay as they are: void there what is billed again, or the customers get "
+            f"The invoices of {old} stay as they are: void there what is billed again, or customers get "
             "it twice."
         )
     if found.undated:
         yield f"{plural(found.undated, 'worklog')} without a known work date stay billed."
     if found.withdrawn.count:
         yield (
-            f"{plural(found.withdrawn.count, 'worklog')} of those that wait are on invoices that were planned "
+            f"{plural(found.withdrawn.count, 'worklog')} of those are on invoices that were planned "
             "and never sent; their numbers are not used again."
         )
     currency = found.organisation.base_currency
     if currency and organisation.base_currency != currency:
         yield (
-            f"{text(organisation.name)} keeps its books in {organisation.base_currency}, {old} in {currency}: "
+            f"{text(organisation.name)} keeps books in {organisation.base_currency}, {old} in {currency}: "
             "prices are those of the new organisation's items."
         )
     yield (

@@ -15,7 +15,9 @@ def swapped(cli, sandbox):
     sandbox.connect(cli)
     with cli.ledger() as ledger, ledger.write() as session:
         session.execute(update(BillingConnection).values(organisation_id=OLD))
-        session.execute(update(Invoice).where(Invoice.state == "unknown").values(state="created", xero_id="x"))
+        session.execute(
+            update(Invoice).where(Invoice.state == "unknown").values(state="created", xero_id="x")
+        )
         session.execute(update(Worklog).where(Worklog.state == "planned").values(state="invoiced"))
     return cli
 

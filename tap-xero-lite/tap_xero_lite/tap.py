@@ -83,7 +83,7 @@ class TapXeroLite(Tap):
 
     @override
     def sync_all(self) -> None:
-        """Tell in the first STATE which organisation the rows are of: a bookmark is good for that one only."""
+        """Tell in the first STATE which organisation the rows are of: a bookmark is good for it only."""
         try:
             told = self.organisation
         except AccessRefused as error:

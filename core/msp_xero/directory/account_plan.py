@@ -88,7 +88,7 @@ def is_active(row: AccountLink) -> bool:
     return row.contact_status == ACTIVE
 
 
-def plan_accounts(
+def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
     rows: Sequence[AccountLink],
     accounts: Sequence[Named],
     policy: AccountPolicy,

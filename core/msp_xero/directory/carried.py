@@ -21,15 +21,14 @@ CARRIED: Final = "contact_id"
 """How such a link is made: both names stay, because nothing tells which of them is the newer one."""
 
 _SEVERAL: Final = (
-    "more than one account carries its ContactID: link the right one by hand, and empty the field of the others"
+    "more than one account carries its ContactID: link the right one by hand, and empty the field of the "
+    "others"
 )
 _TAKEN: Final = (
     "the account that carries its ContactID is linked to another contact: unlink that one, or link this one "
     "by hand"
 )
-_CLAIMED: Final = (
-    "the account of its name carries the ContactID of another contact: link one of them by hand"
-)
+_CLAIMED: Final = "the account of its name carries the ContactID of another contact: link one of them by hand"
 
 
 class Doubt(NamedTuple):

@@ -151,7 +151,7 @@ def start_over(
         refuse_present(found, organisation)
         if found != expected:
             raise LedgerError(
-                "the ledger has changed since it was looked at, so nothing was done; look again and start over"
+                "the ledger has changed since it was looked at, so nothing was done; look again"
             )
         released = _withdraw(session, ledger, run_id)
         if found.rebill_from is not None:
@@ -255,7 +255,9 @@ def _survey(session: Session, ledger: Ledger, rebill_from: date | None) -> Surve
         or 0,
         earlier=_total(session, billed, ~present),
         again=Total() if rebill_from is None else _total(session, billed, present, _since(rebill_from)),
-        undated=0 if rebill_from is None else _total(session, billed, present, Worklog.work_date.is_(None)).count,
+        undated=0
+        if rebill_from is None
+        else _total(session, billed, present, Worklog.work_date.is_(None)).count,
         waiting=_total(session, here, Worklog.state.in_(("open", "held"))) + withdrawn,
         withdrawn=withdrawn,
         excluded=_total(session, here, Worklog.state == "excluded"),
@@ -268,9 +270,9 @@ def _survey(session: Session, ledger: Ledger, rebill_from: date | None) -> Surve
 
 def _total(session: Session, *conditions: ColumnElement[bool]) -> Total:
     count, minutes, money, priced = session.execute(
-        select(func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money), func.count(Worklog.money)).where(
-            *conditions
-        )
+        select(
+            func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money), func.count(Worklog.money)
+        ).where(*conditions)
     ).one()
     return Total(count, int(minutes or 0), money or amount_from_stored(0), count - priced)
 
@@ -334,9 +336,7 @@ def _withdraw(session: Session, ledger: Ledger, run_id: int | None) -> int:
         .where(Invoice.id.in_(ids))
         .values(state="rejected", reason_code=None, reason=WITHDRAWN, settled_at=now)
     )
-    session.execute(
-        update(PushBatch).where(PushBatch.id.in_(batches)).values(state="done", settled_at=now)
-    )
+    session.execute(update(PushBatch).where(PushBatch.id.in_(batches)).values(state="done", settled_at=now))
     withdrawn = [Change("invoice", one, "withdrawn", {"state": "rejected"}) for one in ids]
     record(session, ledger, withdrawn, run_id=run_id)
     _free(session, ledger, rows, "withdrawn", run_id)
@@ -362,7 +362,9 @@ def _release(session: Session, ledger: Ledger, day: date, run_id: int | None) ->
 def _free(session: Session, ledger: Ledger, rows: Sequence[int], action: str, run_id: int | None) -> None:
     for some in _lots(rows):
         free_worklogs(session, some)
-        changes = [Change("worklog", row, action, {"state": state}) for row, state in wait_again(session, some)]
+        changes = [
+            Change("worklog", row, action, {"state": state}) for row, state in wait_again(session, some)
+        ]
         record(session, ledger, changes, run_id=run_id)
 
 

@@ -242,7 +242,9 @@ def test_a_crash_at_any_statement_leaves_the_old_generation_whole(moved) -> None
 
     def everything() -> list[object]:
         with moved.ledger.read() as session:
-            rows = [session.execute(select(m.__table__)).all() for m in (Worklog, Invoice, InvoiceLine, Event)]
+            rows = [
+                session.execute(select(m.__table__)).all() for m in (Worklog, Invoice, InvoiceLine, Event)
+            ]
             of_connection = select(BillingConnection.generation, BillingConnection.organisation_id)
             return [*rows, session.execute(of_connection).all()]
 
@@ -306,7 +308,9 @@ def test_what_the_moved_books_hold_already_is_not_billed_again_even_if_asked_for
     assert len(world.ours()) == 3
 
 
-def test_after_a_loss_each_generation_is_rebuilt_from_its_own_organisation(moved, databases, tmp_path) -> None:
+def test_after_a_loss_each_generation_is_rebuilt_from_its_own_organisation(
+    moved, databases, tmp_path
+) -> None:
     reinitialise(moved)
     moved.link_accounts()
     moved.link_types()

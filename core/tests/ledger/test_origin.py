@@ -19,7 +19,13 @@ def origin(*arguments, **named):
 
 @pytest.mark.parametrize(
     "told",
-    [{}, {"organisation": "x"}, {"organisation": {"OrganisationID": 5}}, {"bookmarks": {"contacts": "x"}}, {"bookmarks": []}],
+    [
+        {},
+        {"organisation": "x"},
+        {"organisation": {"OrganisationID": 5}},
+        {"bookmarks": {"contacts": "x"}},
+        {"bookmarks": []},
+    ],
 )
 def test_what_another_tap_tells_is_not_judged(told, ledger) -> None:
     found = Origin.of(told)
@@ -31,7 +37,7 @@ def test_what_another_tap_tells_is_not_judged(told, ledger) -> None:
 def test_the_first_run_ties_the_connection_and_another_organisation_is_refused(ledger) -> None:
     refuse_foreign(ledger, origin())
     refuse_foreign(ledger, origin(name="Kōwhai renamed"))
-    with pytest.raises(LedgerError, match="lead to the Xero organisation Rata, but connection default bills Kōwhai renamed"):
+    with pytest.raises(LedgerError, match="organisation Rata, but connection default bills Kōwhai renamed"):
         refuse_foreign(ledger, origin(organisation="org-2", name="Rata"))
 
 
