@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msp_xero.errors import AccessRefused
 from msp_xero.singer import plain_errors
@@ -82,16 +82,17 @@ class TapXeroLite(Tap):
         return self._checked or client.organisation()
 
     @override
-    def sync_all(self) -> None:
-        """Tell in the first STATE which organisation the rows are of: a bookmark is good for it only."""
+    def _reset_state_progress_markers(self) -> None:
+        """Tell in the first STATE, which the SDK writes next, of which organisation the rows are."""
+        super()._reset_state_progress_markers()
         try:
             told = self.organisation
         except AccessRefused as error:
             # Somebody who reads contacts alone need not have the scope for this.
             self.logger.warning("Nobody can check of which organisation these rows are: %s", error)
         else:
-            self.state["organisation"] = {name: told.get(name) for name in ("OrganisationID", "Name")}
-        super().sync_all()
+            state = cast("dict[str, Any]", self.state)
+            state["organisation"] = {name: told.get(name) for name in ("OrganisationID", "Name")}
 
     @override
     def discover_streams(self) -> list[XeroStream]:

@@ -95,7 +95,8 @@ class TargetMspSdp(CheckpointingTarget):
 
     @override
     def before_state_passes(self, state: dict[str, Any]) -> None:
-        if self.origin is not None and AccountsSink.stream in self.seen:
+        came = AccountsSink.stream in self.seen and self.is_on(AccountsSink.stream)
+        if self.origin is not None and came:
             remember_contacts(self.ledger, self.origin, state)
 
     @override
