@@ -6,6 +6,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.project import JOBS
 from tests.reconciliation import lines_in_xero
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 NEW = "Rata Managed IT Limited"
 NEW_ID = "0b000000-0000-4000-a000-000000000002"
 FIELD = "udf_fields.udf_sline_101"
+
+
+# A dozen real runs, each of several processes: a busy machine needs its time.
+pytestmark = pytest.mark.timeout(900)
 
 
 def move_to_another_organisation(project: Project, start_sandbox: StartSandbox, folder: Path) -> str:
