@@ -10,6 +10,7 @@ import typer
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import views
 from msp_xero.ledger.decisions import release_invoice
+from msp_xero.ledger.generations import eras
 from msp_xero.ledger.models import INVOICE_STATES
 from msp_xero.reasons import explain
 
@@ -62,19 +63,21 @@ def list_(
         rows = views.list_invoices(ledger, states=states, before=before, limit=limit)
         totals = [total for total in views.invoice_totals(ledger) if not states or total.state in states]
         any_at_all = bool(rows) or bool(views.invoice_totals(ledger))
+        has_past = len(eras(ledger)) > 1
     if as_json:
         show.data(rows)
     elif rows:
         columns = [Column("Invoice"), Column("Date"), Column("Account", wraps=True)]
         columns += [Column(title, right=True) for title in ("Lines", "Time", "Total")]
         columns += [Column("State"), Column("In Xero", wraps=True)]
+        columns += [Column("Organisation", wraps=True)] if has_past else []
         everything = "; ".join(f"{t.count:,} {t.state} {money(t.total, t.currency)}" for t in totals)
         count = sum(total.count for total in totals)
         notes = [f"{number(len(rows))} of {plural(count, 'invoice')}: {everything}."]
         notes += [full_story(row) for row in rows if row.state in _UNSETTLED][:_STORIES]
         if len(rows) == limit and count > limit:
             notes.append(f"For more: --before {rows[-1].row}, or a greater --limit.")
-        show.table(columns, [_cells(row) for row in rows], notes=notes)
+        show.table(columns, [_cells(row, with_organisation=has_past) for row in rows], notes=notes)
     elif any_at_all:
         show.say("No invoice is in this state.")
     else:
@@ -251,7 +254,7 @@ def _held_data(held: Mapping[str, HeldSum]) -> list[dict[str, Any]]:
     return [{**show.plain(explain(code)), **show.plain(total)} for code, total in sorted(held.items())]
 
 
-def _cells(row: InvoiceRow) -> tuple[str, ...]:
+def _cells(row: InvoiceRow, *, with_organisation: bool) -> tuple[str, ...]:
     return (
         row.number,
         day(row.invoice_date),
@@ -261,6 +264,7 @@ def _cells(row: InvoiceRow) -> tuple[str, ...]:
         money(row.total, row.currency),
         row.state,
         text(row.xero_status or row.reason),
+        *((text(row.organisation),) if with_organisation else ()),
     )
 
 
@@ -271,6 +275,8 @@ def _facts(detail: InvoiceDetail) -> Iterable[tuple[str, str]]:
     if invoice.reason_code or invoice.reason:
         code = f"{invoice.reason_code}: " if invoice.reason_code else ""
         yield "Why", f"{code}{text(invoice.reason)}"
+    if invoice.organisation:
+        yield "Organisation", text(invoice.organisation)
     yield "Account", f"{text(invoice.account_name)} ({invoice.account_id})"
     yield "Contact", f"{text(invoice.contact_name)} ({invoice.contact_id})"
     yield "Date", f"{day(invoice.invoice_date)}, due {day(invoice.due_date)}"

@@ -20,6 +20,7 @@ _COMMANDS = {
     "invoices": "List invoices, preview and push what is next.",
     "reconcile": "Settle unknown outcomes and refresh the states of invoices. Sends nothing.",
     "rebuild": "Fill an empty ledger from Xero after the ledger was lost.",
+    "reinitialise": "Start a connection over with another Xero organisation. Billed worklogs stay billed.",
     "bookmarks": "Keep Meltano's bookmarks in git.",
 }
 _OVERVIEW = """Bill what technicians logged: ServiceDesk Plus MSP to Xero.

@@ -24,11 +24,11 @@ app = command_group("Fill an empty ledger from Xero after the ledger was lost.")
 
 _SHOWN = 5
 NOT_IN_XERO = (
-    "Gone for good, because Xero does not know them: the exclusions that people made, links made by hand, "
-    "and the history before today."
+    "Gone for good, because Xero does not know them: the exclusions that people made, links made by hand "
+    "(but with write_link_to the accounts themselves tell theirs), and the history before today."
 )
 BEFORE_BILLING = (
-    "Bring the links back: `meltano run accounts worklog-types`, then by hand what people had linked.",
+    "Bring the links back: `meltano run --full-refresh accounts worklog-types`, then by hand what is left.",
     "Deliver all worklogs, bill none: `TARGET_XERO_INVOICES_PUSH=false meltano run --full-refresh worklogs`.",
     "Exclude again what people had excluded: `msp-xero worklogs exclude ID --reason TEXT`.",
     "Look at what would be billed: `msp-xero invoices preview`. Then bill: `msp-xero invoices push`.",

@@ -35,6 +35,7 @@ _HAPPENED = {
     "rejected": "refused by Xero",
     "planned_again": "proven missing in Xero; to be sent again",
     "released": "released from its invoice",
+    "withdrawn": "taken back before it was sent: its connection started over with another organisation",
     "changed_after_billing": "changed after billing",
     "as_billed_again": "changed back to what was billed",
     "rebuilt": "found on an invoice in Xero when the ledger was rebuilt",
@@ -72,10 +73,12 @@ def draw_worklog(detail: WorklogDetail, currency: str | None) -> None:
                 money(line.amount),
                 money(line.tax),
                 line.invoice_state if line.live else f"{line.invoice_state}, released",
+                text(line.organisation),
             )
             for line in detail.lines
         ]
-        show.table([*columns, Column("State")], lines)
+        columns += [Column("State"), Column("Organisation", wraps=True)]
+        show.table(columns, lines)
     draw_history(detail.history)
 
 

@@ -29,6 +29,7 @@ ALL = [
     ("doctor",),
     ("reconcile",),
     ("rebuild",),
+    ("reinitialise",),
     *(("accounts", name) for name in ("link", "unlink", "create", "ignore")),
     *(("types", name) for name in ("link", "unlink", "create", "ignore")),
     *(("worklogs", name) for name in ("exclude", "include", "export")),

@@ -62,7 +62,7 @@ def test_rebuild_fills_an_empty_ledger_and_says_what_to_do_next(billed, sandbox)
     for part in (
         "Before you bill again",
         "Gone for good, because Xero does not know them: the exclusions that people made",
-        "`meltano run accounts worklog-types`",
+        "`meltano run --full-refresh accounts worklog-types`",
         "meltano run --full-refresh worklogs",
         "`msp-xero invoices preview`",
     ):
@@ -81,7 +81,7 @@ def test_rebuild_as_json(billed) -> None:
     data = billed.data("worklogs", "list", "--state", "invoiced")
     assert f'"worklogs": {len(data)}' in result.stdout
     assert '"unmarked": {' in result.stdout
-    assert "meltano run accounts" in result.stdout
+    assert "meltano run --full-refresh accounts" in result.stdout
 
 
 def test_rebuild_refuses_a_filled_ledger_and_leaves_no_failed_run(cli, sandbox) -> None:

@@ -47,7 +47,7 @@ class Organisation(XeroStream):
 
     @override
     def rows(self, since: datetime | None) -> Iterable[Row]:
-        return [self.xero.organisation()]
+        return [self._tap.organisation]
 
 
 class Accounts(XeroStream):

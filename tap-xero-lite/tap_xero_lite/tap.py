@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from msp_xero.errors import AccessRefused
 from msp_xero.singer import plain_errors
 from msp_xero.xero import XERO_BUDGET, XERO_CONNECTION, XeroClient, XeroSettings
 from singer_sdk import Tap
@@ -65,12 +66,34 @@ class TapXeroLite(Tap):
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
 
+    _checked: dict[str, Any] | None = None
+
     @cached_property
     def xero(self) -> XeroClient:
         """The one client of this run: one token, one call budget, the right organisation."""
         client = XeroClient(XeroSettings.from_config(self.config))
-        client.check_tenant()
+        if client.settings.tenant_id is not None:
+            self._checked = client.organisation()
         return client
+
+    @cached_property
+    def organisation(self) -> dict[str, Any]:
+        """The organisation that is read, asked for once."""
+        client = self.xero
+        return self._checked or client.organisation()
+
+    @override
+    def _reset_state_progress_markers(self) -> None:
+        """Tell in the first STATE, which the SDK writes next, of which organisation the rows are."""
+        super()._reset_state_progress_markers()
+        try:
+            told = self.organisation
+        except AccessRefused as error:
+            # Somebody who reads contacts alone need not have the scope for this.
+            self.logger.warning("Nobody can check of which organisation these rows are: %s", error)
+        else:
+            state = cast("dict[str, Any]", self.state)
+            state["organisation"] = {name: told.get(name) for name in ("OrganisationID", "Name")}
 
     @override
     def discover_streams(self) -> list[XeroStream]:

@@ -270,3 +270,23 @@ def test_the_readme_shows_the_current_settings_and_streams():
 
 def test_the_environment_holds_no_settings_of_this_tap():
     assert not [name for name in os.environ if name.startswith("TAP_XERO_LITE_")]
+
+
+def test_the_first_message_names_the_organisation_and_costs_one_call(run, sandbox):
+    [organisation] = sandbox.rows("organisation")
+    expected = {name: organisation[name] for name in ("OrganisationID", "Name")}
+    done = run("contacts", state={"bookmarks": {}, "organisation": {"OrganisationID": "old", "Name": "Old"}})
+    assert done.messages[0]["type"] == "STATE"
+    assert done.messages[0]["value"]["organisation"] == expected
+    assert done.state["organisation"] == expected
+    assert len(sandbox.calls("/Organisation")) == 1
+
+
+def test_a_login_that_may_not_read_the_organisation_still_reads_contacts(run, sandbox, caplog):
+    sandbox.faults(
+        {"kind": "status", "status": 403, "match": {"method": "GET", "path": "/api.xro/2.0/Organisation"}}
+    )
+    done = run("contacts")
+    assert done.records("contacts")
+    assert "organisation" not in done.state
+    assert "Nobody can check of which organisation these rows are" in caplog.text

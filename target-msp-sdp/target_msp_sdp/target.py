@@ -9,6 +9,7 @@ from msp_xero.directory import AccountPolicy, DirectorySummary, TypePolicy, run_
 from msp_xero.directory.settings import DIRECTORY
 from msp_xero.errors import InputError
 from msp_xero.ledger import Ledger
+from msp_xero.ledger.origin import Origin, refuse_foreign, refuse_gap, remember_contacts
 from msp_xero.ledger.settings import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL, LEDGER
 from msp_xero.sdp import SDP_CONNECTION, SdpClient, SdpSettings
 from msp_xero.singer import plain_errors
@@ -42,6 +43,7 @@ class TargetMspSdp(CheckpointingTarget):
         self.items: set[str] = set()
         self.item_records = 0
         self.extent: int | None = None
+        self.origin: Origin | None = None
         super().__init__(**options)
         # A wrong setting ends the run before the first line is read.
         self.sdp_settings = SdpSettings.from_config(self.config)
@@ -74,7 +76,28 @@ class TargetMspSdp(CheckpointingTarget):
                 f"{', '.join(SINKS)}. Put the mapper before it, or leave the stream out of the selection"
             )
         self.seen.add(stream_name)
+        if self.is_on(stream_name):
+            self._check_origin(stream_name)
         return SINKS[stream_name]
+
+    @override
+    def state_arrived(self, state: dict[str, Any]) -> None:
+        if self.origin is None and not self.seen:
+            self.origin = Origin.of(state)
+
+    def _check_origin(self, stream: str) -> None:
+        """Refuse a run of another organisation, or one that leaves contacts out, before its first record."""
+        self.origin = self.origin or Origin()  # another tap may tell nothing before its first stream
+        if self.origin.organisation_id is not None:
+            refuse_foreign(self.ledger, self.origin)
+        if stream == AccountsSink.stream and self.origin.contacts_since is not None:
+            refuse_gap(self.ledger, self.origin)
+
+    @override
+    def before_state_passes(self, state: dict[str, Any]) -> None:
+        came = AccountsSink.stream in self.seen and self.is_on(AccountsSink.stream)
+        if self.origin is not None and came:
+            remember_contacts(self.ledger, self.origin, state)
 
     @override
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from msp_xero.errors import AccessRefused, InputError, SettingError, Unavailable
+from msp_xero.errors import AccessRefused, InputError, LedgerError, SettingError, Unavailable
 from msp_xero.ledger.links import link_account
 from msp_xero.ledger.runs import last_runs
 from target_msp_sdp.target import TargetMspSdp
@@ -442,3 +442,40 @@ def test_the_readme_lists_every_setting() -> None:
 
 def test_capabilities_promise_only_what_is_kept() -> None:
     assert [capability.value for capability in TargetMspSdp.capabilities] == ["about", "structured-logging"]
+
+
+# ------------------------------------------------------------ where a run comes from
+
+
+def of_organisation(one: str, name: str, since: str | None = None) -> dict[str, Any]:
+    contacts = {"replication_key": "UpdatedDateUTC", "replication_key_value": since} if since else {}
+    return {"bookmarks": {"contacts": contacts}, "organisation": {"OrganisationID": one, "Name": name}}
+
+
+def test_contacts_of_another_organisation_are_refused_before_one_is_stored(bench: Bench) -> None:
+    bench.run(of_organisation("org-1", "Kōwhai"), ("accounts", [bench.contact("c1", "One")]))
+    for stream, record in (
+        ("accounts", bench.contact("c2", "Two")),
+        ("worklog_types", bench.item("i2", "Two")),
+    ):
+        with pytest.raises(LedgerError, match="organisation Rata, but connection default bills Kōwhai"):
+            bench.run(of_organisation("org-2", "Rata"), (stream, [record]))
+    assert bench.links().keys() == {"c1"}
+    assert bench.types() == {}
+    bench.run(("accounts", [bench.contact("c3", "Of another tap")]))
+    assert bench.links().keys() == {"c1", "c3"}
+
+
+def test_a_bookmark_that_is_ahead_of_the_ledger_is_refused_until_all_contacts_came(bench: Bench) -> None:
+    later = of_organisation("org-1", "Kōwhai", "2026-11-20T00:00:00Z")
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"bookmark of contacts is ahead.*--full-refresh accounts"):
+            bench.run(later, ("accounts", [bench.contact("c1", "One")]))
+    assert bench.links() == {}
+    bench.run(of_organisation("org-1", "Kōwhai"), ("accounts", [bench.contact("c1", "One")]), later)
+    bench.run(later, ("accounts", []), later)
+
+
+def test_a_disabled_job_checks_nothing_and_opens_no_ledger(bench: Bench) -> None:
+    bench.run(of_organisation("org-1", "Kōwhai"), ("accounts", []), accounts_enabled=False)
+    assert not bench.has_ledger()

@@ -35,7 +35,7 @@ def pinned(ledger: Ledger | None, organisation: Organisation) -> Finding:
             FAILED,
             f"the ledger bills {text(known.organisation_name)}, "
             f"the credentials lead to {text(organisation.name)}",
-            "Correct the credentials or tenant_id; for another organisation use another connection.",
+            "Correct the credentials or tenant_id; for another organisation: `msp-xero reinitialise`.",
         )
     return Finding("organisation", OK, "the same that the ledger bills")
 

@@ -84,7 +84,6 @@ def _door(
     server = ServerClock(scene.clock)
     client = scene.xero(plugin, server)
     try:
-        client.check_tenant()
         organisation = read_organisation(client.organisation())
     except MspXeroError as error:
         seen = f"{error} Not looked at because of this: organisation, lock dates, account, tax, items."

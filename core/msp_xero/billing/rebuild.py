@@ -18,7 +18,13 @@ from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.settle import pin_organisation
 from msp_xero.ledger.decisions import GONE_IN_XERO
 from msp_xero.ledger.pushing import live_state
-from msp_xero.ledger.rebuilding import FoundInvoice, FoundLine, Rebuilding, refuse_filled
+from msp_xero.ledger.rebuilding import (
+    FoundInvoice,
+    FoundLine,
+    Rebuilding,
+    numbers_taken,
+    refuse_filled,
+)
 from msp_xero.ledger.types import decode_exact, encode_exact
 from msp_xero.xero.wire import parse_day
 
@@ -262,7 +268,8 @@ def _write(  # noqa: PLR0913, PLR0917 - the second half of rebuild
     rebuilt.invoices = spool.count
     with ledger.write(fence) as session:
         rebuilding = Rebuilding(session, ledger, run_id=run_id)
-        for invoices in _chunks(_found(spool.best_first(), looked_at.date())):
+        taken_numbers = numbers_taken(session, ledger)
+        for invoices in _chunks(_found(spool.best_first(), looked_at.date(), taken_numbers)):
             taken = rebuilding.take_over(invoices)
             rebuilt.worklogs += taken.worklogs
             rebuilt.recognised += taken.recognised
@@ -291,9 +298,8 @@ def _chunks(invoices: Iterable[FoundInvoice]) -> Iterator[list[FoundInvoice]]:
         yield chunk
 
 
-def _found(rows: Iterable[Mapping[str, Any]], today: date) -> Iterator[FoundInvoice]:
-    """Turn Xero's invoices into ours. A number that was used twice gets a mark behind it."""
-    used: set[str] = set()
+def _found(rows: Iterable[Mapping[str, Any]], today: date, used: set[str]) -> Iterator[FoundInvoice]:
+    """Turn Xero's invoices into ours. A number that was ``used`` before gets a mark behind it."""
     for row in rows:
         number = told = str(row.get("InvoiceNumber", ""))
         again = 1

@@ -322,8 +322,8 @@ def _unexplained(
     """Return the live invoices that msp-xero made but that should not be there.
 
     The numbers of those that the ledger does not know, the numbers of those that it knows as refused, the
-    markers of those that it has not sent yet, and the ids of those with neither our number nor a marker
-    of ours.
+    markers of those that it has not sent yet, and the ids of those of which only the lines tell: with neither
+    our number nor a marker of ours, or with a marker from before another organisation.
     """
     suspects = [
         (str(row.get("InvoiceNumber", "")), str(row.get("InvoiceID")), marker)
@@ -335,7 +335,7 @@ def _unexplained(
     numbers, ids, markers = (set(values) for values in zip(*suspects, strict=True))
     with ledger.read() as session:
         known = session.execute(
-            select(Invoice.number, Invoice.xero_id, Invoice.marker, Invoice.state).where(
+            select(Invoice.number, Invoice.xero_id, Invoice.marker, Invoice.state, Invoice.generation).where(
                 Invoice.connection_id == ledger.connection_id,
                 Invoice.number.in_(numbers) | Invoice.xero_id.in_(ids) | Invoice.marker.in_(markers),
             )
@@ -345,12 +345,16 @@ def _unexplained(
     # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
     open_markers = {row.marker for row in known if row.xero_id is None and row.state != "rejected"}
     refused = {row.marker for row in known if row.xero_id is None and row.state == "rejected"}
+    # A copy of what an earlier organisation was billed, moved here with its books: its lines have to tell.
+    earlier = {row.marker for row in known if row.generation != ledger.generation}
     strangers, late, elsewhere = [], [], []
     for number, xero_id, marker in suspects:
         if xero_id in known_ids or marker in open_markers:
             continue
         if marker in refused:
             late.append(number)
+        elif marker in earlier:
+            elsewhere.append(xero_id)
         elif is_own_number(number_prefix, number) and not (
             # A known number is no excuse for a marker that this ledger never made.
             number in known_numbers and marker in known_markers

@@ -17,6 +17,7 @@ from msp_xero.billing.reference import meet_organisation, read_reference
 from msp_xero.billing.settled import Settled, sum_up
 from msp_xero.errors import DayLimitReached, LedgerError, Missing, Rejected, Unavailable
 from msp_xero.ledger import planning, pushing
+from msp_xero.ledger.organisation import pin, refuse_other
 from msp_xero.ledger.pushing import Outcome
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from msp_xero.billing.reference import Organisation, Reference
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.ledger import Fence, Ledger
-    from msp_xero.ledger.models import BillingConnection, Invoice
+    from msp_xero.ledger.models import Invoice
     from msp_xero.xero.client import XeroClient
 
-__all__ = ["Settled", "pin_organisation", "preview", "refuse_other_organisation", "settle"]
+__all__ = ["Settled", "pin_organisation", "preview", "settle"]
 
 _SENDS = 3
 """How often one settle sends the same invoice when no clear answer comes; the next settle goes on."""
@@ -271,7 +272,7 @@ def preview(
     """
     organisation = meet_organisation(client)
     with ledger.read() as session:
-        refuse_other_organisation(ledger.connection(session), organisation)
+        refuse_other(ledger.connection(session), organisation.organisation_id, organisation.name)
     reference = _reference(ledger, client, settings, organisation)
     with ledger.write() as session:
         planned = plan(
@@ -288,22 +289,9 @@ def pin_organisation(ledger: Ledger, organisation: Organisation) -> None:
         LedgerError: the credentials lead to another organisation than the one billed so far.
     """
     with ledger.write() as session:
-        row = ledger.connection(session)
-        refuse_other_organisation(row, organisation)
-        row.organisation_id = organisation.organisation_id
-        row.organisation_name = organisation.name
+        row = pin(session, ledger, organisation.organisation_id, organisation.name)
         row.short_code = organisation.short_code
         row.base_currency = organisation.base_currency
-
-
-def refuse_other_organisation(row: BillingConnection, organisation: Organisation) -> None:
-    """Raise LedgerError when the credentials lead to another organisation than the one billed so far."""
-    if row.organisation_id not in (None, organisation.organisation_id):
-        raise LedgerError(
-            f"these credentials lead to the Xero organisation {organisation.name}, but connection "
-            f"{row.name} bills {row.organisation_name}. Correct the credentials or the tenant_id; "
-            "to bill another organisation from now on, use a connection of another name"
-        )
 
 
 def _reference(

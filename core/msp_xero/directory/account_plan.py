@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from msp_xero.directory.match import EXACT, Named, group, match_names, normalised_key
+from msp_xero.directory.carried import CARRIED, read_carried
+from msp_xero.directory.match import EXACT, Named, exact_key, group, match_names, normalised_key
 from msp_xero.ledger.link_staging import INVALID
 
 if TYPE_CHECKING:
@@ -87,13 +88,14 @@ def is_active(row: AccountLink) -> bool:
     return row.contact_status == ACTIVE
 
 
-def plan_accounts(
+def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
     rows: Sequence[AccountLink],
     accounts: Sequence[Named],
     policy: AccountPolicy,
     *,
     first_synced_at: datetime | None,
     reserved: Collection[str] = (),
+    carried: Mapping[str, object] | None = None,
 ) -> AccountPlan:
     """Decide about every contact that is not linked, and about merged ones that are.
 
@@ -103,20 +105,28 @@ def plan_accounts(
         policy: the settings.
         first_synced_at: when the first sync was, None while it is still to come.
         reserved: accounts that are never linked by name: the MSP's own.
+        carried: the ContactID that each account has in a field, where there is one; it beats names.
     """
     plan = AccountPlan()
     by_id = {account.id: account for account in accounts}
     taken = {row.account_id for row in rows if row.account_id is not None}
     waiting = [row for row in rows if _waits(row)]
+    told = read_carried(rows, waiting, accounts, carried or {}, reserved=reserved)
     active = [row for row in waiting if is_active(row)]
-    free = [one for one in accounts if one.id not in taken and one.id not in reserved]
+    by_name = [row for row in waiting if row.contact_id not in {*told.links, *told.doubts}]
+    free = [
+        one
+        for one in accounts
+        if one.id not in taken and one.id not in reserved and one.id not in told.claimed
+    ]
 
-    found = match_names(_named(active), free, policy.match_names)
+    found = match_names(_named([row for row in by_name if is_active(row)]), free, policy.match_names)
     doubtful = {one for candidates in found.ambiguous.values() for one in candidates}
     left = [one for one in free if one.id not in doubtful and one.id not in set(found.links.values())]
     # An archived contact is linked too, so that its account's worklogs say why they wait.
-    archived = match_names(_named([row for row in waiting if not is_active(row)]), left, EXACT)
+    archived = match_names(_named([row for row in by_name if not is_active(row)]), left, EXACT)
     proposed = {
+        **{row.contact_id: _as_told(row, told.links) for row in waiting if row.contact_id in told.links},
         **{one: (by_id[other], found.how[one]) for one, other in found.links.items()},
         **{one: (by_id[other], EXACT) for one, other in archived.links.items()},
     }
@@ -126,8 +136,14 @@ def plan_accounts(
     plan.links += [NewLink(row, *proposed[row.contact_id]) for row in waiting if row.contact_id in proposed]
     unmatched = [row for row in active if row.contact_id not in proposed and row.contact_id not in moved]
     names = _Names(accounts, taken, [row for row in rows if is_active(row)])
+    same_name = group({one.id: one.name for one in accounts if one.id in told.claimed}, exact_key)
     for row in unmatched:
-        if row.contact_id in found.ambiguous:
+        against = told.doubts.get(row.contact_id) or told.speaks_against(
+            row.contact_id, same_name.get(exact_key(row.contact_name), ())
+        )
+        if against is not None and (row.choice != "create" or row.contact_id in told.doubts):
+            plan.listed.append(Listed(row, *against, ambiguous=True))
+        elif row.contact_id in found.ambiguous:
             listed = Listed(row, found.ambiguous[row.contact_id], _AMBIGUOUS, ambiguous=True)
             plan.listed.append(listed)
         elif row.choice == "create":
@@ -144,6 +160,11 @@ def plan_accounts(
 
 def _named(rows: Sequence[AccountLink]) -> list[Named]:
     return [Named(row.contact_id, row.contact_name) for row in rows]
+
+
+def _as_told(row: AccountLink, links: Mapping[str, Named]) -> tuple[Named, str]:
+    account = links[row.contact_id]
+    return account, EXACT if exact_key(account.name) == exact_key(row.contact_name) else CARRIED
 
 
 def _waits(row: AccountLink) -> bool:

@@ -194,6 +194,7 @@ def _plan(work: AccountWork, session: Session) -> tuple[list[AccountLink], Accou
         work.policy,
         first_synced_at=connection.accounts_synced_at,
         reserved={one for one, row in work.listed.items() if _is_own(row)},
+        carried=_carried(work),
     )
     return rows, plan
 
@@ -201,6 +202,14 @@ def _plan(work: AccountWork, session: Session) -> tuple[list[AccountLink], Accou
 def _is_own(row: Row) -> bool:
     """Whether an account is the service provider's own, which the cloud edition lists as a customer."""
     return row.get("is_msp") in (True, "true")
+
+
+def _carried(work: AccountWork) -> dict[str, object]:
+    """Return the ContactID that each account carries; nothing where the setting names no usable field."""
+    path = work.policy.write_link_to
+    if not path or path in work.unknown:
+        return {}
+    return {one: work.fields.current(row, path) for one, row in work.listed.items()}
 
 
 def _release_moved(plan: AccountPlan) -> list[Change]:

@@ -13,6 +13,8 @@ from msp_xero.ledger.pushing import give_back
 from msp_xero.reasons import explain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.orm import Session
 
     from msp_xero.ledger.store import Ledger
@@ -111,26 +113,36 @@ def release_invoice(ledger: Ledger, number: str) -> int:
         rows = give_back(session, [invoice.id])
         if not rows:
             raise Refusal(f"the worklogs of invoice {invoice.number} are released already")
-        # What changed after billing has terms that no longer hold, until it is delivered again.
-        stale = Worklog.decision == "hold"
-        session.execute(
-            update(Worklog)
-            .where(Worklog.id.in_(rows))
-            .values(
-                state=case((stale, "held"), else_="open"),
-                reason_code=case((stale, CHANGED), else_=None),
-                reason=case((stale, explain(CHANGED).sentence), else_=None),
-                revision=Worklog.revision + 1,
-            )
-            .execution_options(synchronize_session=False)
-        )
-        states = session.execute(select(Worklog.id, Worklog.state).where(Worklog.id.in_(rows)))
+        states = wait_again(session, rows)
         changes = [
             Change("worklog", row, "released", {"invoice": invoice.id, "state": state})
             for row, state in states
         ]
         record(session, ledger, [*changes, Change("invoice", invoice.id, "released")])
         return len(rows)
+
+
+def wait_again(session: Session, rows: Sequence[int]) -> Sequence[tuple[int, str]]:
+    """Let worklogs that were taken off their invoice wait for another one; return each with its state.
+
+    What changed after billing has terms that no longer hold, until it is delivered again.
+    """
+    stale = Worklog.decision == "hold"
+    session.execute(
+        update(Worklog)
+        .where(Worklog.id.in_(rows))
+        .values(
+            state=case((stale, "held"), else_="open"),
+            reason_code=case((stale, CHANGED), else_=None),
+            reason=case((stale, explain(CHANGED).sentence), else_=None),
+            revision=Worklog.revision + 1,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return [
+        (row, state)
+        for row, state in session.execute(select(Worklog.id, Worklog.state).where(Worklog.id.in_(rows)))
+    ]
 
 
 def _undecided(session: Session, ledger: Ledger, row: int, wish: str) -> Worklog:

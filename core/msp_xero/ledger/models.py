@@ -72,6 +72,8 @@ class BillingConnection(Base):
     ``settle_epoch`` grows with every settle: a holder of the lock that wakes up late finds another
     epoch and cannot write any more.
     ``bookmarks``: the bookmarks of the worklogs stream that this ledger has let pass, by module.
+    ``contacts_read_to``: up to which time of change this generation has all contacts; None before it
+    was given all of them once.
     """
 
     __tablename__ = "connection"
@@ -92,7 +94,24 @@ class BillingConnection(Base):
     day_calls_remaining: Mapped[int | None]
     day_calls_seen_at: Mapped[datetime | None]
     bookmarks: Mapped[dict[str, Any] | None]
+    contacts_read_to: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+
+class PastGeneration(Base):
+    """An organisation that a connection billed before it started over; its history names it."""
+
+    __tablename__ = "past_generation"
+    __table_args__ = (UniqueConstraint("connection_id", "generation"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    connection_id: Mapped[int] = mapped_column(ForeignKey("connection.id"))
+    generation: Mapped[int]
+    organisation_id: Mapped[str | None] = mapped_column(String(64))
+    organisation_name: Mapped[str | None] = mapped_column(Text)
+    short_code: Mapped[str | None] = mapped_column(String(32))
+    base_currency: Mapped[str | None] = mapped_column(String(3))
+    ended_at: Mapped[datetime]
 
 
 class AccountLink(Base):

@@ -149,6 +149,8 @@ def refused_invoices(session: Session, ledger: Ledger, *, since: datetime) -> li
         select(Invoice)
         .where(
             Invoice.connection_id == ledger.connection_id,
+            # What another organisation refused says nothing about this one.
+            Invoice.generation == ledger.generation,
             Invoice.state == "rejected",
             # Not later than now: a time from a clock that was wrong would hold it for as long.
             Invoice.settled_at.between(since, ledger.clock.now()),

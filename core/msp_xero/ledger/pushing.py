@@ -414,7 +414,18 @@ def give_back(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
             InvoiceLine.invoice_id.in_(invoice_ids), InvoiceLine.live.is_(True)
         )
     ).all()
-    session.execute(update(InvoiceLine).where(InvoiceLine.invoice_id.in_(invoice_ids)).values(live=False))
+    free_worklogs(session, rows)
+    return rows
+
+
+def free_worklogs(session: Session, rows: Sequence[int]) -> None:
+    """Take worklogs off the invoices that they are on; see :func:`give_back`."""
+    session.execute(
+        update(InvoiceLine)
+        .where(InvoiceLine.worklog_row.in_(rows), InvoiceLine.live.is_(True))
+        .values(live=False)
+        .execution_options(synchronize_session=False)
+    )
     session.execute(
         update(Worklog)
         .where(Worklog.id.in_(rows))
@@ -429,7 +440,6 @@ def give_back(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
         )
         .execution_options(synchronize_session=False)
     )
-    return rows
 
 
 def _set_state(session: Session, invoice_id: int, state: str, code: str | None, reason: str | None) -> None:

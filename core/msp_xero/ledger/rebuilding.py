@@ -102,16 +102,32 @@ _Placed: TypeAlias = "Sequence[tuple[FoundInvoice, list[tuple[FoundLine, _Row, b
 
 
 def refuse_filled(session: Session, ledger: Ledger) -> None:
-    """Raise LedgerError unless the ledger has billed nothing yet: rebuilding would mix two histories."""
+    """Raise LedgerError unless the ledger has billed nothing yet: rebuilding would mix two histories.
+
+    What an earlier organisation was billed is no part of it: each generation can be rebuilt.
+    """
     here = Worklog.connection_id == ledger.connection_id
-    billed = session.scalar(select(func.count()).where(here, Worklog.state.in_(_BILLED))) or 0
-    invoices = session.scalar(select(func.count()).where(Invoice.connection_id == ledger.connection_id)) or 0
+    earlier = exists().where(
+        InvoiceLine.worklog_row == Worklog.id,
+        InvoiceLine.live.is_(True),
+        InvoiceLine.invoice_id == Invoice.id,
+        Invoice.generation != ledger.generation,
+    )
+    billed = session.scalar(select(func.count()).where(here, Worklog.state.in_(_BILLED), ~earlier)) or 0
+    made = (Invoice.connection_id == ledger.connection_id, Invoice.generation == ledger.generation)
+    invoices = session.scalar(select(func.count()).where(*made)) or 0
     if billed or invoices:
         raise LedgerError(
             f"this ledger is not empty: it has {invoices} invoice(s) and {billed} billed worklog(s). Only an "
             "empty one can be rebuilt. `msp-xero reconcile` learns what changed in Xero; to start over, "
             "move the ledger away (keep it) and rebuild a new one"
         )
+
+
+def numbers_taken(session: Session, ledger: Ledger) -> set[str]:
+    """Return the numbers of invoices that the ledger has of earlier organisations, in lower case."""
+    numbers = session.scalars(select(Invoice.number).where(Invoice.connection_id == ledger.connection_id))
+    return {number.casefold() for number in numbers}
 
 
 class Rebuilding:

@@ -114,6 +114,7 @@ class LineRow:
 
     invoice_number: str
     invoice_state: str
+    organisation: str | None
     position: int
     live: bool
     revision: int
@@ -174,10 +175,14 @@ class InvoiceTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceRow:
-    """One line of the list of invoices. ``sent_at`` and ``attempts`` are of the calls that held it."""
+    """One line of the list of invoices. ``sent_at`` and ``attempts`` are of the calls that held it.
+
+    ``organisation`` is the name of the Xero organisation that it is in, or was to be in.
+    """
 
     row: int
     number: str
+    organisation: str | None
     state: str
     xero_status: str | None
     account_id: str

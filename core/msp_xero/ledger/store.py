@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.pool import ConnectionPoolEntry
 
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 _BUSY_SECONDS = 60
 _READ_BATCH = 1000
 _NOT_ALLOWED = "42501"
@@ -131,8 +131,9 @@ class Ledger:
         """A transaction that writes: all of it is stored, or nothing.
 
         Raises:
-            LedgerError: with ``fence``, another settle has taken over; or the disk is full, the
-                file read-only, the database locked for longer than a minute.
+            LedgerError: with ``fence``, another settle has taken over; or the connection was started over
+                since this ledger was opened; or the disk is full, the file read-only, the database locked
+                for longer than a minute.
         """
         with (
             plain_failures(self.engine),
@@ -141,6 +142,7 @@ class Ledger:
         ):
             _begin_write(session)
             self._one_writer(session)
+            self._check_generation(session)
             if fence is not None:
                 self._check_fence(session, fence)
             yield session
@@ -209,6 +211,17 @@ class Ledger:
         session.execute(
             select(BillingConnection.id).where(BillingConnection.id == self.connection_id).with_for_update()
         )
+
+    def _check_generation(self, session: Session) -> None:
+        """Keep a run that began before a new start from writing into the history that this one ended."""
+        now = session.scalar(
+            select(BillingConnection.generation).where(BillingConnection.id == self.connection_id)
+        )
+        if now is not None and now != self.generation:
+            raise LedgerError(
+                f"connection {self.connection_name} was started over with another organisation meanwhile; "
+                "this run stops without writing. Run it again"
+            )
 
     def _check_fence(self, session: Session, fence: Fence) -> None:
         held = session.execute(

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 
 from msp_xero.ledger.decisions import GONE_IN_XERO
-from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, PushBatch, Worklog
+from msp_xero.ledger.models import (
+    BillingConnection,
+    Event,
+    Invoice,
+    InvoiceLine,
+    PastGeneration,
+    PushBatch,
+    Worklog,
+)
 from msp_xero.ledger.rows import (
     ZERO,
     ConnectionView,
@@ -241,7 +249,11 @@ def invoice_detail(ledger: Ledger, number: str) -> InvoiceDetail | None:
         if found is None:
             return None
         invoice = InvoiceRow(**found)
-        short_code = ledger.connection(session).short_code
+        short_code = session.scalar(
+            _in_its_generation(select(_of_its_generation("short_code")).select_from(Invoice)).where(
+                Invoice.id == invoice.row
+            )
+        )
         lines = _lines(session, InvoiceLine.invoice_id == invoice.row)
         history = _history(session, ledger, "invoice", invoice.row)
     return InvoiceDetail(invoice, xero_link(short_code, invoice.xero_id), lines, history)
@@ -307,11 +319,28 @@ def _worklog_rows() -> Select[Any]:
 
 def _invoice_rows() -> Select[Any]:
     of_batch = ("sent_at", "attempts")
-    own = [getattr(Invoice, name) for name in InvoiceRow.__slots__ if name not in ("row", *of_batch)]
+    others = ("row", "organisation", *of_batch)
+    own = [getattr(Invoice, name) for name in InvoiceRow.__slots__ if name not in others]
     sending = [getattr(PushBatch, name) for name in of_batch]
-    return select(Invoice.id.label("row"), *own, *sending).outerjoin(
-        PushBatch, PushBatch.id == Invoice.batch_id
+    organisation = _of_its_generation("organisation_name").label("organisation")
+    rows = select(Invoice.id.label("row"), *own, *sending, organisation).select_from(Invoice)
+    return _in_its_generation(rows.outerjoin(PushBatch, PushBatch.id == Invoice.batch_id))
+
+
+def _in_its_generation(invoices: Select[Any]) -> Select[Any]:
+    """Join what is known of the generation that an invoice was made in."""
+    return invoices.join(BillingConnection, BillingConnection.id == Invoice.connection_id).outerjoin(
+        PastGeneration,
+        and_(
+            PastGeneration.connection_id == Invoice.connection_id,
+            PastGeneration.generation == Invoice.generation,
+        ),
     )
+
+
+def _of_its_generation(column: str) -> ColumnElement[Any]:
+    now, then = getattr(BillingConnection, column), getattr(PastGeneration, column)
+    return case((PastGeneration.id.is_(None), now), else_=then)
 
 
 def _lines(session: Session, condition: ColumnElement[bool]) -> list[LineRow]:
@@ -323,14 +352,17 @@ def _lines(session: Session, condition: ColumnElement[bool]) -> list[LineRow]:
         select(
             Invoice.number.label("invoice_number"),
             Invoice.state.label("invoice_state"),
+            _of_its_generation("organisation_name").label("organisation"),
             *(getattr(InvoiceLine, name) for name in of_line.split()),
             *(getattr(Worklog, name) for name in of_worklog.split()),
         )
+        .select_from(InvoiceLine)
         .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
         .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
         .where(condition)
         .order_by(InvoiceLine.invoice_id, InvoiceLine.position)
     )
+    statement = _in_its_generation(statement)
     return [LineRow(**row) for row in session.execute(statement).mappings()]
 
 

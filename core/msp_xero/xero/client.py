@@ -139,15 +139,6 @@ class XeroClient:
             raise SettingError("tenant_id", f"the connection reaches {rows[0].get('Name')} instead", found)
         return rows[0]
 
-    def check_tenant(self) -> None:
-        """Make sure that ``tenant_id`` is the organisation that answers; without that setting do nothing.
-
-        Raises:
-            SettingError: another organisation answers.
-        """
-        if self.settings.tenant_id is not None:
-            self.organisation()
-
     def accounts(self, *, if_modified_since: datetime | None = None) -> list[dict[str, Any]]:
         """Return the chart of accounts, archived ones included."""
         return _rows(self.get("Accounts", if_modified_since=if_modified_since), "Accounts")

@@ -1,0 +1,81 @@
+"""``msp-xero reinitialise``: what it shows, when it refuses, and what it leaves."""
+
+from __future__ import annotations
+
+import pytest
+from msp_xero.ledger.models import BillingConnection, Invoice, Worklog
+from sqlalchemy import update
+
+OLD = "22222222-0000-4000-a000-000000000000"
+
+
+@pytest.fixture
+def swapped(cli, sandbox):
+    """The project billed Demo MSP Limited; its credentials lead to the local Xero now."""
+    sandbox.connect(cli)
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(update(BillingConnection).values(organisation_id=OLD))
+        session.execute(
+            update(Invoice).where(Invoice.state == "unknown").values(state="created", xero_id="x")
+        )
+        session.execute(update(Worklog).where(Worklog.state == "planned").values(state="invoiced"))
+    return cli
+
+
+def test_it_shows_what_will_happen_and_does_nothing_unasked(swapped) -> None:
+    assert "nobody is here to be asked, so nothing was done; add --yes" in swapped("reinitialise").stderr
+    shown = swapped("reinitialise").stdout
+    assert f"Billed so far       Demo MSP Limited ({OLD})" in shown
+    assert "Billed from now on  " in shown
+    assert "stay billed, on invoices of Demo MSP Limited" in shown
+    assert "wait, and go to the new organisation" in shown
+    assert "Numbers go on at 3" in shown
+    assert "linked (" in shown
+    data = swapped.data("reinitialise", code=3)
+    assert (data["done"], data["before"]["generation"]) == (False, 1)
+    assert data["before"]["billed"]["count"] == 3
+    assert swapped.data("status")["connection"]["generation"] == 1
+
+
+def test_after_it_history_names_the_organisation_and_the_steps_are_told(swapped, sandbox) -> None:
+    text = swapped.says("reinitialise", "--connection", "default", "--yes")
+    assert "Done: connection default bills " in text
+    assert "meltano run --full-refresh accounts worklog-types" in text
+    assert sandbox.writes() == []
+    connection = swapped.data("status")["connection"]
+    assert (connection["generation"], connection["organisation_id"] == OLD) == (2, False)
+    assert "Demo MSP Limited" in swapped.says("invoices", "list")
+    assert "Organisation  Demo MSP Limited" in swapped.says("invoices", "show", "SDP-00001")
+    assert "Demo MSP Limited" in swapped.says("worklogs", "show", "101")
+    assert swapped.data("invoices", "show", "SDP-00001")["invoice"]["organisation"] == "Demo MSP Limited"
+    assert swapped.data("accounts", "list") == []
+    assert {row["job"] for row in swapped.data("status")["runs"]} >= {"reinitialise"}
+    assert "already: there is nothing to start over" in swapped.refuses("reinitialise", "--yes")
+
+
+def test_billing_again_shows_count_time_and_money_first(swapped) -> None:
+    shown = swapped("reinitialise", "--rebill-from", "2026-11-01").stdout
+    assert "of these are billed again: work from 2026-11-01 on         3" in shown
+    assert "void there what is billed again, or the customers get it twice" in shown
+    done = swapped.data("reinitialise", "--rebill-from", "2026-11-04", "--yes")
+    assert (done["done"], done["before"]["again"]["count"]) == (True, 0)
+
+
+def test_it_refuses_while_an_outcome_is_unknown(cli, sandbox) -> None:
+    sandbox.connect(cli)
+    error = cli.refuses("reinitialise", "--yes")
+    assert "SDP-00002 is under way: it is not certain yet whether Demo MSP Limited has them" in error
+    assert "`msp-xero reconcile`" in error
+
+
+def test_there_is_nothing_to_start_over_before_the_first_run(empty) -> None:
+    assert "there is no ledger of connection default yet" in empty.refuses("reinitialise", "--yes")
+    assert "so they cannot tell to which organisation other goes" in empty.refuses(
+        "reinitialise", "--connection", "other"
+    )
+
+
+def test_doctor_and_push_name_the_command(swapped) -> None:
+    assert "run `msp-xero reinitialise`" in swapped.refuses("invoices", "push")
+    assert "msp-xero reinitialise" in swapped.refuses("invoices", "preview")
+    assert "`msp-xero reinitialise`" in swapped("doctor").stdout
