@@ -35,11 +35,14 @@ SECRETS: Final = {
 XERO_SECRET: Final = "sandbox-secret"
 TOKEN_BEGINS: Final = "eyJ"
 """Every access token of Xero is a JWT, and every JWT begins so."""
-TEXT: Final = "PLANTED-TEXT: my wife is ill, the safe's code is 4711"
+TEXT: Final = "PLANTED-TEXT: my wife is ill, the safe's code is QQ4711QQ"
 TITLE: Final = "PLANTED-TITLE dismissal of J. Doe"
 MAIL: Final = "planted.person@customer.example"
-PRIVATE: Final = ("PLANTED", "4711", "J. Doe", MAIL)
-ECHO: Final = json.dumps({"Message": f"{TEXT} {SECRETS['TAP_MSP_SDP_AUTH_TOKEN']}", "Detail": MAIL})
+PRIVATE: Final = ("PLANTED", "QQ4711QQ", "J. Doe", MAIL)
+ECHOES: Final = {
+    "sdp": json.dumps({"Message": f"{TEXT} {SECRETS['TAP_MSP_SDP_AUTH_TOKEN']}", "Detail": MAIL}),
+    "xero": json.dumps({"Message": f"the client's secret is {XERO_SECRET}"}),
+}
 """What a proxy or a system in trouble answers: it repeats what it was sent."""
 
 HOLDS_TEXT: Final = {
@@ -83,11 +86,12 @@ def _trouble(project: Project) -> None:
     """Let both systems fail in every way that shows texts: echoes, HTML, cut bodies, refusals."""
     sandbox = project.sandbox
     for system, path in (("sdp", "/api/v3/"), ("xero", "/api.xro/2.0/")):
-        sandbox.break_(system, "status", "GET", path, nth=2, status=500, body=ECHO)
-        sandbox.break_(system, "html", "GET", path, nth=4, body=f"<html><body>{ECHO}</body></html>")
+        echo = ECHOES[system]
+        sandbox.break_(system, "status", "GET", path, nth=2, status=500, body=echo)
+        sandbox.break_(system, "html", "GET", path, nth=4, body=f"<html><body>{echo}</body></html>")
         sandbox.break_(system, "truncate", "GET", path, nth=6, keep=0.5)
         sandbox.break_(system, "reset_before", "GET", path, nth=8)
-    sandbox.break_("xero", "status", "PUT", "/api.xro/2.0/Invoices", nth=1, status=400, body=ECHO)
+    sandbox.break_("xero", "status", "PUT", "/api.xro/2.0/Invoices", nth=1, status=400, body=ECHOES["xero"])
     sandbox.break_("xero", "timeout_after_commit", "PUT", "/api.xro/2.0/Invoices", nth=2, seconds=0.2)
 
 

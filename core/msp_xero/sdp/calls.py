@@ -15,6 +15,7 @@ import tenacity
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import NewConnectionError
 
+from msp_xero.edges.redaction import without_secrets
 from msp_xero.errors import AccessRefused, RemoteError, Throttled, Unavailable
 from msp_xero.sdp.envelope import SYSTEM, Answer, read_answer
 
@@ -209,7 +210,10 @@ class Caller:
             response = self._session.send(request, **self._send_options)
         except requests.RequestException as error:
             raise _no_answer(error, f"{method} {url}") from None
-        return Answer(status=response.status_code, body=response.content, headers=response.headers)
+        # What says who we are stands behind a word: "Zoho-oauthtoken 1000.…"; a key stands alone.
+        secrets = [value.rpartition(" ")[2] for value in who.values()]
+        content = without_secrets(response.content, (*secrets, self._settings.oauth_client_secret))
+        return Answer(status=response.status_code, body=content, headers=response.headers)
 
     def _repeater(self, may_repeat: Callable[[BaseException], bool]) -> tenacity.Retrying:
         return tenacity.Retrying(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from msp_xero.edges.redaction import without_secrets
 from msp_xero.errors import DayLimitReached, RemoteError, SettingError, Throttled, Unavailable
 from msp_xero.xero.attempts import broken, repeating
 from msp_xero.xero.auth import XeroAuth
@@ -204,7 +205,7 @@ class XeroCalls:
             url=call.url,
             status=response.status_code,
             headers=response.headers,
-            body=response.content,
+            body=without_secrets(response.content, (token, self._settings.client_secret)),
         )
 
     def _ready(self) -> dict[str, str]:
