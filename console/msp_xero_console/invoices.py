@@ -276,7 +276,7 @@ def _facts(detail: InvoiceDetail) -> Iterable[tuple[str, str]]:
         code = f"{invoice.reason_code}: " if invoice.reason_code else ""
         yield "Why", f"{code}{text(invoice.reason)}"
     if invoice.organisation:
-        yield "Organisation", text(invoice.organisation)
+        yield "Billed by", text(invoice.organisation)
     yield "Account", f"{text(invoice.account_name)} ({invoice.account_id})"
     yield "Contact", f"{text(invoice.contact_name)} ({invoice.contact_id})"
     yield "Date", f"{day(invoice.invoice_date)}, due {day(invoice.due_date)}"
