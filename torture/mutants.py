@@ -255,14 +255,14 @@ def _broken_promise(folder: Path) -> tuple[str, str] | None:
 
 def _failed_test(folder: Path, mutant: Mutant) -> str | None:
     """Run the tests of the mutant's room, then those of the whole way; return the first that fails."""
-    for tests in dict.fromkeys((_tests_of(mutant.path), *_TESTS_OF_ALL)):
+    for tests in dict.fromkeys((room_tests(mutant.path), *_TESTS_OF_ALL)):
         told = _run(folder, ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", tests])
         if found := _FAILED.search(told):
             return f"`{found[1]}`"
     return None
 
 
-def _tests_of(path: str) -> str:
+def room_tests(path: str) -> str:
     """Return where the tests of a source file are: each plugin's, and each room's of core, beside it."""
     part, _, room, *_ = path.split("/")
     return f"core/tests/{room}" if part == "core" else f"{part}/tests"
