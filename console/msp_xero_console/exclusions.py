@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -11,6 +12,7 @@ from msp_xero.ledger import views
 from msp_xero.ledger.exclusions import Exclusion, exclude_worklogs, preview_exclusion
 
 from msp_xero_console import show
+from msp_xero_console.choosing import the_one
 from msp_xero_console.command import needs_person
 from msp_xero_console.words import hours, money, number, plural
 
@@ -35,13 +37,20 @@ def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
     """
     worklog_ids = None if ids is None else read_ids(ids)
     with project.deciding() as ledger:
+        if wanted.account is not None:
+            known = views.accounts_with_worklogs(ledger)
+            account = the_one(
+                wanted.account, known, noun="account with worklogs", list_command="msp-xero worklogs list"
+            )
+            wanted = replace(wanted, account=account)
         meant = preview_exclusion(ledger, wanted, worklog_ids)
         currency = views.connection_view(ledger).base_currency
         if not yes:
             _tell(meant, currency, as_json=as_json)
             if meant.count:
                 typer.confirm("Exclude them?", abort=True, err=True)
-        done = exclude_worklogs(ledger, wanted, reason, worklog_ids) if meant.count else meant
+        expected = None if yes else meant
+        done = exclude_worklogs(ledger, wanted, reason, worklog_ids, expected=expected)
     if as_json:
         show.data(
             {
@@ -55,7 +64,7 @@ def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
             f"{money(done.money, currency)}). To take one back: `msp-xero worklogs include ID`."
         )
     else:
-        show.say("No worklog that waits fits this: nothing was excluded.")
+        show.say("No worklog that could be billed fits this: nothing was excluded.")
     if done.unknown:
         first = ", ".join(done.unknown[:_SHOWN])
         verb = "was" if len(done.unknown) == 1 else "were"
@@ -100,7 +109,7 @@ def read_ids(path: Path) -> list[str]:
 
 def _tell(meant: Exclusion, currency: str | None, *, as_json: bool) -> None:
     sentence = (
-        f"{plural(meant.count, 'worklog')} that wait ({hours(meant.minutes)} hours, "
+        f"{plural(meant.count, 'worklog')} that are not billed ({hours(meant.minutes)} hours, "
         f"{money(meant.money, currency)}) would be excluded."
     )
     if meant.billed:

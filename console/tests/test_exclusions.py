@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 from msp_xero.ledger import views
-from msp_xero.ledger.decisions import include_worklog
+from msp_xero.ledger.decisions import Refusal, include_worklog
 from msp_xero.ledger.exclusions import exclude_worklogs, preview_exclusion
 from msp_xero.ledger.rows import WorklogFilter
 from msp_xero.ledger.staging import stage_lines
@@ -40,14 +40,32 @@ def test_all_work_before_a_day_is_excluded_and_nothing_else(ledger) -> None:
     assert states(ledger)["1"] == ("open", None)
     done = exclude_worklogs(ledger, FROM_NOVEMBER, "billed by the old integration")
     assert done == foreseen
-    assert (done.count, done.minutes, done.billed) == (2, 90, 0)
+    assert (done.count, done.minutes, done.billed) == (3, 105, 0)
     assert states(ledger) == {
         "1": ("excluded", "EXCLUDED_BY_PERSON"),
         "2": ("excluded", "EXCLUDED_BY_PERSON"),
-        "3": ("excluded", "EXCLUDED_BY_RULE"),
+        "3": ("excluded", "EXCLUDED_BY_PERSON"),
         "4": ("open", None),
     }
     assert exclude_worklogs(ledger, FROM_NOVEMBER, "again").count == 0
+
+
+def test_what_a_rule_excluded_stays_out_when_the_rule_changes(ledger, line) -> None:
+    exclude_worklogs(ledger, FROM_NOVEMBER, "billed by the old integration")
+    billable_now = line("3", work_date=date(2026, 10, 31), minutes=15)
+    stage_lines(ledger, [billable_now], settle_reasons=frozenset())
+    assert states(ledger)["3"] == ("excluded", "EXCLUDED_BY_PERSON")
+    (row,) = views.find_worklogs(ledger, "3")
+    assert include_worklog(ledger, row.row) == "open"
+
+
+def test_what_came_while_the_person_was_asked_is_not_excluded_with_it(ledger, line) -> None:
+    shown = preview_exclusion(ledger, FROM_NOVEMBER)
+    late = line("5", work_date=date(2026, 10, 1))
+    stage_lines(ledger, [late], settle_reasons=frozenset())
+    with pytest.raises(Refusal, match="came or went while you were asked; nothing was excluded"):
+        exclude_worklogs(ledger, FROM_NOVEMBER, "billed", expected=shown)
+    assert states(ledger)["1"] == ("open", None)
 
 
 def test_each_can_be_included_again_and_is_then_what_it_was(ledger) -> None:
@@ -75,14 +93,17 @@ def test_the_person_is_shown_what_is_meant_and_asked(cli) -> None:
     assert said.startswith("Excluded ")
     after = cli.data("status")
     assert before != after
-    assert "No worklog that waits fits this" in cli.says(
+    assert "No worklog that could be billed fits this" in cli.says(
         "worklogs", "exclude", "--before", "2027-01-01", "--reason", "billed", "--yes"
     )
 
 
 def test_json_says_what_was_done(cli) -> None:
-    data = cli.data("worklogs", "exclude", "--account", "nobody", "--reason", "billed", "--yes")
+    arguments = ("worklogs", "exclude", "--account", "kōwhai dental", "--before", "2000-01-01")
+    data = cli.data(*arguments, "--reason", "billed", "--yes")
     assert data == {"excluded": 0, "minutes": 0, "money": 0, "billed": 0, "unknown": []}
+    error = cli.refuses("worklogs", "exclude", "--account", "nobody", "--reason", "billed", "--yes")
+    assert "there is no account with worklogs 'nobody'" in error
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,14 @@ class _Settle:
             self.settled.would_be = planned
 
     def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:
-        """Plan for the accounts that are wanted; or once more for those whose invoice was just refused."""
+        """Plan for the accounts that are wanted; or once more for those whose invoice was just refused.
+
+        What an earlier settle had planned for other accounts goes out too, but planning anew for them
+        would take in what nobody asked for.
+        """
+        accounts = self.accounts
+        if anew is not None:
+            accounts = anew if accounts is None else anew & accounts
         with self.ledger.write(self.fence) as session:
             return plan(
                 session,
@@ -147,7 +154,7 @@ class _Settle:
                 self.reference,
                 self.settings,
                 store=store,
-                accounts=self.accounts if anew is None else anew,
+                accounts=accounts,
                 retry_refused=self.retry_refused and anew is None,
                 run_id=self.run_id,
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.decisions import BY_PERSON, Refusal
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 500
 """Ids in one statement; SQLite takes some thousands at most."""
-_WAITING = ("open", "held")
 _T = TypeVar("_T")
 
 
@@ -34,7 +33,8 @@ class Exclusion:
     """What an exclusion of many worklogs concerns.
 
     Attributes:
-        count: worklogs that are excluded; minutes and money are theirs.
+        count: worklogs that are excluded by this; minutes and money are theirs. Those that a rule
+            excludes belong to them: rules change.
         minutes: their time.
         money: what they would have been billed for, as far as it is known, in the connection's currency.
         billed: worklogs that are meant too and stay, because they are on an invoice or about to be.
@@ -57,29 +57,38 @@ def preview_exclusion(
 
 
 def exclude_worklogs(
-    ledger: Ledger, wanted: WorklogFilter, reason: str, worklog_ids: Collection[str] | None = None
+    ledger: Ledger,
+    wanted: WorklogFilter,
+    reason: str,
+    worklog_ids: Collection[str] | None = None,
+    *,
+    expected: Exclusion | None = None,
 ) -> Exclusion:
-    """Take all worklogs that are meant and wait out of billing, in one transaction.
+    """Take all worklogs that are meant and not billed out of billing, in one transaction.
 
-    What is on an invoice, about to be, or excluded already stays as it is. Each can be included again.
+    What is on an invoice, about to be, or excluded by a person already stays as it is. Each can be
+    included again.
 
     Args:
         ledger: the open ledger.
         wanted: which worklogs; its ``states`` are not looked at.
         reason: the person's own words, for whoever asks later.
         worklog_ids: only those with these ids of ServiceDesk Plus; None is no limit.
+        expected: what a person was shown and said yes to; None is whatever there is.
 
     Raises:
-        Refusal: no reason is given.
+        Refusal: no reason is given, or it is not what was expected any more.
     """
     if not reason.strip():
         raise Refusal("say why the worklogs are not to be billed; the reason is kept for whoever asks later")
     with ledger.write() as session:
         meant = _meant(session, ledger, wanted, worklog_ids)
+        if expected not in (None, meant):
+            raise Refusal("worklogs came or went while you were asked; nothing was excluded, try again")
         for conditions in _conditions(ledger, wanted, worklog_ids):
             waiting = session.execute(
                 select(Worklog.id, Worklog.state, Worklog.reason_code)
-                .where(*conditions, Worklog.state.in_(_WAITING))
+                .where(*conditions, _can_be_excluded())
                 .with_for_update()
             ).all()
             for rows in _chunks(waiting):
@@ -98,6 +107,11 @@ def exclude_worklogs(
     return meant
 
 
+def _can_be_excluded() -> ColumnElement[bool]:
+    by_a_rule = and_(Worklog.state == "excluded", Worklog.reason_code != BY_PERSON)
+    return or_(Worklog.state.in_(("open", "held")), by_a_rule)
+
+
 def _change(row: Any) -> Change:
     # The code of a hold is kept in the log, so that including the worklog can bring it back.
     data = {"from": row.state, "was": row.reason_code, "reason_code": BY_PERSON}
@@ -109,14 +123,13 @@ def _meant(
 ) -> Exclusion:
     found = Exclusion()
     for conditions in _conditions(ledger, wanted, worklog_ids):
-        sums = select(Worklog.state, func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money))
-        for state, count, minutes, money in session.execute(sums.where(*conditions).group_by(Worklog.state)):
-            if state in _WAITING:
-                found.count += count
-                found.minutes += int(minutes or 0)
-                found.money += money or 0
-            elif state != "excluded":
-                found.billed += count
+        sums = select(func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money))
+        count, minutes, money = session.execute(sums.where(*conditions, _can_be_excluded())).one()
+        found.count += count
+        found.minutes += int(minutes or 0)
+        found.money += money or 0
+        is_billed = Worklog.state.not_in(("open", "held", "excluded"))
+        found.billed += session.scalar(select(func.count(Worklog.id)).where(*conditions, is_billed)) or 0
     if worklog_ids is not None:
         found.unknown = _unknown(session, ledger, worklog_ids)
     return found

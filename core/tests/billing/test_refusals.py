@@ -296,3 +296,20 @@ def test_planning_anew_after_a_refusal_does_not_widen_what_was_wanted(world):
     settled = settle(world.ledger, world.client(), BillingSettings(), accounts={"1"})
     assert (settled.invoices, settled.worklogs) == (1, 2)
     assert world.states() == {"invoiced": 2, "held": 1, "open": 6}
+
+
+def test_planning_anew_for_a_refused_invoice_takes_in_no_account_that_was_not_wanted(world):
+    """An earlier plan of account 1 goes out with account 2 and is refused; newer work of account 1 waits."""
+    world.deliver(*(world.line(n) for n in range(9)))
+    world.fail({"kind": "rate_day", "retry_after": 1800, "match": PUT})
+    settle(world.ledger, world.client(), BillingSettings(), accounts={"1"})
+    assert world.states() == {"planned": 3, "open": 6}
+    world.recover(A_DAY)
+    world.deliver(world.line(10))
+    refuses_worklogs(world, "1001")
+    settle(world.ledger, world.client(), BillingSettings(), accounts={"2"})
+    with world.ledger.read() as session:
+        newer = session.scalars(select(Worklog).where(Worklog.worklog_id == "1010")).one()
+    assert newer.state == "open"
+    assert held(world).keys() == {"1001"}
+    assert world.states()["invoiced"] == 3
