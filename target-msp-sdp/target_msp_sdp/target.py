@@ -105,6 +105,9 @@ class TargetMspSdp(CheckpointingTarget):
         # A STATE before the first SCHEMA may belong to either job.
         if all(self.is_on(stream) for stream in self.seen or SINKS):
             super()._process_state_message(message_dict)
+        else:
+            # What it tells of the run's origin guards the job that is on all the same.
+            self.state_arrived(message_dict["value"])
 
     @override
     def settle(self) -> None:

@@ -479,3 +479,24 @@ def test_a_bookmark_that_is_ahead_of_the_ledger_is_refused_until_all_contacts_ca
 def test_a_disabled_job_checks_nothing_and_opens_no_ledger(bench: Bench) -> None:
     bench.run(of_organisation("org-1", "Kōwhai"), ("accounts", []), accounts_enabled=False)
     assert not bench.has_ledger()
+
+
+def test_a_switched_off_job_takes_no_guard_from_the_other(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.run(of_organisation("org-1", "Kōwhai"), ("accounts", [bench.contact("c1", "One")]))
+    capsys.readouterr()
+    for stream, record, switch in (
+        ("accounts", bench.contact("c2", "Two"), {"worklog_types_enabled": False}),
+        ("worklog_types", bench.item("i2", "Two"), {"accounts_enabled": False}),
+    ):
+        with pytest.raises(LedgerError, match="organisation Rata, but connection default bills Kōwhai"):
+            bench.run(of_organisation("org-2", "Rata"), (stream, [record]), **switch)
+    later = of_organisation("org-1", "Kōwhai", "2026-11-20T00:00:00Z")
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"bookmark of contacts is ahead.*--full-refresh accounts"):
+            bench.run(later, ("accounts", [bench.contact("c2", "Two")]), later, worklog_types_enabled=False)
+    assert (bench.links().keys(), bench.types()) == ({"c1"}, {})
+    assert capsys.readouterr().out == ""
+    with bench.ledger() as ledger, ledger.read() as session:
+        assert ledger.connection(session).contacts_read_to is None

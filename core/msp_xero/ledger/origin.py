@@ -27,11 +27,15 @@ _TRUSTED: Final = 9999
 
 
 class Origin(NamedTuple):
-    """What the first STATE of a run told; ``contacts_since`` is None for the very beginning."""
+    """What the first STATE of a run told; ``contacts_since`` is None for the very beginning.
+
+    ``is_told`` is false for a run that told nothing before its first stream: where it began nobody knows.
+    """
 
     organisation_id: str | None = None
     organisation_name: str = ""
     contacts_since: datetime | None = None
+    is_told: bool = False
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Origin:
@@ -41,9 +45,8 @@ class Origin(NamedTuple):
         organisation_id, name = told.get("OrganisationID"), told.get("Name")
         if not isinstance(organisation_id, str) or not 0 < len(organisation_id) <= 64:
             organisation_id = None
-        return cls(
-            organisation_id, name if isinstance(name, str) and name else "without a name", _contacts_at(state)
-        )
+        name = name if isinstance(name, str) and name else "without a name"
+        return cls(organisation_id, name, _contacts_at(state), is_told=True)
 
 
 def refuse_foreign(ledger: Ledger, origin: Origin) -> None:
@@ -99,6 +102,8 @@ def remember_contacts(ledger: Ledger, origin: Origin, state: Mapping[str, Any]) 
     since = origin.contacts_since
     if since is not None and (known is None or since > known):
         return
+    if not origin.is_told and known is not None:
+        return  # between what is known here and where the run began may be a gap
     if known is None or known.year == _TRUSTED or reached > known:
         with ledger.write() as session:
             ledger.connection(session).contacts_read_to = reached

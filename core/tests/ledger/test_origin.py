@@ -62,3 +62,10 @@ def test_an_older_copy_notices_that_the_bookmark_is_ahead(ledger) -> None:
     refuse_gap(ledger, origin("2026-11-21T00:00:00Z"))
     with pytest.raises(LedgerError, match="has them only up to 2026-11-21 00:00:00 UTC"):
         refuse_gap(ledger, origin("2026-11-22T00:00:00Z"))
+
+
+def test_a_run_that_tells_no_beginning_moves_nothing_that_is_known(ledger) -> None:
+    remember_contacts(ledger, origin(), state("2026-11-21T00:00:00Z"))
+    remember_contacts(ledger, Origin(), state("2026-11-25T00:00:00Z"))
+    with pytest.raises(LedgerError, match="has them only up to 2026-11-21 00:00:00 UTC"):
+        refuse_gap(ledger, origin("2026-11-25T00:00:00Z"))
