@@ -200,11 +200,14 @@ class _Planner:
         key = (line.type_id, line.type_name)
         if key not in self.item_cache:
             linked = preflight.find_item(*key, self.items_by_type, self.items_by_name)
-            self.item_cache[key] = (
-                preflight.unlinked_type(*key, self.ignored_types, self.doubtful_names)
-                if linked is None
-                else None
-            ) or preflight.item_terms(linked, line.type_name, self.reference, self.settings)
+            # An item without a type only happens to be called like the one that a person ignores.
+            is_certain = linked is not None and (line.type_id is not None or linked.has_type)
+            hold = (
+                None if is_certain else preflight.unlinked_type(*key, self.ignored_types, self.doubtful_names)
+            )
+            self.item_cache[key] = hold or preflight.item_terms(
+                linked, line.type_name, self.reference, self.settings
+            )
         return self.item_cache[key]
 
     def _draft_line(self, line: BillableLine) -> DraftLine | Hold:
@@ -362,7 +365,7 @@ class _Planner:
 
 
 def _linked_item(link: WorklogTypeLink) -> LinkedItem:
-    return LinkedItem(link.item_id, link.name, link.unit_price)
+    return LinkedItem(link.item_id, link.name, link.unit_price, has_type=link.type_id is not None)
 
 
 def split_lines(

@@ -72,11 +72,12 @@ class LinkedContact:
 
 @dataclass(frozen=True, slots=True)
 class LinkedItem:
-    """The item that a worklog type is linked to, as the ledger knows it."""
+    """The item that a worklog type is linked to, or only called like, as the ledger knows it."""
 
     item_id: str
     name: str
     unit_price: Decimal | None
+    has_type: bool = True
 
 
 @dataclass(frozen=True, slots=True)

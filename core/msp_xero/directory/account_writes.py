@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from msp_xero.directory.account_plan import CREATED, NAMED, is_active, is_invalid
+from msp_xero.directory.carried import read_claims
 from msp_xero.directory.fields import Values, canonical, flatten
 from msp_xero.directory.match import EXACT, Named, exact_key
 from msp_xero.directory.writes import (
@@ -27,7 +28,7 @@ from msp_xero.ledger.link_staging import ACCOUNT, Entry, note_entry
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from msp_xero.directory.port import Row
     from msp_xero.directory.work import AccountWork
@@ -41,6 +42,12 @@ _SAME_NAME_TAKEN: Final = (
     "an account of this name is linked to another contact: unlink that one, or rename one"
 )
 _SAME_NAME: Final = "an account of this name exists: link it by hand"
+_SAME_NAME_CLAIMED: Final = (
+    "an account of this name carries the ContactID of another contact: link one of them by hand"
+)
+_SAME_NAME_OWN: Final = (
+    "the account of this name is the service provider itself (is_msp), which is nobody's customer: rename one"
+)
 _HIDDEN: Final = (
     "ServiceDesk Plus MSP says that an account of this name exists, but does not show it to this key: "
     "widen the scope of the key's technician"
@@ -65,8 +72,9 @@ def _too_long(sayings: Sequence[str]) -> str:
 class AccountWriter:
     """Creates and updates the accounts of one settle."""
 
-    def __init__(self, work: AccountWork) -> None:
+    def __init__(self, work: AccountWork, contact_ids: Collection[str]) -> None:
         self._work = work
+        self._contact_ids = contact_ids
         self._summary = work.summary
         self._creating = Gate()
         self._updating = update_gate()
@@ -135,14 +143,22 @@ class AccountWriter:
             for one, listed in self._work.listed.items()
             if name_of(listed).casefold() == row.contact_name.casefold()
         }
-        free = [one for one in alike if self._is_free(one)]
+        claims = read_claims(self._contact_ids, self._work.carried())
+        claimed = {one for one in alike if claims.get(one, row.contact_id) != row.contact_id}
+        linkable = [one for one in alike if one not in self._work.reserved() and self._is_free(one)]
+        free = [one for one in linkable if one not in claimed]
         same = [one for one in free if exact_key(name_of(alike[one])) == wanted]
         if len(same) == 1:
             if self._store_link(row, Named(same[0], name_of(alike[same[0]])), EXACT):
                 self._summary.new += 1
             return
-        problem = _SAME_NAME if free else _SAME_NAME_TAKEN if alike else _HIDDEN
-        self._fail(row, problem, error, candidates=free)
+        if linkable:
+            problem = _SAME_NAME if free else _SAME_NAME_CLAIMED
+        elif alike:
+            problem = _SAME_NAME_OWN if self._work.reserved().issuperset(alike) else _SAME_NAME_TAKEN
+        else:
+            problem = _HIDDEN
+        self._fail(row, problem, error, candidates=linkable)
 
     def _is_free(self, account_id: str) -> bool:
         with self._work.ledger.read() as session:

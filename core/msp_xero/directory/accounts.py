@@ -15,6 +15,7 @@ from msp_xero.directory.account_writes import AccountWriter, set_link
 from msp_xero.directory.clues import account_clues
 from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
 from msp_xero.directory.match import Named
+from msp_xero.directory.work import is_own
 from msp_xero.directory.writes import name_of, refuse_another_installation
 from msp_xero.errors import RemoteError, SettingError
 from msp_xero.ledger.audit import Change, record
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from msp_xero.directory.port import AccountSide, Row
+    from msp_xero.directory.port import AccountSide
     from msp_xero.directory.settings import AccountPolicy
     from msp_xero.directory.summary import DirectorySummary
     from msp_xero.directory.work import AccountWork
@@ -113,7 +114,7 @@ def settle_accounts(work: AccountWork) -> None:
     work.summary.linked = sum(row.account_id is not None for row in rows)
     work.summary.archived = sum(not is_active(row) for row in rows)
     work.summary.failed += sum(is_invalid(row) for row in rows)
-    writer = AccountWriter(work)
+    writer = AccountWriter(work, [row.contact_id for row in rows])
     for row in creates:
         if work.stopping():
             break
@@ -167,7 +168,7 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
         entries = [
-            Entry(one, name_of(row), row.get("inactive") is True, _is_own(row), account_clues(row))
+            Entry(one, name_of(row), row.get("inactive") is True, is_own(row), account_clues(row))
             for one, row in work.listed.items()
         ]
         store_listing(session, work.ledger, ACCOUNT, entries)
@@ -193,23 +194,10 @@ def _plan(work: AccountWork, session: Session) -> tuple[list[AccountLink], Accou
         [Named(one, name) for one, name in names.items()],
         work.policy,
         first_synced_at=connection.accounts_synced_at,
-        reserved={one for one, row in work.listed.items() if _is_own(row)},
-        carried=_carried(work),
+        reserved=work.reserved(),
+        carried=work.carried(),
     )
     return rows, plan
-
-
-def _is_own(row: Row) -> bool:
-    """Whether an account is the service provider's own, which the cloud edition lists as a customer."""
-    return row.get("is_msp") in (True, "true")
-
-
-def _carried(work: AccountWork) -> dict[str, object]:
-    """Return the ContactID that each account carries; nothing where the setting names no usable field."""
-    path = work.policy.write_link_to
-    if not path or path in work.unknown:
-        return {}
-    return {one: work.fields.current(row, path) for one, row in work.listed.items()}
 
 
 def _release_moved(plan: AccountPlan) -> list[Change]:

@@ -3,6 +3,9 @@
 Where ``write_link_to`` is set, each linked account has it in a field. After the ledger was lost, that
 tells the links again, whatever was renamed on either side. An id that no contact here has says nothing:
 it is of another organisation, or of a contact that is gone.
+
+The field stays as it is when a person takes a link away. So it never overrules a person, and where the
+account's name is exactly that of another contact, nothing is guessed: one of the two is out of date.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msp_xero.directory.match import exact_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,6 +32,14 @@ _SEVERAL: Final = (
 _TAKEN: Final = (
     "the account that carries its ContactID is linked to another contact: unlink that one, or link this one "
     "by hand"
+)
+_OTHERS_NAME: Final = (
+    "the account that carries its ContactID has exactly the name of another contact: link it by hand to the "
+    "one that it belongs to"
+)
+_NOT_CREATED: Final = (
+    "an account carries its ContactID already, so no other one was created: link it to that one, or empty "
+    "that field in ServiceDesk Plus MSP, and the next run creates one"
 )
 _CLAIMED: Final = "the account of its name carries the ContactID of another contact: link one of them by hand"
 
@@ -75,15 +88,14 @@ def read_carried(
         carried: what the field of each account holds, by account id.
         reserved: accounts that are never linked by themselves.
     """
-    by_key = {_key(row.contact_id): row.contact_id for row in rows}
+    told = read_claims((row.contact_id for row in rows), carried)
+    claimed = {one.id: told[one.id] for one in accounts if one.id in told and one.id not in reserved}
     carriers: defaultdict[str, list[Named]] = defaultdict(list)
-    claimed: dict[str, str] = {}
     for account in accounts:
-        contact_id = by_key.get(_key(carried.get(account.id)))
-        if contact_id is not None and account.id not in reserved:
-            carriers[contact_id].append(account)
-            claimed[account.id] = contact_id
+        if account.id in claimed:
+            carriers[claimed[account.id]].append(account)
     taken = {row.account_id for row in rows if row.account_id is not None}
+    others = _names_without_claim(waiting, set(claimed.values()))
     links: dict[str, Named] = {}
     doubts: dict[str, Doubt] = {}
     for row in waiting:
@@ -93,9 +105,38 @@ def read_carried(
             doubts[row.contact_id] = Doubt(free, _SEVERAL)
         elif found and not free:
             doubts[row.contact_id] = Doubt((), _TAKEN)
+        elif found and exact_key(found[0].name) == exact_key(row.contact_name):
+            links[row.contact_id] = found[0]
+        elif found and row.choice == "create":
+            doubts[row.contact_id] = Doubt(free, _NOT_CREATED)
+        elif found and others.get(exact_key(found[0].name), set()) - {row.merged_to_contact_id}:
+            doubts[row.contact_id] = Doubt(free, _OTHERS_NAME)
         elif found:
             links[row.contact_id] = found[0]
     return Carried(links, doubts, claimed)
+
+
+def read_claims(contact_ids: Iterable[str], carried: Mapping[str, object]) -> dict[str, str]:
+    """Return the contacts that accounts carry the id of, by account id.
+
+    Args:
+        contact_ids: of all contacts.
+        carried: what the field of each account holds, by account id.
+    """
+    by_key = {_key(one): one for one in contact_ids}
+    return {one: by_key[key] for one, value in carried.items() if (key := _key(value)) in by_key}
+
+
+def _names_without_claim(
+    waiting: Iterable[AccountLink], claimants: Collection[str]
+) -> Mapping[str, set[str | None]]:
+    """Return the contacts in use whose id no account carries, by name: an account of it may be theirs."""
+    found: defaultdict[str, set[str | None]] = defaultdict(set)
+    for row in waiting:
+        # A contact that was merged away may have the name of the account that went to its survivor.
+        if row.contact_status == "ACTIVE" and row.contact_id not in claimants:
+            found[exact_key(row.contact_name)].add(row.contact_id)
+    return found
 
 
 def _key(value: object) -> str:

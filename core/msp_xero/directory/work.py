@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from msp_xero.ledger.store import Fence, Ledger
 
 
+def is_own(row: Row) -> bool:
+    """Whether an account is the service provider's own, which the cloud edition lists as a customer."""
+    return row.get("is_msp") in (True, "true")
+
+
 @dataclass(slots=True, kw_only=True)
 class AccountWork:
     """One settle of accounts.
@@ -46,6 +51,17 @@ class AccountWork:
         """Read SDP's accounts, 100 a call."""
         rows = self.client.accounts(self.columns)
         self.listed = {one: row for row in rows if (one := identity(row)) is not None}
+
+    def reserved(self) -> set[str]:
+        """Return the accounts that are never linked: the service provider's own, listed in the cloud."""
+        return {one for one, row in self.listed.items() if is_own(row)}
+
+    def carried(self) -> dict[str, object]:
+        """Return the ContactID that each account carries; nothing where the setting names no usable field."""
+        path = self.policy.write_link_to
+        if not path or path in self.unknown:
+            return {}
+        return {one: self.fields.current(row, path) for one, row in self.listed.items()}
 
     def stopping(self) -> bool:
         """Whether to end before the next write; noted in the summary."""

@@ -12,7 +12,15 @@ from msp_xero.billing.document import marker_of, worklog_of
 from msp_xero.billing.plan import invoice_number, is_own_number, plan, split_lines
 from msp_xero.billing.reference import read_organisation, read_reference
 from msp_xero.billing.settings import BillingSettings
-from msp_xero.ledger.models import AccountLink, Invoice, InvoiceLine, PushBatch, Worklog
+from msp_xero.ledger.models import (
+    AccountLink,
+    Invoice,
+    InvoiceLine,
+    PushBatch,
+    Worklog,
+    WorklogTypeChoice,
+    WorklogTypeLink,
+)
 from msp_xero.ledger.pushing import load_batch, planned_batches
 from msp_xero.xero import wire
 from sqlalchemy import case, delete, func, select, update
@@ -180,3 +188,26 @@ def test_an_empty_quantity_is_one(sqlite_world, reference):
 )
 def test_whether_a_number_looks_like_ours(number, own):
     assert is_own_number("SDP-", number) is own
+
+
+@pytest.mark.parametrize("has_type", [False, True])
+def test_an_item_without_a_type_bills_no_type_that_is_ignored_and_called_like_it(
+    sqlite_world, reference, has_type
+):
+    """The worklog knows its type by name only, as one does that took the default worklog type."""
+    world = sqlite_world
+    with world.ledger.write() as session:
+        ignored = {"type_id": "9", "type_name": world.item["Name"], "ignored": True}
+        decided = {"connection_id": world.ledger.connection_id, "decided_at": world.time.now()}
+        session.add(WorklogTypeChoice(**ignored, **decided))
+        if not has_type:
+            mine = WorklogTypeLink.item_id == world.item["ItemID"]
+            session.execute(
+                update(WorklogTypeLink).where(mine).values(type_id=None, type_name=None, state="unmapped")
+            )
+    world.deliver(world.line(1, account=0, type_id=None))
+    made = run_plan(world, reference)
+    with world.ledger.read() as session:
+        state, reason = session.execute(select(Worklog.state, Worklog.reason_code)).one()
+    expected = (1, "planned", None) if has_type else (0, "held", "TYPE_IGNORED")
+    assert (len(made.invoices), state, reason) == expected

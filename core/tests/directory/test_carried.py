@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msp_xero.directory.account_plan import plan_accounts
 from msp_xero.directory.match import Named
 from msp_xero.directory.settings import AccountPolicy
-from msp_xero.ledger.links import link_account
+from msp_xero.ledger.links import ignore_contact, link_account, request_create, unlink_account
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:
@@ -127,8 +127,6 @@ def test_of_merged_contacts_with_an_account_each_both_keep_theirs_and_a_person_d
 
 
 def test_what_a_person_unlinked_or_ignored_is_not_linked_again_by_its_id(world: World) -> None:
-    from msp_xero.ledger.links import ignore_contact, unlink_account  # noqa: PLC0415 - for this one only
-
     account(world, "301", "Acme", "c1")
     account(world, "302", "Beta", "c2")
     world.deliver(world.contact("c1", "Acme"), world.contact("c2", "Beta"))
@@ -137,6 +135,73 @@ def test_what_a_person_unlinked_or_ignored_is_not_linked_again_by_its_id(world: 
     ignore_contact(world.ledger, "c2")
     world.settle(write_link_to=FIELD)
     assert world.links() == {"c1": None, "c2": None}
+
+
+def test_a_person_who_wants_a_new_account_does_not_get_the_one_that_was_linked_by_mistake(
+    world: World,
+) -> None:
+    account(world, "301", "Acme", None)
+    world.deliver(world.contact("c9", "Quite another"))
+    world.settle(write_link_to=FIELD)
+    link_account(world.ledger, "c9", "301")
+    world.settle(write_link_to=FIELD)
+    unlink_account(world.ledger, "c9")
+    request_create(world.ledger, "c9")
+    assert world.settle(write_link_to=FIELD).outcome == "needs_person"
+    link = world.link("c9")
+    assert (link.account_id, link.candidates) == (None, ["301"])
+    assert "empty that field in ServiceDesk Plus MSP, and the next run creates one" in str(link.problem)
+    world.sdp.rows["301"]["udf_fields"]["udf_sline_101"] = None
+    assert world.settle(write_link_to=FIELD).created == 1
+    assert world.links()["c9"] not in (None, "301")
+
+
+def test_an_account_that_was_created_just_before_a_crash_is_linked_by_the_next_run(world: World) -> None:
+    world.deliver(world.contact("c1", "Acme"))
+    request_create(world.ledger, "c1")
+    account(world, "301", "Acme", "c1")
+    assert world.settle(write_link_to=FIELD).created == 0
+    assert world.links() == {"c1": "301"}
+
+
+def test_an_id_that_a_person_took_away_before_the_ledger_was_lost_does_not_beat_a_name(world: World) -> None:
+    account(world, "301", "Acme", "c9")
+    world.deliver(world.contact("c9", "Quite another"), world.contact("c1", "Acme"))
+    summary = world.settle(write_link_to=FIELD, unmatched_contacts="create")
+    assert world.links() == {"c9": None, "c1": None}
+    assert (summary.ambiguous, summary.created) == (2, 0)
+    assert "has exactly the name of another contact" in str(world.link("c9").problem)
+    assert "carries the ContactID of another contact" in str(world.link("c1").problem)
+    assert world.link("c9").candidates == world.link("c1").candidates == ["301"]
+    link_account(world.ledger, "c1", "301")
+    world.settle(write_link_to=FIELD, unmatched_contacts="list")
+    assert world.sdp.rows["301"]["udf_fields"]["udf_sline_101"] == "c1"
+
+
+def test_the_name_of_a_survivor_does_not_keep_a_merge_from_being_followed(world: World) -> None:
+    account(world, "301", "Acme Holdings", "loser")
+    world.deliver(
+        world.contact("loser", "Acme", status="ARCHIVED", merged_to_contact_id="winner"),
+        world.contact("winner", "Acme Holdings"),
+    )
+    world.settle(write_link_to=FIELD)
+    assert world.links() == {"loser": None, "winner": "301"}
+
+
+def test_a_new_account_whose_name_is_taken_gets_no_account_that_others_claim(world: World) -> None:
+    account(world, "301", "Acme", "c1")
+    account(world, "1", "We", "", "weburl")
+    world.sdp.rows["1"]["is_msp"] = True
+    world.deliver(world.contact("c1", "Elsewhere"), world.contact("c2", "Acme"), world.contact("c3", "We"))
+    unlink_account(world.ledger, "c1")
+    for one in ("c2", "c3"):
+        request_create(world.ledger, one)
+    world.settle(write_link_to=FIELD)
+    assert world.links() == {"c1": None, "c2": None, "c3": None}
+    assert "carries the ContactID of another contact" in str(world.link("c2").problem)
+    assert world.link("c2").candidates == ["301"]
+    assert "is the service provider itself" in str(world.link("c3").problem)
+    assert world.link("c3").candidates is None
 
 
 def test_the_own_account_of_the_msp_is_left_alone(world: World) -> None:
@@ -191,6 +256,10 @@ def test_matching_does_not_depend_on_order_and_links_nothing_twice(contacts, acc
     for contact_id in contacts:
         carriers = [one for one, (_, carried) in accounts.items() if carried == contact_id]
         if len(carriers) == 1:
-            assert links[contact_id] == carriers[0]
+            name = accounts[carriers[0]][0]
+            claimants = {carried for _, carried in accounts.values()}
+            rivals = [one for one in contacts if contacts[one] == name and one not in claimants]
+            is_doubtful = rivals and contacts[contact_id] != name
+            assert links.get(contact_id) == (None if is_doubtful else carriers[0])
         if len(carriers) > 1:
             assert contact_id not in links
