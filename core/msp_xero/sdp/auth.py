@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LEEWAY_SECONDS: Final = 60.0
 TOKEN_PAUSE_SECONDS: Final = 60.0
+_ERROR_NAME: Final = re.compile(r"[a-z_]{1,40}")
 
 
 class Auth(Protocol):
@@ -145,8 +147,11 @@ class ZohoAuth:
                 status=response.status_code,
                 sent=False,
             )
+        told = answer.get("error")
+        # Anything else than a name may quote what was sent, and that is all secret.
+        reason = told if isinstance(told, str) and _ERROR_NAME.fullmatch(told) else "no reason given"
         raise AccessRefused(
-            f"no access token was granted: {str(answer.get('error', 'no reason given'))[:80]}",
+            f"no access token was granted: {reason}",
             system=SYSTEM,
             address=address,
             status=response.status_code,

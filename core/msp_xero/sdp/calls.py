@@ -212,7 +212,8 @@ class Caller:
             raise _no_answer(error, f"{method} {url}") from None
         # What says who we are stands behind a word: "Zoho-oauthtoken 1000.…"; a key stands alone.
         secrets = [value.rpartition(" ")[2] for value in who.values()]
-        content = without_secrets(response.content, (*secrets, self._settings.oauth_client_secret))
+        secrets += [self._settings.oauth_client_secret or "", self._settings.oauth_refresh_token or ""]
+        content = without_secrets(response.content, secrets)
         return Answer(status=response.status_code, body=content, headers=response.headers)
 
     def _repeater(self, may_repeat: Callable[[BaseException], bool]) -> tenacity.Retrying:

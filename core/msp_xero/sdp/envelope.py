@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -211,14 +212,26 @@ def _no_json(  # noqa: PLR0911 - one return a row of the table
 
 
 def _redirected(answer: Answer, address: str) -> AccessRefused:
-    target = str(answer.headers.get("location", "")).partition("?")[0][:200]
     return AccessRefused(
-        f"the call is redirected to {target or 'another address'}",
+        f"the call is redirected to {_server_in(answer.headers.get('location', ''))}",
         system=SYSTEM,
         address=address,
         status=answer.status,
         advice="Check base_url (http or https, port) and the key: a login page may stand there",
     )
+
+
+def _server_in(location: str) -> str:
+    """Return scheme and host of an address: what stands behind them may repeat the key."""
+    try:
+        parts = urlsplit(location)
+        host = (parts.hostname or "")[:200]
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "another address"
+    if not host or parts.scheme not in {"http", "https"}:
+        return "another address"
+    return f"{parts.scheme}://{host}{port}"
 
 
 def _retry_after(answer: Answer, now: datetime) -> float | None:

@@ -29,6 +29,8 @@ SYSTEM = "Xero"
 _LONGEST_MINUTE_WAIT = 300.0
 
 _SCOPE_PROBLEM = re.compile(r"insuffici?ent_scope", re.IGNORECASE)
+# The header is anybody's text on the way here; only a name of a limit is shown.
+_LIMIT_NAME = re.compile(r"[a-z]{1,20}")
 _KEY_PROBLEM = "is used with a different request"
 
 # Not allowed, not acceptable, length, precondition, too large, URI, media type, header: nothing was done.
@@ -286,7 +288,7 @@ def _too_many(answer: Answer, now: datetime) -> RemoteError:
     if wait is None and not problem.startswith("concurrent"):
         wait = 60.0  # the windows of the remaining limits are one minute long
     return Throttled(
-        f"too many calls ({problem or 'limit not named'})",
+        f"too many calls ({problem if _LIMIT_NAME.fullmatch(problem) else 'limit not named'})",
         system=SYSTEM,
         address=answer.address,
         retry_after=wait,

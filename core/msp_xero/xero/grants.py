@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -170,7 +171,7 @@ class TokenService:
         except OAuthError as error:
             if error.error == "invalid_grant":
                 raise GrantRefused from None
-            raise self._refused(error.error) from None
+            raise self._refused(str(error.error)) from None
         except requests.RequestException as error:
             raise broken(error, address=self._address, timeout=timeout) from None
         except (ValueError, TypeError, KeyError):
@@ -198,14 +199,22 @@ class TokenService:
         return problem, advice
 
     def _checked(self, response: requests.Response) -> requests.Response:
-        """Sort out answers that are not OAuth's, before Authlib reads them."""
+        """Sort out answers that are not OAuth's, before Authlib reads them.
+
+        Only the status and the headers of those are judged: a body may quote the request, which holds the
+        client secret and the refresh token, so none of its words goes any further.
+        """
         answer = Answer(
             method="POST",
             url=self._settings.token_url,
             status=response.status_code,
             headers=response.headers,
-            body=response.content,
         )
+        # 400 and 401 carry an OAuth error (xero-api §1.3: either is seen).
+        if answer.status in {400, 401}:
+            if _is_oauth_error(response.content):
+                return response
+            raise answer.unavailable(f"answered {answer.status} with a body that is not its own")
         error = classify(answer, now=self._clock.now())
         if (
             isinstance(error, Throttled)
@@ -213,8 +222,7 @@ class TokenService:
             and error.retry_after <= LONGEST_WAIT
         ):
             self._clock.sleep(error.retry_after)  # the budget of an organisation does not cover this service
-        # 400 and 401 carry an OAuth error (xero-api §1.3: either is seen); the others are not OAuth's.
-        if error is not None and not (answer.status in {400, 401} and b'"error"' in answer.body):
+        if error is not None:
             raise error
         return response
 
@@ -242,6 +250,14 @@ class TokenService:
     @property
     def _address(self) -> str:
         return f"POST {self._settings.token_url}"
+
+
+def _is_oauth_error(body: bytes) -> bool:
+    """Tell an error of OAuth 2.0 from a body that somebody else wrote (RFC 6749 §5.2)."""
+    try:
+        return isinstance(json.loads(body)["error"], str)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def _begin(refresh_token: str | None, old: Token | None, now: datetime) -> datetime | None:

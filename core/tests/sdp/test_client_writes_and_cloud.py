@@ -188,6 +188,22 @@ def test_cloud_errors_with_http_200_are_errors(server, connect, reason):
         list(cloud(server, connect, [{"error": reason}]).accounts())
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": "invalid client_secret=PLANTED-SECRET&refresh_token=1000.PLANTED"},
+        {"error": {"sent": "PLANTED-SECRET"}},
+        {"error": "PLANTED-SECRET"},
+        {"message": "PLANTED-SECRET"},
+    ],
+)
+def test_the_token_endpoint_cannot_repeat_what_it_was_sent(server, connect, caplog, answer):
+    secrets = {"oauth_client_secret": "PLANTED-SECRET", "oauth_refresh_token": "1000.PLANTED"}
+    with pytest.raises(AccessRefused, match="no reason given") as caught:
+        list(cloud(server, connect, [answer], **secrets).accounts())
+    assert "PLANTED" not in str(caught.value) + caplog.text
+
+
 def test_cloud_waits_when_too_many_tokens_were_asked_for(server, clock, connect):
     text = "You have made too many requests continuously. Please try again after some time."
     client = cloud(server, connect, [{"error": "Access Denied", "error_description": text}, "T1"])

@@ -95,7 +95,7 @@ def test_the_systems_own_words_are_used():
         (PAGE, 429, Throttled, "too many"),
         (b"", 200, Unavailable, "empty"),
         (b"", 502, Unavailable, "502"),
-        (b"", 302, AccessRefused, "redirected to https://sdp/login "),
+        (b"", 302, AccessRefused, "redirected to https://sdp ("),
         (b"{}", 302, AccessRefused, "redirected"),
         (b'{"requests": [{"id"', 200, Unavailable, "cut or not JSON"),
         (b"\xff\xfe", 200, Unavailable, "not JSON"),
@@ -121,3 +121,22 @@ def test_the_wait_that_the_server_asks_for(header, seconds):
     with pytest.raises(Throttled) as caught:
         read(inner(4015), 429, {"retry-after": header} if header else {})
     assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://sso.example.com:8443/login;key=KEY-1", "https://sso.example.com:8443 ("),
+        ("https://KEY-1@sso.example.com/", "https://sso.example.com ("),
+        ("http://[::1", "another address"),
+        ("KEY-1", "another address"),
+        ("/login/KEY-1", "another address"),
+        ("ftp://KEY-1/", "another address"),
+        ("https://host:KEY-1/", "another address"),
+    ],
+)
+def test_a_redirect_shows_a_server_and_nothing_behind_it(location, shown):
+    with pytest.raises(AccessRefused) as caught:
+        read(b"", 302, {"location": location})
+    assert f"redirected to {shown}" in str(caught.value)
+    assert "KEY-1" not in str(caught.value)

@@ -139,6 +139,34 @@ def test_a_token_service_that_stays_down_is_an_error_without_secrets(auth, xero,
     assert len(xero.seen) == 5
 
 
+@pytest.mark.parametrize("status", [400, 401])
+@pytest.mark.parametrize("grant", ["client_credentials", CODE])
+@pytest.mark.parametrize("shape", [{"Message": "{}"}, {"error": ["{}"]}, {"error": {"was": "{}"}}, "{}"])
+def test_the_token_service_cannot_repeat_what_it_was_sent(
+    auth, login, xero, reply, status, grant, shape, caplog
+):
+    caplog.set_level("DEBUG")
+    login(refresh_token="PLANTED-REFRESH")
+
+    def echo(seen):
+        sent = f"{seen.headers.get('authorization')} {seen.form}"
+        return reply(json.dumps(shape).replace("{}", sent.replace('"', "'")).encode(), status)
+
+    xero.on("POST token", echo)
+    with pytest.raises(Unavailable, match=f"answered {status} with a body that is not its own") as caught:
+        auth(grant=grant, client_secret="PLANTED-SECRET").access_token()
+    told = f"{caught.value} {caught.value!r} {caplog.text}"
+    basic = xero.seen[-1].headers["authorization"].removeprefix("Basic ")
+    assert not any(secret in told for secret in ("PLANTED", basic))
+
+
+def test_a_success_that_holds_an_error_is_refused_without_its_words(auth, xero, reply):
+    xero.on("POST token", reply({"error": {"sent": "the-secret"}}))
+    with pytest.raises(AccessRefused, match="the token service refused access") as caught:
+        auth().access_token()
+    assert "the-secret" not in str(caught.value)
+
+
 def test_a_throttled_token_service_is_waited_for(auth, xero, clock, raw):
     xero.on("POST token", raw(429, b"", {"Retry-After": "7"}), xero.issue)
     assert auth().access_token() == "access-1"

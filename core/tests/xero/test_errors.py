@@ -192,3 +192,10 @@ def test_a_gateways_refusal_proves_nothing_about_a_write(status):
 @pytest.mark.parametrize("status", [405, 413, 415])
 def test_a_request_refused_for_its_form_was_not_processed(status):
     assert isinstance(verdict(status), Rejected)
+
+
+def test_a_limit_is_named_only_by_a_name():
+    assert "(minute)" in str(verdict(429, X_Rate_Limit_Problem="Minute"))
+    echoed = str(verdict(429, X_Rate_Limit_Problem="got Bearer PLANTED"))
+    assert "(limit not named)" in echoed
+    assert "planted" not in echoed.lower()
