@@ -12,8 +12,14 @@ import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
+from msp_xero.edges.watching import Exchange
 from msp_xero.sdp import SdpClient, SdpSettings, read_worklog
+from msp_xero.sdp.calls import Probed
+from msp_xero.sdp.envelope import Answer
+from msp_xero_console.live.sdp_ground import codes_of
+from msp_xero_console.live.shapes import headers, merged, name, names, shape
 from msp_xero_console.main import app
+from msp_xero_console.recording import Recorder
 from msp_xero_console.scrubbing import Scrubber
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
@@ -88,12 +94,12 @@ def sandbox() -> Iterator[Sandbox]:
 def planted(sandbox: Sandbox) -> set[str]:
     """Put a mark into every kind of text of both systems; returns all texts that must not get out."""
     sandbox.reset()
-    for kind, name in (
+    for kind, rows_name in (
         ("account", "accounts"),
         ("worklog_type", "worklog_types"),
         ("technician", "technicians"),
     ):
-        first = sandbox.rows("sdp", name)[0]
+        first = sandbox.rows("sdp", rows_name)[0]
         sandbox.change("sdp", kind, "edit", first["id"], name=PLANTED)
     newest = max(sandbox.rows("sdp", "requests"), key=lambda row: int(row["id"]))
     sandbox.change(
@@ -156,8 +162,8 @@ def leaks(text: str, planted: set[str], sandbox: Sandbox) -> list[str]:
 def run(project: Project, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     import os  # noqa: PLC0415
 
-    for name in [name for name in os.environ if name.startswith(NAMES_OF_OURS)]:
-        monkeypatch.delenv(name)
+    for variable in [one for one in os.environ if one.startswith(NAMES_OF_OURS)]:
+        monkeypatch.delenv(variable)
     monkeypatch.chdir(project.folder)
     done = CliRunner().invoke(app, ["doctor", *arguments])
     assert done.exit_code == 0, done.output
@@ -297,3 +303,90 @@ def test_query_strings_of_a_recording_lose_what_they_name() -> None:
         "where": "a filter",
         "page": "2",
     }
+
+
+NAMED_AFTER_SOMEBODY = [
+    "Contoso",
+    "Jane-Doe",
+    "Smith_and_Sons",
+    "AKIA5EXAMPLEKEYabcdef",
+    "a1b2c3d4-0000-4000-8000-000000000001",
+    "udf_contoso_12",
+    "mail@contoso.example",
+    "Kōwhai",
+]
+
+
+@pytest.mark.parametrize("key", NAMED_AFTER_SOMEBODY)
+def test_a_member_that_is_named_after_somebody_gets_out_nowhere(key: str, tmp_path: Path) -> None:
+    row = {"id": "12", key: {key: "x"}, "udf_sline_101": 1}
+    status = {"status_code": 211234567, "messages": [{"status_code": 4001, "field": key, "fields": [key]}]}
+    refused = Probed(Answer(status=400, body=json.dumps({"response_status": status}).encode(), headers={}))
+    said = [shape(row), merged([row]), names(row), name(key), headers([f"X-{key}-Limit"]), *codes_of(refused)]
+    assert not [line for line in said if key.lower() in line.lower()]
+    assert not [line for line in said if "211234567" in line]
+    assert said[2] == "id, udf_sline_101, 1 not shown"
+    recorder = Recorder(tmp_path)
+    recorder(
+        Exchange(
+            method="GET",
+            url=f"https://h/connect/{key}/api/v3/requests/{key}?{key}=1&input_data=%7B%22{key}%22:1%7D",
+            status=200,
+            headers=dict.fromkeys(("Retry-After", "X-Rate-Limit-Problem", "Content-Type"), key),
+            body=json.dumps({**row, "response_status": status}).encode(),
+        )
+    )
+    (written,) = tmp_path.iterdir()
+    record = json.loads(written.read_text())
+    assert key.lower() not in (written.read_text() + written.name).lower()
+    assert record["system"] == "sdp"
+    # An id is renumbered, any other part that is no word of the API becomes a name; neither stays.
+    assert record["request"]["path"].startswith("/api/v3/requests/")
+    assert not record["request"]["path"].endswith(key)
+    assert set(record["answer"]["headers"].values()) == {"another value"}
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ({"Status": "0211234567"}, {"Status": "1111111111"}),
+        ({"hours": "0211234567", "minutes": 211234567}, {"hours": "1111111111", "minutes": 1}),
+        ({"mobile": {"value": "9421234567890"}}, {"mobile": {"value": "1111111111111"}}),
+        ({"mobile": {"value": "1763974800000"}}, {"mobile": {"value": "1577923200000"}}),
+        ({"start_time": {"value": "9421234567890"}}, {"start_time": {"value": "1111111111111"}}),
+        ({"time_spent": {"value": "5400000"}}, {"time_spent": {"value": "5400000"}}),
+        ({"udf_date_105": "1980-04-05"}, {"udf_date_105": "2020-01-02"}),
+        ({"Name": "/Date(323740800000+0000)/"}, {"Name": "/Date(1577923200000+0000)/"}),
+        ({"title": "1980-04-05T06:07:08Z"}, {"title": "2020-01-02T00:00:00Z"}),
+    ],
+)
+def test_a_number_or_a_date_stays_only_where_the_system_has_one(
+    value: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    assert Scrubber().value(value) == kept
+
+
+@pytest.mark.parametrize("prefix", ["/acme", "/connect/acme", "/acme/zoho", "/connections-of-acme"])
+def test_what_a_proxy_puts_before_a_path_is_not_recorded(prefix: str, tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    for path in ("/api/v3/accounts", "/api.xro/2.0/Contacts", "/oauth/v2/token", "/token"):
+        recorder(Exchange(method="GET", url=f"https://proxy.acme.example{prefix}{path}", status=200))
+    assert not [one.name for one in tmp_path.iterdir() if "acme" in one.read_text() + one.name]
+
+
+def test_an_answer_that_is_too_deep_does_not_end_a_recording(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder(Exchange(method="GET", url="https://h/api/v3/accounts", status=200, body=b"[" * 9000))
+    assert recorder.count == 1
+
+
+def test_headers_of_a_known_form_are_recorded(tmp_path: Path) -> None:
+    told = {
+        "Retry-After": "30",
+        "X-Rate-Limit-Problem": "minute",
+        "Content-Type": "application/json; charset=utf-8",
+    }
+    Recorder(tmp_path)(Exchange(method="GET", url="https://h/api.xro/2.0/Items", status=429, headers=told))
+    (written,) = tmp_path.iterdir()
+    kept = {**told, "Content-Type": "application/json"}
+    assert json.loads(written.read_text())["answer"]["headers"] == kept

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
 # Of the headers only what a client's behaviour can depend on.
 _SENT: Final = ("Accept", "Content-Type", "If-Modified-Since")
 _CAME: Final = ("Content-Type", "Retry-After", "X-Rate-Limit-Problem", "WWW-Authenticate")
-_BELOW: Final = re.compile(r".*?(?=/api/v3/|/api\.xro/|/oauth/v2/|/connect/|/connections)")
+# What stands before these is the installation's. The first counts: a folder may be called as another.
+_BEGINNINGS: Final = ("/api/v3/", "/api.xro/", "/oauth/v2/", "/connect/", "/connections")
+# The forms that a client can depend on; a header of any other may say anything.
+_FORMS: Final = {
+    "Retry-After": re.compile(r"\d{1,6}"),
+    "If-Modified-Since": re.compile(
+        r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [\d:]{8} GMT|\d{4}-\d\d-\d\dT[\d:]{8}"
+    ),
+    "X-Rate-Limit-Problem": re.compile(r"(app ?)?(minute|day|daily|concurrent)", re.IGNORECASE),
+}
+_MEDIA: Final = re.compile(
+    r"application/(vnd\.manageengine\.sdp\.v3\+|problem\+)?json|application/x-www-form-urlencoded"
+    r"|(application|text)/xml|text/(html|plain)|\*/\*"
+)
+_OTHER: Final = "another value"
 _PAGES: Final = {
     "an HTML login page": '<html><form action="j_security_check"><input type="password"></form></html>',
     "an HTML page": "<html><body>a page</body></html>",
@@ -55,9 +69,12 @@ class Recorder:
 
     def _record(self, exchange: Exchange) -> dict[str, Any]:
         parts = urlsplit(exchange.url)
-        path = _BELOW.sub("", unquote(parts.path), count=1)
+        path = _below(unquote(parts.path))
         system = "sdp" if path.startswith(("/api/v3", "/oauth")) else "xero"
-        query = {key: self._parameter(key, value) for key, value in parse_qsl(parts.query)}
+        query = {
+            self._scrubber.parameter_name(key): self._parameter(key, value)
+            for key, value in parse_qsl(parts.query)
+        }
         return {
             "system": system,
             "request": {
@@ -91,8 +108,6 @@ class Recorder:
             kept["WWW-Authenticate"] = f'Bearer error="{found[0]}"' if found else "Bearer"
         if "Location" in headers:
             kept["Location"] = "https://host.example.test/login"
-        if "Content-Type" in kept:
-            kept["Content-Type"] = kept["Content-Type"].partition(";")[0]
         return kept
 
     def _body(self, body: bytes) -> Any:
@@ -100,14 +115,30 @@ class Recorder:
             return None
         try:
             return {"json": self._scrubber.value(msgspec.json.decode(body))}
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             kind = page_kind(body)
             return {"text": _PAGES.get(kind, kind)}
 
 
 def _chosen(headers: Mapping[str, str], wanted: tuple[str, ...]) -> dict[str, str]:
     found = {name.lower(): value for name, value in headers.items()}
-    return {name: found[name.lower()] for name in wanted if name.lower() in found}
+    return {name: _plain(name, found[name.lower()]) for name in wanted if name.lower() in found}
+
+
+def _plain(name: str, value: str) -> str:
+    """Return a header's value if it has a form that is known and says nothing of anybody."""
+    if name in {"Accept", "Content-Type"}:
+        media = value.partition(";")[0].strip()
+        return media if _MEDIA.fullmatch(media) else _OTHER
+    if name in _FORMS:
+        return value if _FORMS[name].fullmatch(value) else _OTHER
+    return value  # WWW-Authenticate, of which only a known error is kept
+
+
+def _below(path: str) -> str:
+    """Return a path without what an installation or a proxy has put before it."""
+    found = next((path.find(one) for one in _BEGINNINGS if one in path), 0)
+    return path[found:]
 
 
 def new_folder(folder: Path) -> Path:

@@ -2,7 +2,8 @@
 
 Whatever is not known to be harmless is replaced: texts by ``Text 7``, addresses by ``person7@example.test``,
 hosts, ids, amounts. The same value gets the same replacement everywhere, so that what belongs together
-still does. Times, durations and counts stay; they are what a client computes with.
+still does. Times, durations and counts stay where the systems have them, and look like them; they are what a
+client computes with. Names of members, parameters and parts of paths stay if they are the systems' own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,48}")
+from msp_xero_console.vocabulary import MEMBERS, PARAMETERS, PATHS, is_member
+
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _URL: Final = re.compile(r"[a-z]{2,6}://\S*", re.IGNORECASE)
@@ -49,7 +51,16 @@ _WORDS: Final = frozenset(
     *("is", "is not", "greater than", "greater or equal", "lesser than", "lesser or equal"),
     *("UpdatedDateUTC ASC", "UpdatedDateUTC DESC", "ContactID ASC"),
 }
-_PARTS_OF_PATHS: Final = re.compile(r"[A-Za-z_.]+|v3|v2|2\.0")
+# No count, code or time of a day is longer; a telephone number is.
+_COUNT: Final = re.compile(r"\d{1,5}")
+_TIMES: Final = frozenset(
+    one for one in MEMBERS if re.search(r"time|date|_on$|actual_start|scheduled_start", one, re.IGNORECASE)
+)
+_SPENT: Final = frozenset({"time_spent", "total_time_spent"})
+_EPOCH_MS: Final = range(946_684_800_000, 4_102_444_800_000)
+_SOME_EPOCH_MS: Final = "1577923200000"
+_COUNTS_END: Final = 100_000
+_LONGEST_SPENT: Final = 9
 
 
 class Scrubber:
@@ -96,6 +107,10 @@ class Scrubber:
             ]
         return self.value(value)
 
+    def parameter_name(self, name: str) -> str:
+        """Return the name of a query parameter."""
+        return name if name in PARAMETERS else self._replacement("name", name, "name_{}")
+
     def parameter(self, key: str, value: str) -> str:
         """Return one query parameter: lists of ids stay lists, filters lose what they name."""
         if key.lower() == "where":
@@ -104,13 +119,17 @@ class Scrubber:
 
     def path(self, path: str) -> str:
         """Return a path, the ids in it renumbered as they are in bodies."""
-        return "/".join(
-            part if not part or _PARTS_OF_PATHS.fullmatch(part) else str(self._text(part, "id"))
-            for part in path.split("/")
-        )
+        return "/".join(self._part(part) for part in path.split("/"))
+
+    def _part(self, part: str) -> str:
+        if not part or part in PATHS:
+            return part
+        if _UUID.fullmatch(part) or (part.isascii() and part.isdigit()):
+            return self._text(part, "id")
+        return self._replacement("name", part, "name_{}")
 
     def _key(self, name: str) -> str:
-        return name if _NAME.fullmatch(name) else self._replacement("name", name, "name_{}")
+        return name if is_member(name) else self._replacement("name", name, "name_{}")
 
     def _text(self, value: str, key: str) -> str:  # noqa: PLR0911 - one return a kind of text
         if not value or value in _WORDS:
@@ -128,7 +147,7 @@ class Scrubber:
         if key == "display_value":
             return re.sub(r"\d", "1", re.sub(r"[^\W\d_]", "x", value))
         if _TIME.fullmatch(value):
-            return value
+            return value if key.removesuffix(".value") in _TIMES else _some_time(value)
         if _TAG.search(value):
             bare = _TAG.sub("", value)
             return (
@@ -143,11 +162,17 @@ class Scrubber:
             while number >= 9 * 10 ** (width - 1):
                 width += 1
             return str(10 ** (width - 1) + number)
-        is_time = key.endswith(".value") and ("time" in key or len(value) == 13)
-        return value if is_time or key in _COUNTING else "1" * len(value)
+        if key in _COUNTING and _COUNT.fullmatch(value):
+            return value
+        around = key.removesuffix(".value")
+        if around != key and around in _SPENT and len(value) <= _LONGEST_SPENT:
+            return value
+        if around != key and len(value) == len(_SOME_EPOCH_MS) and int(value) in _EPOCH_MS:
+            return value if around in _TIMES else _SOME_EPOCH_MS
+        return "1" * len(value)
 
     def _number(self, value: float, key: str) -> float:
-        if key in _COUNTING or value == 0:
+        if value == 0 or (key in _COUNTING and abs(value) < _COUNTS_END):
             return value
         if _ID_KEYS.search(key) and isinstance(value, int):
             return int(self._digits(str(value), "id"))
@@ -163,3 +188,12 @@ class Scrubber:
             self._counts[kind] = self._counts.get(kind, 0) + 1
             known = self._known[kind, value] = pattern.format(self._counts[kind])
         return known
+
+
+def _some_time(value: str) -> str:
+    """Return another time of the same format: under a name that is no time's it may be a birthday."""
+    if value.startswith("/Date("):
+        return "/Date(1577923200000+0000)/" if re.search(r"[+-]\d{4}\)", value) else "/Date(1577923200000)/"
+    if value.endswith("GMT"):
+        return "Thu, 02 Jan 2020 00:00:00 GMT"
+    return "2020-01-02" + re.sub(r"\d", "0", value[10:])

@@ -9,7 +9,7 @@ import msgspec
 from msp_xero.sdp.dialects import whole
 
 from msp_xero_console.checks.sdp_worklogs import some_worklogs
-from msp_xero_console.live.shapes import merged, name, page_kind
+from msp_xero_console.live.shapes import merged, name, names, page_kind
 
 if TYPE_CHECKING:
     from msp_xero.sdp import SdpClient
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 MODULES: Final = ("requests", "problems", "changes", "projects", "tasks")
 FEW: Final = 10
+_CODES_END: Final = 100_000
 
 
 @dataclass(slots=True)
@@ -83,8 +84,7 @@ def outcome(label: str, probed: Probed) -> str:
     if probed.answer is not None and not probed.payload and not _raw(probed):
         parts.append(page_kind(probed.answer.body))
     if probed.payload:
-        keys = sorted(name(key) for key in probed.payload if key != "response_status")
-        parts.append(f"keys {', '.join(keys) or 'none'}")
+        parts.append(f"keys {names(probed.payload.keys() - {'response_status'})}")
         if rows := rows_in(probed):
             parts.append(f"{len(rows)} rows")
     return f"{label}: {', '.join(parts)}"
@@ -101,13 +101,19 @@ def codes_of(probed: Probed) -> list[str]:
             continue
         messages = one.get("messages")
         inner = [m for m in messages if isinstance(m, dict)] if isinstance(messages, list) else []
-        codes = ", ".join(str(whole(m.get("status_code")) or "none") for m in inner) or "none"
+        codes = ", ".join(_code(m) for m in inner) or "none"
         fields = sorted({name(m["field"]) for m in inner if m.get("field")})
         fields += sorted({name(each) for m in inner for each in m.get("fields") or []})
-        said.append(f"status {kind}, code outside {whole(one.get('status_code'))}, in messages {codes}")
+        said.append(f"status {kind}, code outside {_code(one)}, in messages {codes}")
         if fields:
             said.append(f"fields {', '.join(fields)}")
     return said
+
+
+def _code(told: Row) -> str:
+    """Return a code; a longer number is none, and may be somebody's."""
+    number = whole(told.get("status_code"))
+    return str(number) if number is not None and 0 < number < _CODES_END else "none"
 
 
 def rows_shape(label: str, rows: list[Row]) -> str:

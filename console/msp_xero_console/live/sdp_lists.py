@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msp_xero_console.checks.sdp_fields import mandatory
 from msp_xero_console.live.sdp_ground import SdpGround, identity, listed, outcome, rows_in, rows_shape
-from msp_xero_console.live.shapes import name, names
+from msp_xero_console.live.shapes import headers, name, names
 
 if TYPE_CHECKING:
     from msp_xero.sdp.calls import Probed
@@ -122,8 +122,8 @@ def keys(ground: SdpGround) -> list[str]:
         f"the key as {other}": {own: None, other: settings.auth_token},
     }
     return [
-        outcome(label, ground.get("requests", listed(row_count=1), headers=headers))
-        for label, headers in ways.items()
+        outcome(label, ground.get("requests", listed(row_count=1), headers=changed))
+        for label, changed in ways.items()
     ]
 
 
@@ -150,7 +150,7 @@ def limits(ground: SdpGround) -> list[str]:
     """Name the headers that came with all answers so far."""
     ground.rows("requests")
     about = {header for header in ground.headers_seen if "limit" in header or "retry" in header}
-    return [f"headers about limits: {names(about)}", f"all headers: {names(ground.headers_seen)}"]
+    return [f"headers about limits: {headers(about)}", f"all headers: {headers(ground.headers_seen)}"]
 
 
 def _columns(probed: Probed) -> str:

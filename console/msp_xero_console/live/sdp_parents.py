@@ -15,7 +15,6 @@ from msp_xero_console.live.sdp_ground import (
     rows_in,
     rows_shape,
 )
-from msp_xero_console.live.shapes import names
 
 _ACCOUNTS: Final = ("account", "customer")
 _PEOPLE: Final = ("requester", "reported_by", "change_requester", "owner")
@@ -38,7 +37,10 @@ def accounts_of(ground: SdpGround) -> list[str]:
         }
         told = ", ".join(f"{place} {count}" for place, count in where.items())
         status = {type(each.get("status")).__name__ for each in rows}
-        said.append(f"{module}: {len(rows)} rows; with an account in {told}; status is {names(status)}")
+        said.append(
+            f"{module}: {len(rows)} rows; with an account in {told}; "
+            f"status is {', '.join(sorted(status)) or 'none'}"
+        )
     site = next(
         (each["site"] for each in ground.rows("requests") if isinstance(each.get("site"), dict)), None
     )

@@ -1,16 +1,21 @@
 """What an answer looks like, without what it says: names of members, types and formats, counts.
 
 Whatever is written here may be pasted into a public issue. So nothing of a value gets through: no text,
-no number, no id. Names of members do, where they look like names that a program gave.
+no number, no id. Names of members do, where they are names that the systems gave themselves.
 """
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,48}")
+from msp_xero_console.vocabulary import HEADERS, is_member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_HIDDEN: Final = "(a name that is not shown)"
 _FORMATS: Final = (
     (re.compile(r"\d{13}"), "epoch milliseconds as text"),
     (re.compile(r"\d+"), "digits as text"),
@@ -58,17 +63,27 @@ def merged(rows: list[dict[str, Any]]) -> str:
 
 
 def name(key: object) -> str:
-    """Return the name of a member, if it is one that a program gave."""
+    """Return the name of a member, if it is a system's own; another may be a customer's."""
     text = str(key)
-    return text if _NAME.fullmatch(text) else "(a name that is not shown)"
+    return text if is_member(text) else _HIDDEN
 
 
 def names(keys: object) -> str:
-    """Return names of members, sorted."""
-    found = (
-        sorted({name(key) for key in keys}) if isinstance(keys, (dict, list, tuple, set, frozenset)) else []
-    )
-    return ", ".join(found) or "none"
+    """Return names of members, sorted; of those that are not shown, how many there are."""
+    every = {str(key) for key in keys} if isinstance(keys, (dict, list, tuple, set, frozenset)) else set()
+    return shown(every, {key for key in every if is_member(key)})
+
+
+def headers(every: Iterable[str]) -> str:
+    """Return names of headers, as :func:`names` does."""
+    found = {one.lower() for one in every}
+    return shown(found, found & HEADERS)
+
+
+def shown(every: set[str], known: set[str]) -> str:
+    """Return the known ones of some names, sorted, and how many others there are."""
+    hidden = len(every - known)
+    return ", ".join([*sorted(known), *([f"{hidden} not shown"] if hidden else [])]) or "none"
 
 
 def page_kind(body: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from msp_xero.errors import MspXeroError
 
-from msp_xero_console.live.shapes import merged, names, page_kind, shape
+from msp_xero_console.live.shapes import headers, merged, names, page_kind, shape, shown
+from msp_xero_console.vocabulary import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from msp_xero.xero.errors import Answer
 
 Row = dict[str, Any]
-_ACTION = re.compile(r"(?:Create|Use|Send|Attach|Edit|Approve)[A-Za-z]{1,40}")
 _ALLOWED = ("ALLOWED", "NOT-ALLOWED")
 _NOBODY = "00000000-0000-0000-0000-00000000dead"
 
@@ -64,8 +63,8 @@ def organisation(ground: XeroGround) -> list[str]:
         rows = rows_in(answer, member)
         if member == "Actions":
             statuses = Counter(one if (one := row.get("Status")) in _ALLOWED else "other" for row in rows)
-            own = [row.get("Name") for row in rows if _ACTION.fullmatch(str(row.get("Name")))]
-            said.append(f"actions: {names(own)}")
+            every = {str(row.get("Name")) for row in rows}
+            said.append(f"actions: {shown(every, every & ACTIONS)}")
             said.append(", ".join(f"{status} {count}" for status, count in sorted(statuses.items())))
         elif rows:
             said.append(f"members: {shape(rows[0])}")
@@ -76,7 +75,7 @@ def limits(ground: XeroGround) -> list[str]:
     """Name the headers about limits, and the size of the day's to the thousand."""
     ground.get("Organisation")
     found = {key: value for key, value in ground.headers_seen.items() if "limit" in key}
-    said = [f"headers about limits: {names(found)}"]
+    said = [f"headers about limits: {headers(found)}"]
     left = found.get("x-daylimit-remaining", "")
     if left.isdigit():
         # To the thousand: the plan shows, what was called today does not.
