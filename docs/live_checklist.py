@@ -101,7 +101,7 @@ NO_QUESTIONS: dict[str, str] = {
     "xero.consent": "what the user does",
     "xero.extra_tenants": "how many organisations the user has",
     "xero.redirect_addresses": "which addresses the app was registered with",
-    "xero.consent_refusals": "whether a refused consent comes back to the redirect address or stays on a page of Xero's; a login ends or times out, with one sentence",
+    "xero.consent_refusals": "where a refused consent is shown; a login ends or times out, in one sentence",
     "xero.scope_left_out": "what a Custom Connection without `scopes` gets; set `scopes` where it is refused",
     "xero.loopback_ip_redirect": "documented: http://127.0.0.1 is refused; `localhost` is used",
 }

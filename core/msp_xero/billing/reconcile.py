@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 
@@ -12,8 +13,9 @@ from msp_xero.billing.document import described, marker_of, worklog_of
 from msp_xero.billing.plan import batch_body, is_own_number
 from msp_xero.billing.push import created
 from msp_xero.errors import LedgerError
-from msp_xero.ledger import pushing
+from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.pushing import Created, Outcome, Refused
 from msp_xero.xero import wire
@@ -227,38 +229,64 @@ def refresh_invoices(
         rows = client.invoices(where=ALL_SALES)
     else:
         rows = client.invoices(if_modified_since=since - _OVERLAP, summary_only=True)
-    changed, strangers, late, elsewhere = 0, list[str](), list[str](), list[str]()
+    changed, strangers, late = 0, list[str](), list[str]()
+    elsewhere, before, looked_into, told = list[str](), list[str](), list[str](), list[Told]()
     for chunk in _chunks(row for row in rows if row.get("Type") == "ACCREC"):
         changed += _refresh(ledger, fence, chunk, run_id)
         unexplained = _unexplained(ledger, chunk, number_prefix)
-        strangers += unexplained[0]
-        late += unexplained[1]
-        pushing.mark_doubtful(ledger, fence, unexplained[2])
-        elsewhere += unexplained[3]
-        strangers += _billed_elsewhere(ledger, (row for row in chunk if not marker_of(row.get("Reference"))))
-    strangers += _billed_elsewhere(ledger, client.invoices(ids=elsewhere) if elsewhere else ())
-    if strangers:
+        strangers += unexplained.strangers
+        late += unexplained.late
+        pushing.mark_doubtful(ledger, fence, unexplained.planned)
+        elsewhere += unexplained.elsewhere
+        before += unexplained.before
+        unmarked = [row for row in chunk if not marker_of(row.get("Reference"))]
+        strangers += _billed_elsewhere(ledger, unmarked)
+        told += [line for row in unmarked for line in _told_by(row)]
+        looked_into += [str(row.get("InvoiceID")) for row in chunk if _is_gone(row)]
+    others = list(client.invoices(ids=elsewhere)) if elsewhere else []
+    earlier = list(client.invoices(ids=before)) if before else []
+    strangers += _billed_elsewhere(ledger, others)
+    told += [line for row in others for line in _told_by(row)]
+    told += [line for row in earlier for line in _told_by(row, is_ours=True)]
+    foreign.forget(ledger, fence, {*looked_into, *elsewhere, *before, *(line.invoice_id for line in told)})
+    ours, theirs = _remembered(ledger)
+    if strangers := list(dict.fromkeys([*strangers, *theirs])):
         raise _unknown_to_us(strangers)
+    if known := list(dict.fromkeys([*_waiting_again(ledger, earlier), *ours])):
+        raise _billed_before(known)
     if late:
         raise LedgerError(
             f"Xero holds {', '.join(late[:3])} although it had refused it: an earlier call arrived late, and "
             "its worklogs wait for another invoice by now. Nothing was billed. Delete or void it in Xero and "
             "run again"
         )
+    foreign.remember(ledger, fence, told)
     with ledger.write(fence) as session:
         ledger.connection(session).invoices_refreshed_at = looked_at
     return changed
 
 
 def _unknown_to_us(numbers: list[str]) -> LedgerError:
-    shown = ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
     return LedgerError(
         f"Xero has {len(numbers)} invoice(s) made by msp-xero that this ledger does not know "
-        f"({shown}). Nothing was billed. If this ledger is an old or empty copy, restore the newest one "
-        "(if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill again what "
-        "is on those invoices, and so would another number_prefix. Only where another installation bills "
-        "other worklogs into the same organisation, give each a number_prefix"
+        f"({_first_of(numbers)}). Nothing was billed. If this ledger is an old or empty copy, restore the "
+        "newest one (if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill "
+        "again what is on those invoices, and so would another number_prefix. Only where another "
+        "installation bills other worklogs into the same organisation, give each a number_prefix"
     )
+
+
+def _billed_before(numbers: list[str]) -> LedgerError:
+    return LedgerError(
+        f"Xero has {len(numbers)} invoice(s) made by msp-xero before this connection started over "
+        f"({_first_of(numbers)}), and worklogs on them wait to be billed again. Nothing was billed, because "
+        "customers would get them twice. Where the invoice is to stand, exclude its worklogs (`msp-xero "
+        "worklogs exclude`); where they are to be billed again, void it in Xero. Then run again"
+    )
+
+
+def _first_of(numbers: list[str]) -> str:
+    return ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
 
 
 def _chunks(rows: Iterable[dict[str, Any]], size: int = 500) -> Iterator[list[dict[str, Any]]]:
@@ -299,6 +327,51 @@ def _billed_elsewhere(ledger: Ledger, rows: Iterable[dict[str, Any]]) -> list[st
     ]
 
 
+def _waiting_again(ledger: Ledger, rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the numbers of invoices of ours, or copies of them, with worklogs that wait: ids are enough."""
+    found = []
+    for row in rows:
+        keys = set() if _is_gone(row) else worklogs_on(row)
+        waiting = pushing.waiting_worklogs(ledger, {worklog_id for _, worklog_id in keys}) if keys else []
+        if any((one.module, one.worklog_id) in keys for one in waiting):
+            found.append(str(row.get("InvoiceNumber")))
+    return found
+
+
+def _told_by(row: Mapping[str, Any], *, is_ours: bool = False) -> Iterator[Told]:
+    """Yield what an invoice's lines tell of worklogs, to be compared with what is delivered later."""
+    contact_id = (row.get("Contact") or {}).get("ContactID")
+    for line in () if _is_gone(row) else row.get("LineItems") or ():
+        if key := worklog_of(line.get("Description")):
+            number = str(row.get("InvoiceNumber"))
+            digest = _digest(str(line.get("Description")))
+            yield Told(str(row.get("InvoiceID")), number, contact_id, *key, digest, is_ours)
+
+
+def _remembered(ledger: Ledger) -> tuple[list[str], list[str]]:
+    """Return the numbers of invoices of earlier looks that bill what waits by now: ours, and of strangers."""
+    told = foreign.told_of_what_waits(ledger)
+    waiting = defaultdict(list)
+    for one in pushing.waiting_worklogs(ledger, {line.worklog_id for line in told}) if told else ():
+        waiting[one.module, one.worklog_id].append(one)
+    ours = [line.number for line in told if line.is_ours]
+    theirs = [
+        line.number
+        for line in told
+        if not line.is_ours
+        and any(
+            one.contact_id == line.contact_id
+            or _digest(described(one.description, one.module, one.worklog_id)) == line.digest
+            for one in waiting[line.module, line.worklog_id]
+        )
+    ]
+    return ours, theirs
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _bills_what_waits(ledger: Ledger, row: Mapping[str, Any]) -> bool:
     """Tell whether an invoice bills a worklog that waits here: by id, and by contact or its very text.
 
@@ -316,22 +389,29 @@ def _bills_what_waits(ledger: Ledger, row: Mapping[str, Any]) -> bool:
     )
 
 
-def _unexplained(
-    ledger: Ledger, rows: list[dict[str, Any]], number_prefix: str
-) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Return the live invoices that msp-xero made but that should not be there.
+class _Unexplained(NamedTuple):
+    """Live invoices that msp-xero made but that should not be there.
 
     The numbers of those that the ledger does not know, the numbers of those that it knows as refused, the
     markers of those that it has not sent yet, and the ids of those of which only the lines tell: with neither
-    our number nor a marker of ours, or with a marker from before another organisation.
+    our number nor a marker of ours, and those from before the connection started over.
     """
+
+    strangers: list[str]
+    late: list[str]
+    planned: set[str]
+    elsewhere: list[str]
+    before: list[str]
+
+
+def _unexplained(ledger: Ledger, rows: list[dict[str, Any]], number_prefix: str) -> _Unexplained:
     suspects = [
         (str(row.get("InvoiceNumber", "")), str(row.get("InvoiceID")), marker)
         for row in rows
         if not _is_gone(row) and (marker := marker_of(row.get("Reference")))
     ]
     if not suspects:
-        return [], [], [], []
+        return _Unexplained([], [], set(), [], [])
     numbers, ids, markers = (set(values) for values in zip(*suspects, strict=True))
     with ledger.read() as session:
         known = session.execute(
@@ -340,21 +420,27 @@ def _unexplained(
                 Invoice.number.in_(numbers) | Invoice.xero_id.in_(ids) | Invoice.marker.in_(markers),
             )
         ).all()
-    known_ids = {row.xero_id for row in known}
+    known_ids = {row.xero_id for row in known if row.generation == ledger.generation}
     known_numbers, known_markers = ({row.number for row in known}, {row.marker for row in known})
     # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
-    open_markers = {row.marker for row in known if row.xero_id is None and row.state != "rejected"}
+    open_markers = {
+        row.marker
+        for row in known
+        if row.xero_id is None and row.state != "rejected" and row.generation == ledger.generation
+    }
     refused = {row.marker for row in known if row.xero_id is None and row.state == "rejected"}
-    # A copy of what an earlier organisation was billed, moved here with its books: its lines have to tell.
-    earlier = {row.marker for row in known if row.generation != ledger.generation}
-    strangers, late, elsewhere = [], [], []
+    # Its lines have to tell: on the way back it is the invoice itself, whose worklogs may have been taken off
+    # it; elsewhere it is a copy, moved here with the books.
+    earlier = [row for row in known if row.generation != ledger.generation]
+    earlier_ids, earlier_markers = {row.xero_id for row in earlier}, {row.marker for row in earlier}
+    strangers, late, elsewhere, before = [], [], [], []
     for number, xero_id, marker in suspects:
         if xero_id in known_ids or marker in open_markers:
             continue
         if marker in refused:
             late.append(number)
-        elif marker in earlier:
-            elsewhere.append(xero_id)
+        elif xero_id in earlier_ids or marker in earlier_markers:
+            before.append(xero_id)
         elif is_own_number(number_prefix, number) and not (
             # A known number is no excuse for a marker that this ledger never made.
             number in known_numbers and marker in known_markers
@@ -363,4 +449,4 @@ def _unexplained(
         elif marker not in known_markers:
             elsewhere.append(xero_id)
     planned = {row.marker for row in known if row.state == "planned"}
-    return sorted(strangers), sorted(late), sorted(planned & markers), elsewhere
+    return _Unexplained(sorted(strangers), sorted(late), planned & markers, elsewhere, before)

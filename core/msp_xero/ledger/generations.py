@@ -14,7 +14,7 @@ from sqlalchemy import and_, exists, func, or_, select, update
 
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.decisions import wait_again
+from msp_xero.ledger.decisions import GONE_IN_XERO, wait_again
 from msp_xero.ledger.models import (
     AccountLink,
     BillingConnection,
@@ -254,7 +254,9 @@ def _survey(session: Session, ledger: Ledger, rebill_from: date | None) -> Surve
         )
         or 0,
         earlier=_total(session, billed, ~present),
-        again=Total() if rebill_from is None else _total(session, billed, present, _since(rebill_from)),
+        again=Total()
+        if rebill_from is None
+        else _total(session, billed, _stands_in(row.generation), _since(rebill_from)),
         undated=0
         if rebill_from is None
         else _total(session, billed, present, Worklog.work_date.is_(None)).count,
@@ -292,6 +294,11 @@ def _links(session: Session, ledger: Ledger, model: Any, is_linked: ColumnElemen
 
 def _billed_in(generation: int) -> ColumnElement[bool]:
     return _on(Invoice.generation == generation)
+
+
+def _stands_in(generation: int) -> ColumnElement[bool]:
+    """Whether a worklog is on an invoice that stands; one that was voided and not released is written off."""
+    return _on(and_(Invoice.generation == generation, Invoice.state.not_in(GONE_IN_XERO)))
 
 
 def _on(invoices: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -350,7 +357,7 @@ def _release(session: Session, ledger: Ledger, day: date, run_id: int | None) ->
         .where(
             Worklog.connection_id == ledger.connection_id,
             Worklog.state == "invoiced",
-            _billed_in(ledger.generation),
+            _stands_in(ledger.generation),
             _since(day),
         )
         .order_by(Worklog.id)

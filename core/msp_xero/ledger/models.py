@@ -114,6 +114,27 @@ class PastGeneration(Base):
     ended_at: Mapped[datetime]
 
 
+class ForeignLine(Base):
+    """A worklog on a line of an invoice in Xero that is not this ledger's, as the last look told."""
+
+    __tablename__ = "foreign_line"
+    __table_args__ = (
+        Index("ix_foreign_line_invoice", "connection_id", "invoice_id"),
+        Index("ix_foreign_line_worklog", "connection_id", "worklog_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    connection_id: Mapped[int] = mapped_column(ForeignKey("connection.id"))
+    generation: Mapped[int]
+    invoice_id: Mapped[str] = mapped_column(String(64))
+    number: Mapped[str] = mapped_column(Text)
+    contact_id: Mapped[str | None] = mapped_column(String(64))
+    module: Mapped[str] = mapped_column(String(16))
+    worklog_id: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
+    is_ours: Mapped[bool]
+
+
 class AccountLink(Base):
     """A Xero contact as last delivered, and the SDP account it is linked to, if any."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.pool import ConnectionPoolEntry
 
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0006"
 _BUSY_SECONDS = 60
 _READ_BATCH = 1000
 _NOT_ALLOWED = "42501"

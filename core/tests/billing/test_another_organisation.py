@@ -174,6 +174,37 @@ def test_going_back_bills_again_only_what_the_organisation_between_had(moved) ->
     assert moved.states() == {"invoiced": 6, "held": 1, "excluded": 1}
 
 
+def test_going_back_bills_nothing_twice_that_was_taken_off_its_invoices(moved) -> None:
+    """The first organisation's invoices stand: what was to be billed anew elsewhere is on them already."""
+    reinitialise(moved, date(2026, 1, 1))
+    assert moved.states()["open"] == 7
+    moved.xero = moved.old_xero
+    moved.faulty = Faulty(moved.xero, moved.clock, CallLog())
+    moved.adapter = InProcessAdapter(moved.faulty, moved.clock)
+    (moved.folder / "token.json").unlink()
+    assert reinitialise(moved) == 3
+    moved.link_accounts()
+    moved.link_types()
+    before = moved.writes()
+    with pytest.raises(LedgerError, match=r"before this connection started over .*Nothing was billed"):
+        moved.settle()
+    assert moved.writes() == before
+
+
+def test_what_was_voided_and_not_released_is_not_billed_again(moved) -> None:
+    with moved.ledger.write() as session:
+        session.execute(update(Invoice).where(Invoice.number == "SDP-00001").values(state="voided"))
+        voided = session.scalars(
+            select(InvoiceLine.worklog_row).join(Invoice).where(Invoice.number == "SDP-00001")
+        ).all()
+    found = survey(moved.ledger, rebill_from=date(2026, 1, 1))
+    assert (found.billed.count, found.again.count) == (6, 6 - len(voided))
+    reinitialise(moved, date(2026, 1, 1))
+    with moved.ledger.read() as session:
+        states = session.scalars(select(Worklog.state).where(Worklog.id.in_(voided))).all()
+    assert set(states) == {"invoiced"}
+
+
 def test_nothing_starts_over_while_an_outcome_is_unknown(world) -> None:
     world.deliver(world.line(0))
     world.settle()

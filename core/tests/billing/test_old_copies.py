@@ -98,6 +98,35 @@ def test_an_empty_ledger_knows_a_renumbered_invoice_by_its_lines(make_world, dat
     assert len(world.ours()) == 1
 
 
+def test_what_a_look_told_of_strangers_is_held_against_worklogs_that_come_later(
+    make_world, databases, tmp_path_factory
+):
+    """The look comes first, by a push on an empty ledger; the worklog that it was about comes afterwards."""
+    world = make_world(databases.fresh(tmp_path_factory.mktemp("first")))
+    world.deliver(world.line(0, account=0), world.line(1, account=1))
+    world.settle()
+    sent = {row["InvoiceNumber"]: row for row in world.invoices()}
+    world.person("invoice", "edit", sent["SDP-00001"]["InvoiceID"], InvoiceNumber="INV-9001")
+    second = sent["SDP-00002"]["InvoiceID"]
+    world.person("invoice", "edit", second, InvoiceNumber="INV-9002", Reference="PO 7")
+    world.ledger.close()
+    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
+    world.ledger = world.open_ledger()
+    world.link_accounts()
+    world.link_types()
+    assert world.settle().invoices == 0
+    world.clock.advance(24 * 3600)
+    assert world.settle().invoices == 0
+    world.deliver(world.line(0, account=0), world.line(1, account=1))
+    with pytest.raises(LedgerError, match=r"INV-9001, INV-9002|INV-9002, INV-9001"):
+        world.settle()
+    world.person("invoice", "edit", second, Status="DELETED")
+    with pytest.raises(LedgerError, match="INV-9001"):
+        world.settle()
+    world.person("invoice", "edit", sent["SDP-00001"]["InvoiceID"], Status="DELETED")
+    assert world.settle().invoices == 2
+
+
 def test_another_installation_with_other_numbers_and_worklogs_of_other_customers_is_no_stranger(world):
     """Its worklogs have ids like ours, but they go to a contact that ours do not go to."""
     line = {"Quantity": 1, "UnitAmount": 5, "Description": "Work\n(SDP request worklog 1000)"}

@@ -1,0 +1,91 @@
+"""What invoices of strangers bill, as the last looks told: a worklog that comes later may be on one.
+
+An invoice that msp-xero made and this ledger does not know is told by its lines. They are compared with what
+waits when the invoice is seen; what is delivered only afterwards is compared with this memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import delete, insert, select
+
+from msp_xero.ledger.models import ForeignLine, Invoice, Worklog
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from msp_xero.ledger.store import Fence, Ledger
+
+_AT_ONCE = 500
+_WAITING = ("open", "held", "planned")
+
+
+class Told(NamedTuple):
+    """A worklog on a line of an invoice in Xero that is not this ledger's.
+
+    ``digest`` is the SHA-256 of the line's text; ``is_ours``: the invoice is of this connection, from
+    before it started over.
+    """
+
+    invoice_id: str
+    number: str
+    contact_id: str | None
+    module: str
+    worklog_id: str
+    digest: str
+    is_ours: bool
+
+
+def remember(ledger: Ledger, fence: Fence, told: Iterable[Told]) -> None:
+    """Keep what was told of invoices that bill nothing of what waits now."""
+    common = {"connection_id": ledger.connection_id, "generation": ledger.generation}
+    rows = [{**common, **one._asdict()} for one in dict.fromkeys(told)]
+    if rows:
+        with ledger.write(fence) as session:
+            session.execute(insert(ForeignLine), rows)
+
+
+def forget(ledger: Ledger, fence: Fence, invoice_ids: Collection[str]) -> None:
+    """Forget what was told of invoices that are gone, or that are just being looked at again."""
+    with ledger.read() as session:
+        mine = (
+            ForeignLine.connection_id == ledger.connection_id,
+            ForeignLine.generation == ledger.generation,
+        )
+        known = set(session.scalars(select(ForeignLine.invoice_id).where(*mine).distinct()))
+    if stale := sorted(known.intersection(invoice_ids)):
+        with ledger.write(fence) as session:
+            for some in _lots(stale):
+                session.execute(delete(ForeignLine).where(*mine, ForeignLine.invoice_id.in_(some)))
+
+
+def told_of_what_waits(ledger: Ledger) -> list[Told]:
+    """Return what is remembered of worklogs that are on no invoice of this ledger."""
+    ours = select(Invoice.xero_id).where(
+        Invoice.connection_id == ledger.connection_id,
+        Invoice.generation == ledger.generation,
+        Invoice.xero_id.is_not(None),
+    )
+    query = (
+        select(*(getattr(ForeignLine, name) for name in Told._fields))
+        .join(
+            Worklog,
+            (Worklog.connection_id == ForeignLine.connection_id)
+            & (Worklog.module == ForeignLine.module)
+            & (Worklog.worklog_id == ForeignLine.worklog_id),
+        )
+        .where(
+            ForeignLine.connection_id == ledger.connection_id,
+            ForeignLine.generation == ledger.generation,
+            ForeignLine.invoice_id.not_in(ours),
+            Worklog.state.in_(_WAITING),
+        )
+        .order_by(ForeignLine.id)
+    )
+    with ledger.read() as session:
+        return [Told(*row) for row in session.execute(query)]
+
+
+def _lots(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
