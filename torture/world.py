@@ -108,6 +108,12 @@ class Environment:
         """The ledger's URL."""
         return f"sqlite:///{self.ledger_path}"
 
+    def next_number(self) -> int:
+        """Return the number that the ledger gives to its next invoice."""
+        with contextlib.closing(sqlite3.connect(self.ledger_path)) as connection:
+            (number,) = connection.execute("SELECT next_number FROM connection").fetchone()
+        return int(number)
+
     def copy_ledger(self, target: Path) -> None:
         """Copy the ledger, as a backup does."""
         engine_of(self.url).forget()  # type: ignore[attr-defined]
