@@ -116,8 +116,8 @@ that stands for it, and the probe that settles it on a live system. Generated fr
 ```
 msp-xero doctor --live-checklist report.md
 ```
-asks everything that can be asked without writing, in a minute or two: about 130 reads of ServiceDesk Plus
-and 30 of Xero. The report holds HTTP statuses, names of members, types and counts. It holds no values, names,
+asks everything that can be asked without writing, in a minute or two: about 140 reads of ServiceDesk Plus
+and 20 of Xero. The report holds HTTP statuses, names of members, types and counts. It holds no values, names,
 texts, ids or hosts, so that it can be pasted into an issue; read it once before you do. With `--record DIR`
 every call and its answer are saved too, scrubbed, as fixtures: a folder of them that is put into
 `tests/recorded/` is replayed by a test.
