@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +19,6 @@ from msp_xero.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # A token is renewed this long before its end, or in its last quarter if it lives shorter (xero-api §1.2).
 _LEEWAY = timedelta(seconds=120)
@@ -31,6 +33,9 @@ LIFE = timedelta(days=60)
 _REFUSAL_HOLDS = timedelta(seconds=60)
 
 _ROOM = 16_384  # bytes; a store of a few logins is smaller
+
+_TEMPORARY = ".xero-token-"  # how the names of our temporary files begin
+_ABANDONED = 3600.0  # seconds; a temporary file lives for moments, unless its process was killed
 
 _EXAMPLE = ".msp-xero/xero-token.json"
 
@@ -104,7 +109,8 @@ class TokenStore:
 
     A rotated refresh token is worth the whole connection: lose it and a person has to log in again. So the
     file is replaced in one step, is flushed to the disk before a token is used, is readable by its owner
-    only, and is changed by one process at a time.
+    only, and is changed by one process at a time. Where root uses it, all stays with its owner: a look as
+    root must not lock the nightly run out. A link is followed to the file that it stands for.
 
     Args:
         path: the file; directory and file are created when needed.
@@ -112,7 +118,7 @@ class TokenStore:
     """
 
     def __init__(self, path: Path, *, lock_seconds: float = 420.0) -> None:
-        self.path = path
+        self.path = Path(os.path.realpath(path))
         self._lock_seconds = lock_seconds
 
     @contextlib.contextmanager
@@ -123,7 +129,7 @@ class TokenStore:
             SettingError: the directory cannot be written, or another process keeps the lock.
         """
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folder()
             lock = FileLock(f"{self.path}.lock", timeout=self._lock_seconds, mode=0o600)
             lock.acquire()
         except Timeout as error:
@@ -133,6 +139,7 @@ class TokenStore:
         except OSError as error:
             raise self._unusable(error) from error
         try:
+            self._give_lock_to_owner()
             yield
         finally:
             lock.release()
@@ -159,7 +166,7 @@ class TokenStore:
             SettingError: it could not.
         """
         try:
-            with tempfile.NamedTemporaryFile(prefix=".xero-token-", dir=self.path.parent) as probe:
+            with tempfile.NamedTemporaryFile(prefix=_TEMPORARY, dir=self.path.parent) as probe:
                 probe.write(bytes(_ROOM))
                 probe.flush()
                 os.fsync(probe.fileno())
@@ -221,9 +228,10 @@ class TokenStore:
 
     def _replace(self, raw: bytes) -> None:
         try:
-            descriptor, temporary = tempfile.mkstemp(prefix=".xero-token-", dir=self.path.parent)  # mode 0600
+            descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=self.path.parent)  # mode 0600
             try:
                 with os.fdopen(descriptor, "wb") as file:
+                    _give(file.fileno(), self._owner())
                     file.write(raw)
                     file.flush()
                     os.fsync(file.fileno())
@@ -235,10 +243,61 @@ class TokenStore:
             _flush_directory(self.path.parent)
         except OSError as error:
             raise self._unusable(error) from error
+        _sweep(self.path.parent)
+
+    def _make_folder(self) -> None:
+        folder = self.path.parent
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if missing and _is_root():
+            owner = missing[-1].parent.stat()
+            for made in missing:
+                os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+    def _owner(self) -> tuple[int, int]:
+        """Return whose the store is: who made the file, or else whose folder it is."""
+        with contextlib.suppress(OSError):
+            file = self.path.stat()
+            if file.st_uid:
+                return file.st_uid, file.st_gid
+        folder = self.path.parent.stat()
+        return folder.st_uid, folder.st_gid
+
+    def _give_lock_to_owner(self) -> None:
+        if not _is_root():
+            return
+        # By descriptor, and no link: a chown by name could be led to somebody else's file.
+        with contextlib.suppress(OSError):
+            descriptor = os.open(f"{self.path}.lock", os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                _give(descriptor, self._owner())
+            finally:
+                os.close(descriptor)
 
     def _unusable(self, error: OSError) -> SettingError:
         reason = error.strerror or type(error).__name__
         return SettingError("token_store", f"{self.path} cannot be used ({reason})", _EXAMPLE)
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _give(descriptor: int, owner: tuple[int, int]) -> None:
+    """Let a file that root has just made belong to the owner of the store."""
+    if not _is_root():
+        return
+    found = os.fstat(descriptor)
+    if found.st_uid == 0 and found.st_nlink == 1 and stat.S_ISREG(found.st_mode):
+        os.fchown(descriptor, *owner)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left: half-written copies hold tokens too."""
+    for left in folder.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.lstat().st_mtime > _ABANDONED:
+                left.unlink()
 
 
 def _flush_directory(directory: Path) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from msp_xero.errors import SettingError
@@ -115,3 +117,67 @@ def test_a_place_that_cannot_be_written_is_a_setting_error(tmp_path):
         TokenStore(tmp_path / "file" / "token.json").locked(),
     ):
         pass
+
+
+# ------------------------------------------------------- whose it is, and where
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+SERVICE = 65534
+
+
+def owners(folder):
+    return {path.name: path.stat().st_uid for path in folder.iterdir()}
+
+
+@as_root
+@pytest.mark.parametrize("known", ["nothing", "a store", "a store that root took before"])
+def test_what_root_writes_stays_with_the_owner_of_the_store(store, known):
+    folder = store.path.parent
+    folder.mkdir(mode=0o700)
+    os.chown(folder, SERVICE, SERVICE)
+    if known != "nothing":
+        store.path.write_bytes(b'{"version":1,"tokens":{}}')
+        os.chown(store.path, *((SERVICE, SERVICE) if known == "a store" else (0, 0)))
+    save(store, "one", token())
+    assert set(owners(folder).values()) == {SERVICE}
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+
+
+@as_root
+def test_folders_that_root_makes_belong_to_the_owner_of_the_one_around_them(tmp_path):
+    os.chown(tmp_path, SERVICE, SERVICE)
+    save(TokenStore(tmp_path / "state" / "prod" / "token.json"), "one", token())
+    assert {path.stat().st_uid for path in tmp_path.rglob("*")} == {SERVICE}
+
+
+@as_root
+def test_a_lock_that_is_a_name_of_another_file_is_not_given_away(store, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("")
+    store.path.parent.mkdir()
+    os.chown(store.path.parent, SERVICE, SERVICE)
+    os.link(precious, f"{store.path}.lock")
+    save(store, "one", token())
+    assert precious.stat().st_uid == 0
+
+
+def test_a_link_stays_one_and_its_file_gets_the_token(store, tmp_path):
+    save(store, "one", token("old", refresh_token="r"))
+    link = tmp_path / "link.json"
+    link.symlink_to(store.path)
+    save(TokenStore(link), "one", token("new", refresh_token="s"))
+    assert link.is_symlink()
+    assert store.load("one").access_token == "new"
+    assert not Path(f"{link}.lock").exists(), "either name is one lock"
+
+
+def test_what_killed_processes_left_is_swept_and_nothing_younger(store):
+    save(store, "one", token())
+    old, young = (store.path.with_name(f".xero-token-{name}") for name in ("old", "young"))
+    for left in (old, young):
+        left.write_bytes(b"half a token")
+    long_ago = old.stat().st_mtime - 3700
+    os.utime(old, (long_ago, long_ago))
+    save(store, "one", token("b"))
+    assert not old.exists()
+    assert young.exists()
