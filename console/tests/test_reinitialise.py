@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from msp_xero.ledger.models import BillingConnection, Invoice, Worklog
 from sqlalchemy import update
@@ -14,7 +16,9 @@ def swapped(cli, sandbox):
     """The project billed Demo MSP Limited; its credentials lead to the local Xero now."""
     sandbox.connect(cli)
     with cli.ledger() as ledger, ledger.write() as session:
-        session.execute(update(BillingConnection).values(organisation_id=OLD))
+        session.execute(
+            update(BillingConnection).values(organisation_id=OLD, invoices_refreshed_at=datetime.now(UTC))
+        )
         session.execute(
             update(Invoice).where(Invoice.state == "unknown").values(state="created", xero_id="x")
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 
@@ -227,18 +227,22 @@ def refresh_invoices(
         rows = client.invoices(where=ALL_SALES)
     else:
         rows = client.invoices(if_modified_since=since - _OVERLAP, summary_only=True)
-    changed, strangers, late, elsewhere = 0, list[str](), list[str](), list[str]()
+    changed, strangers, late = 0, list[str](), list[str]()
+    elsewhere, before = list[str](), list[str]()
     for chunk in _chunks(row for row in rows if row.get("Type") == "ACCREC"):
         changed += _refresh(ledger, fence, chunk, run_id)
         unexplained = _unexplained(ledger, chunk, number_prefix)
-        strangers += unexplained[0]
-        late += unexplained[1]
-        pushing.mark_doubtful(ledger, fence, unexplained[2])
-        elsewhere += unexplained[3]
+        strangers += unexplained.strangers
+        late += unexplained.late
+        pushing.mark_doubtful(ledger, fence, unexplained.planned)
+        elsewhere += unexplained.elsewhere
+        before += unexplained.before
         strangers += _billed_elsewhere(ledger, (row for row in chunk if not marker_of(row.get("Reference"))))
     strangers += _billed_elsewhere(ledger, client.invoices(ids=elsewhere) if elsewhere else ())
     if strangers:
         raise _unknown_to_us(strangers)
+    if known := _waiting_again(ledger, client.invoices(ids=before) if before else ()):
+        raise _billed_before(known)
     if late:
         raise LedgerError(
             f"Xero holds {', '.join(late[:3])} although it had refused it: an earlier call arrived late, and "
@@ -251,14 +255,26 @@ def refresh_invoices(
 
 
 def _unknown_to_us(numbers: list[str]) -> LedgerError:
-    shown = ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
     return LedgerError(
         f"Xero has {len(numbers)} invoice(s) made by msp-xero that this ledger does not know "
-        f"({shown}). Nothing was billed. If this ledger is an old or empty copy, restore the newest one "
-        "(if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill again what "
-        "is on those invoices, and so would another number_prefix. Only where another installation bills "
-        "other worklogs into the same organisation, give each a number_prefix"
+        f"({_first_of(numbers)}). Nothing was billed. If this ledger is an old or empty copy, restore the "
+        "newest one (if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill "
+        "again what is on those invoices, and so would another number_prefix. Only where another "
+        "installation bills other worklogs into the same organisation, give each a number_prefix"
     )
+
+
+def _billed_before(numbers: list[str]) -> LedgerError:
+    return LedgerError(
+        f"Xero has {len(numbers)} invoice(s) made by msp-xero before this connection started over "
+        f"({_first_of(numbers)}), and worklogs on them wait to be billed again. Nothing was billed, because "
+        "customers would get them twice. Where the invoice is to stand, exclude its worklogs (`msp-xero "
+        "worklogs exclude`); where they are to be billed again, void it in Xero. Then run again"
+    )
+
+
+def _first_of(numbers: list[str]) -> str:
+    return ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
 
 
 def _chunks(rows: Iterable[dict[str, Any]], size: int = 500) -> Iterator[list[dict[str, Any]]]:
@@ -299,6 +315,17 @@ def _billed_elsewhere(ledger: Ledger, rows: Iterable[dict[str, Any]]) -> list[st
     ]
 
 
+def _waiting_again(ledger: Ledger, rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the numbers of invoices of ours, or copies of them, with worklogs that wait: ids are enough."""
+    found = []
+    for row in rows:
+        keys = set() if _is_gone(row) else worklogs_on(row)
+        waiting = pushing.waiting_worklogs(ledger, {worklog_id for _, worklog_id in keys}) if keys else []
+        if any((one.module, one.worklog_id) in keys for one in waiting):
+            found.append(str(row.get("InvoiceNumber")))
+    return found
+
+
 def _bills_what_waits(ledger: Ledger, row: Mapping[str, Any]) -> bool:
     """Tell whether an invoice bills a worklog that waits here: by id, and by contact or its very text.
 
@@ -316,22 +343,29 @@ def _bills_what_waits(ledger: Ledger, row: Mapping[str, Any]) -> bool:
     )
 
 
-def _unexplained(
-    ledger: Ledger, rows: list[dict[str, Any]], number_prefix: str
-) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Return the live invoices that msp-xero made but that should not be there.
+class _Unexplained(NamedTuple):
+    """Live invoices that msp-xero made but that should not be there.
 
     The numbers of those that the ledger does not know, the numbers of those that it knows as refused, the
     markers of those that it has not sent yet, and the ids of those of which only the lines tell: with neither
-    our number nor a marker of ours, or with a marker from before another organisation.
+    our number nor a marker of ours, and those from before the connection started over.
     """
+
+    strangers: list[str]
+    late: list[str]
+    planned: set[str]
+    elsewhere: list[str]
+    before: list[str]
+
+
+def _unexplained(ledger: Ledger, rows: list[dict[str, Any]], number_prefix: str) -> _Unexplained:
     suspects = [
         (str(row.get("InvoiceNumber", "")), str(row.get("InvoiceID")), marker)
         for row in rows
         if not _is_gone(row) and (marker := marker_of(row.get("Reference")))
     ]
     if not suspects:
-        return [], [], [], []
+        return _Unexplained([], [], set(), [], [])
     numbers, ids, markers = (set(values) for values in zip(*suspects, strict=True))
     with ledger.read() as session:
         known = session.execute(
@@ -340,21 +374,27 @@ def _unexplained(
                 Invoice.number.in_(numbers) | Invoice.xero_id.in_(ids) | Invoice.marker.in_(markers),
             )
         ).all()
-    known_ids = {row.xero_id for row in known}
+    known_ids = {row.xero_id for row in known if row.generation == ledger.generation}
     known_numbers, known_markers = ({row.number for row in known}, {row.marker for row in known})
     # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
-    open_markers = {row.marker for row in known if row.xero_id is None and row.state != "rejected"}
+    open_markers = {
+        row.marker
+        for row in known
+        if row.xero_id is None and row.state != "rejected" and row.generation == ledger.generation
+    }
     refused = {row.marker for row in known if row.xero_id is None and row.state == "rejected"}
-    # A copy of what an earlier organisation was billed, moved here with its books: its lines have to tell.
-    earlier = {row.marker for row in known if row.generation != ledger.generation}
-    strangers, late, elsewhere = [], [], []
+    # Its lines have to tell: on the way back it is the invoice itself, whose worklogs may have been taken off
+    # it; elsewhere it is a copy, moved here with the books.
+    earlier = [row for row in known if row.generation != ledger.generation]
+    earlier_ids, earlier_markers = {row.xero_id for row in earlier}, {row.marker for row in earlier}
+    strangers, late, elsewhere, before = [], [], [], []
     for number, xero_id, marker in suspects:
         if xero_id in known_ids or marker in open_markers:
             continue
         if marker in refused:
             late.append(number)
-        elif marker in earlier:
-            elsewhere.append(xero_id)
+        elif xero_id in earlier_ids or marker in earlier_markers:
+            before.append(xero_id)
         elif is_own_number(number_prefix, number) and not (
             # A known number is no excuse for a marker that this ledger never made.
             number in known_numbers and marker in known_markers
@@ -363,4 +403,4 @@ def _unexplained(
         elif marker not in known_markers:
             elsewhere.append(xero_id)
     planned = {row.marker for row in known if row.state == "planned"}
-    return sorted(strangers), sorted(late), sorted(planned & markers), elsewhere
+    return _Unexplained(sorted(strangers), sorted(late), planned & markers, elsewhere, before)

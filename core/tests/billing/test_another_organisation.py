@@ -16,8 +16,9 @@ from msp_xero.errors import LedgerError
 from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.audit import replay
 from msp_xero.ledger.decisions import exclude_worklog
-from msp_xero.ledger.generations import Organisation, eras, start_over, survey
+from msp_xero.ledger.generations import eras, start_over
 from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.survey import Organisation, survey
 from msp_xero_sandbox.calls import CallLog
 from msp_xero_sandbox.faults import Faulty
 from msp_xero_sandbox.inprocess import InProcessAdapter
