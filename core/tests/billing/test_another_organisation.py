@@ -464,6 +464,7 @@ def test_a_word_that_was_not_true_bills_nothing_twice_on_the_way_back(moved) -> 
     with pytest.raises(LedgerError, match="before this connection started over"):
         moved.settle()
     assert len(billed_keys(moved)) == 6
+    assert moved.ledger_invoices()[0].state == "created", "what Xero says counts more than the word"
 
 
 def test_an_invoice_of_which_only_some_lines_are_billed_again_is_named(world) -> None:
