@@ -92,9 +92,8 @@ class Rebuilt:
     def needs_person(self) -> bool:
         """Whether something in Xero has to be looked at before anything is billed."""
         found = (self.unmarked, self.twice, self.gone, self.other_numbers)
-        # Each renumbered one left a gap where its number was.
-        is_missing = self.missing.count > self.other_numbers.count
-        return self.in_doubt > 0 or is_missing or any(named.count for named in found)
+        # Missing numbers are told and are no more than a trace: each refused invoice leaves one.
+        return self.in_doubt > 0 or any(named.count for named in found)
 
     @property
     def outcome(self) -> str:

@@ -559,4 +559,3 @@ def test_a_rebuild_after_a_move_names_the_numbers_of_the_organisation_before(
         moved.ledger = ledger
         found = rebuild(ledger, moved.client(), number_prefix="sdp-")
     assert (found.missing.count, found.missing.first) == (3, ["sdp-00001 to sdp-00003"])
-    assert found.needs_person
