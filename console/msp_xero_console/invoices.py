@@ -126,11 +126,19 @@ def release(
     project: Project,
     *,
     invoice: Annotated[str, typer.Argument(metavar="NUMBER", help="The invoice's number, e.g. SDP-00042.")],
+    voided_there: Annotated[
+        bool,
+        typer.Option(
+            "--voided-there",
+            help="You have voided or deleted it in an organisation that this connection bills no more, "
+            "where no run can look. Kept in the history.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bill the worklogs of an invoice again that was voided or deleted in Xero."""
     with project.deciding() as ledger:
-        released = release_invoice(ledger, invoice)
+        released = release_invoice(ledger, invoice, voided_there=voided_there)
     if as_json:
         show.data({"invoice": invoice, "released": released})
         return

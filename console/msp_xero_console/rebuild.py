@@ -25,7 +25,9 @@ app = command_group("Fill an empty ledger from Xero after the ledger was lost.")
 _SHOWN = 5
 NOT_IN_XERO = (
     "Gone for good, because Xero does not know them: the exclusions that people made, links made by hand "
-    "(but with write_link_to the accounts themselves tell theirs), and the history before today."
+    "(but with write_link_to the accounts themselves tell theirs), the history before today, and what an "
+    "organisation that this connection billed before was billed: its worklogs would be billed again here. "
+    "Rebuild from that one first, then `msp-xero reinitialise`, then rebuild from this one."
 )
 BEFORE_BILLING = (
     "Bring the links back: `meltano run --full-refresh accounts worklog-types`, then by hand what is left.",
@@ -107,6 +109,12 @@ def _findings(rebuilt: Rebuilt) -> Iterator[tuple[str, str, str]]:
         yield _finding(
             rebuilt.twice,
             "worklogs on two live invoices: is one a copy? The invoice in brackets does not count.",
+        )
+    if rebuilt.missing.count:
+        yield _finding(
+            rebuilt.missing,
+            "numbers that no invoice here has. Refused ones leave small gaps. If an organisation before this "
+            "one has them, rebuild from that one first, or its worklogs are billed again.",
         )
     if rebuilt.gone.count:
         yield _finding(

@@ -10,30 +10,32 @@ import typer
 from msp_xero.billing.reference import read_organisation
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import Ledger
-from msp_xero.ledger.generations import (
+from msp_xero.ledger.generations import start_over
+from msp_xero.ledger.runs import finish_run, start_run
+from msp_xero.ledger.survey import (
     Organisation,
+    refuse_not_compared,
     refuse_present,
     refuse_under_way,
-    start_over,
     survey,
 )
-from msp_xero.ledger.runs import finish_run, start_run
 
 from msp_xero_console import show
 from msp_xero_console.command import AsJson, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
-from msp_xero_console.words import day, hours, money, number, plural, text
+from msp_xero_console.words import day, hours, moment, money, number, plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from msp_xero.ledger.generations import Links, Survey
     from msp_xero.ledger.rows import Total
+    from msp_xero.ledger.survey import Links, Survey
 
 app = command_group("Start a connection over with another Xero organisation. Billed worklogs stay billed.")
 
 JOB = "reinitialise"
+_SHOWN = 10
 NEXT = (
     "Read all contacts and items there: `meltano run --full-refresh accounts worklog-types`.",
     "Link what names do not link: `msp-xero accounts list --unmapped`, `msp-xero types list`.",
@@ -43,7 +45,7 @@ NEXT = (
 
 
 @command(app)
-def reinitialise(
+def reinitialise(  # noqa: PLR0913 - the options of a command
     project: Project,
     *,
     connection: Annotated[
@@ -60,6 +62,23 @@ def reinitialise(
             "on, by the work dates on the worklogs. Without it nothing is billed again.",
         ),
     ] = None,
+    count_as_billed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--count-as-billed",
+            metavar="NUMBER",
+            help="Count an invoice under way as billed, because the old organisation cannot be asked any "
+            "more. Repeat it for each. Kept in the history.",
+        ),
+    ] = None,
+    not_compared: Annotated[
+        bool,
+        typer.Option(
+            "--not-compared",
+            help="Do it although the ledger was not compared with the old organisation within a day. Only "
+            "where that cannot be reached any more and this is the newest copy of the ledger.",
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,20 +88,24 @@ def reinitialise(
     With --json and without --yes nothing is done.
     """
     with _opened(project, connection) as ledger:
-        found = survey(ledger, rebill_from=rebill_from.date() if rebill_from else None)
+        rebilled_from, counted = rebill_from.date() if rebill_from else None, count_as_billed or []
+        found = survey(ledger, rebill_from=rebilled_from)
         if found.organisation.organisation_id is None:
             raise MspXeroError(
                 f"connection {found.connection} has seen no Xero organisation yet, so there is nothing to "
                 "start over: its first run ties it to the one that the credentials lead to"
             )
-        refuse_under_way(found)
+        refuse_under_way(found, counted)
         organisation = _meet(project)
         refuse_present(found, organisation)
+        found = survey(ledger, rebill_from=rebilled_from, going_to=organisation.organisation_id)
         if not as_json:
             _draw(found, organisation)
+        if not not_compared and (yes or not as_json):
+            refuse_not_compared(found, ledger.clock.now())
         if not yes and (as_json or not _asked(organisation)):
             _leave(found, organisation, as_json=as_json)
-        generation = _carry_out(ledger, organisation, found)
+        generation = _carry_out(ledger, organisation, found, counted, not_compared=not_compared)
     if as_json:
         show.data(_data(found, organisation, done=True) | {"generation": generation})
         return
@@ -136,11 +159,21 @@ def _leave(found: Survey, organisation: Organisation, *, as_json: bool) -> None:
     needs_person()
 
 
-def _carry_out(ledger: Ledger, organisation: Organisation, found: Survey) -> int:
+def _carry_out(
+    ledger: Ledger, organisation: Organisation, found: Survey, counted: list[str], *, not_compared: bool
+) -> int:
     with ledger.settling() as fence:
         run_id = start_run(ledger, JOB)
         try:
-            generation = start_over(ledger, fence, organisation, expected=found, run_id=run_id)
+            generation = start_over(
+                ledger,
+                fence,
+                organisation,
+                expected=found,
+                count_as_billed=counted,
+                not_compared=not_compared,
+                run_id=run_id,
+            )
         except MspXeroError as error:
             finish_run(ledger, run_id, "failed", error=str(error))
             raise
@@ -159,6 +192,7 @@ def _draw(found: Survey, organisation: Organisation) -> None:
         [
             ("Billed so far", f"{text(old.name)} ({old.organisation_id})"),
             ("Billed from now on", f"{text(new.name)} ({new.organisation_id})"),
+            ("Last compared", _compared(found)),
         ]
     )
     show.heading("Worklogs")
@@ -169,8 +203,24 @@ def _draw(found: Survey, organisation: Organisation) -> None:
     show.say(
         f"{_links(found.accounts, 'account')}; {_links(found.worklog_types, 'worklog type')}. Contacts and "
         "items of another organisation are others: they are linked by name at the next run, and what people "
-        "linked or ignored has to be decided again. Nothing changes in ServiceDesk Plus now."
+        "linked, and the contacts and items that they ignored, have to be decided again. Nothing changes in "
+        "ServiceDesk Plus now."
     )
+    if found.ignored_types:
+        show.say(
+            f"Worklog types that people ignored stay ignored: {_first_of(found.ignored_types)}. "
+            "`msp-xero types list` shows them."
+        )
+
+
+def _compared(found: Survey) -> str:
+    old = text(found.organisation.name)
+    return f"with {old}, {moment(found.compared_at)}" if found.compared_at else f"never with {old}"
+
+
+def _first_of(names: tuple[str, ...]) -> str:
+    shown = ", ".join(text(name) for name in names[:_SHOWN])
+    return f"{shown} and {number(len(names) - _SHOWN)} more" if len(names) > _SHOWN else shown
 
 
 def _worklogs(found: Survey) -> Iterator[tuple[str, str, str, str]]:
@@ -179,11 +229,15 @@ def _worklogs(found: Survey) -> Iterator[tuple[str, str, str, str]]:
     if found.rebill_from is None:
         yield _row(f"stay billed, on invoices of {old}", found.billed, currency)
     else:
-        kept = found.billed.count - found.again.count
         yield _row(f"billed by {old}", found.billed, currency)
         since = f"of these are billed again: work from {day(found.rebill_from)} on"
         yield _row(since, found.again, currency)
-        yield f"of these stay billed by {old}", number(kept), "", ""
+    if found.voided.count:
+        yield _row("of these stay unbilled, on invoices voided or deleted there", found.voided, currency)
+    if found.under_way:
+        yield _row(f"count as billed by {old}, on your word", found.at_stake, currency)
+    if found.back.count:
+        yield _row("count as billed again, on invoices of the new one from before", found.back, None)
     if found.earlier.count:
         yield _row("stay billed, on invoices of organisations before", found.earlier, None)
     yield _row("wait, and go to the new organisation", found.waiting, currency)
@@ -196,6 +250,28 @@ def _row(what: str, total: Total, currency: str | None) -> tuple[str, str, str, 
 
 def _notes(found: Survey, organisation: Organisation) -> Iterator[str]:
     old = text(found.organisation.name)
+    if found.split:
+        yield (
+            f"Only some lines of {plural(len(found.split), 'invoice')} are billed again: "
+            f"{_first_of(found.split)}. Credit those lines there and do not void the invoice, or its other "
+            "lines are lost."
+        )
+    if found.voided.count:
+        yield (
+            "Worklogs on invoices that were voided or deleted are billed again only where a person releases "
+            "them: `msp-xero invoices release NUMBER`."
+        )
+    if found.back.count:
+        yield (
+            f"{text(organisation.name)} was billed {plural(found.back.count, 'worklog')} of these before, on "
+            "invoices that stand as far as this ledger knows. The next run looks whether they were voided; "
+            "then release them."
+        )
+    if found.back_changed:
+        yield (
+            f"Changed since they were on those invoices: {_first_of(found.back_changed)}. Correct the "
+            "invoices by hand."
+        )
     if found.again.count:
         yield (
             f"The invoices of {old} stay as they are: void there what is billed again, or customers get "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
-from msp_xero.ledger.models import BillingConnection, Invoice, Worklog
+from msp_xero.ledger.models import BillingConnection, Invoice, Worklog, WorklogTypeChoice
 from sqlalchemy import update
 
 OLD = "22222222-0000-4000-a000-000000000000"
@@ -14,7 +16,9 @@ def swapped(cli, sandbox):
     """The project billed Demo MSP Limited; its credentials lead to the local Xero now."""
     sandbox.connect(cli)
     with cli.ledger() as ledger, ledger.write() as session:
-        session.execute(update(BillingConnection).values(organisation_id=OLD))
+        session.execute(
+            update(BillingConnection).values(organisation_id=OLD, invoices_refreshed_at=datetime.now(UTC))
+        )
         session.execute(
             update(Invoice).where(Invoice.state == "unknown").values(state="created", xero_id="x")
         )
@@ -79,3 +83,52 @@ def test_doctor_and_push_name_the_command(swapped) -> None:
     assert "run `msp-xero reinitialise`" in swapped.refuses("invoices", "push")
     assert "msp-xero reinitialise" in swapped.refuses("invoices", "preview")
     assert "`msp-xero reinitialise`" in swapped("doctor").stdout
+
+
+def test_it_names_what_a_person_has_to_know(swapped) -> None:
+    with swapped.ledger() as ledger, ledger.write() as session:
+        session.add(
+            WorklogTypeChoice(
+                connection_id=ledger.connection_id,
+                type_id="77",
+                type_name="Internal meeting",
+                ignored=True,
+                decided_at=ledger.clock.now(),
+            )
+        )
+        session.execute(update(Worklog).where(Worklog.worklog_id == "102").values(work_date=None))
+    shown = " ".join(swapped("reinitialise", "--rebill-from", "2026-11-01").stdout.split())
+    assert "Last compared with Demo MSP Limited, 20" in shown
+    assert "Only some lines of 1 invoice are billed again: SDP-00001. Credit those lines there" in shown
+    assert "Worklog types that people ignored stay ignored: Internal meeting." in shown
+    with swapped.ledger() as ledger, ledger.write() as session:
+        session.execute(update(Invoice).where(Invoice.number == "SDP-00001").values(state="voided"))
+    shown = " ".join(swapped("reinitialise", "--rebill-from", "2026-11-01").stdout.split())
+    assert "of these stay unbilled, on invoices voided or deleted there 2" in shown
+    assert "only where a person releases them: `msp-xero invoices release NUMBER`" in shown
+
+
+def test_an_old_look_at_the_organisation_needs_a_persons_word(swapped) -> None:
+    with swapped.ledger() as ledger, ledger.write() as session:
+        session.execute(
+            update(BillingConnection).values(invoices_refreshed_at=datetime(2026, 1, 1, tzinfo=UTC))
+        )
+    error = swapped("reinitialise", "--yes").stderr
+    assert "has not been compared with Demo MSP Limited since 2026-01-01 00:00 UTC" in error
+    assert "add --not-compared" in error
+    assert swapped.data("reinitialise", code=3)["done"] is False
+    assert swapped.data("reinitialise", "--yes", "--not-compared")["done"] is True
+
+
+def test_what_nobody_can_ask_counts_as_billed_and_is_released_on_a_persons_word(cli, sandbox) -> None:
+    sandbox.connect(cli)
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(
+            update(BillingConnection).values(organisation_id=OLD, invoices_refreshed_at=datetime.now(UTC))
+        )
+    options = ("--count-as-billed", "SDP-00002", "--yes")
+    assert "--count-as-billed SDP-00002" in cli.refuses("reinitialise", "--yes")
+    assert "count as billed by Demo MSP Limited, on your word" in cli.says("reinitialise", *options)
+    assert "counted_as_billed" in str(cli.data("invoices", "show", "SDP-00002")["history"])
+    assert "--voided-there" in cli.refuses("invoices", "release", "SDP-00002")
+    assert cli.data("invoices", "release", "SDP-00002", "--voided-there")["released"] == 1

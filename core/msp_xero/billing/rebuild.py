@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from msp_xero.billing.document import marker_of, worklog_marker, worklog_of
-from msp_xero.billing.plan import is_own_number
+from msp_xero.billing.plan import invoice_number, is_own_number
 from msp_xero.billing.reconcile import ALL_SALES, worklogs_on
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.settle import pin_organisation
@@ -70,7 +70,8 @@ class Rebuilt:
     For a person to look at: ``unmarked`` live invoices with lines that name no worklog; ``twice``
     worklogs that are on two live invoices, with the one that does not count; ``gone`` invoices that were
     voided or deleted, whose ``on_gone`` worklogs count as billed; ``other_numbers`` of invoices with our
-    marks and without our prefix.
+    marks and without our prefix; ``missing`` numbers below the highest that neither the organisation nor
+    the ledger has, named as stretches of them: an organisation before this one may have those invoices.
     """
 
     read: int = 0
@@ -84,12 +85,14 @@ class Rebuilt:
     twice: Named = field(default_factory=Named)
     gone: Named = field(default_factory=Named)
     other_numbers: Named = field(default_factory=Named)
+    missing: Named = field(default_factory=Named)
     calls: dict[str, int] = field(default_factory=dict)
 
     @property
     def needs_person(self) -> bool:
         """Whether something in Xero has to be looked at before anything is billed."""
         found = (self.unmarked, self.twice, self.gone, self.other_numbers)
+        # Missing numbers are told and are no more than a trace: each refused invoice leaves one.
         return self.in_doubt > 0 or any(named.count for named in found)
 
     @property
@@ -108,6 +111,7 @@ class Rebuilt:
             "unmarked_invoices": self.unmarked.count,
             "twice_on_invoices": self.twice.count,
             "other_numbers": self.other_numbers.count,
+            "missing_numbers": self.missing.count,
         }
 
 
@@ -140,7 +144,12 @@ def rebuild(  # noqa: PLR0913 - everything at the border is handed in
             refuse_filled(session, ledger)
         pin_organisation(ledger, meet_organisation(client))
         looked_at = ledger.clock.now()
-        rebuilt = _read(client, spool, number_prefix, only_prefix=only_prefix, progress=progress)
+        rebuilt, seen = _read(client, spool, number_prefix, only_prefix=only_prefix, progress=progress)
+        with ledger.read() as session:
+            taken = numbers_taken(session, ledger)
+        prefix = number_prefix.casefold()
+        seen |= {_sequence(prefix, one) for one in taken if is_own_number(prefix, one)}
+        _note_missing(rebuilt, number_prefix, seen)
         progress(f"writing {spool.count:,} invoices into the ledger")
         _write(ledger, fence, spool, rebuilt, looked_at, run_id)
     rebuilt.calls = dict(client.calls)
@@ -154,9 +163,9 @@ def _read(
     *,
     only_prefix: bool,
     progress: Callable[[str], None],
-) -> Rebuilt:
-    """Read every sales invoice, keep those of ours."""
-    rebuilt, highest = Rebuilt(), 0
+) -> tuple[Rebuilt, set[int]]:
+    """Read every sales invoice, keep those of ours; return what was found, and their sequences."""
+    rebuilt, seen = Rebuilt(), set[int]()
     for row in client.invoices(where=ALL_SALES, page_size=_PAGE):
         if row.get("Type") != "ACCREC":
             continue
@@ -166,7 +175,7 @@ def _read(
         number = str(row.get("InvoiceNumber", ""))
         is_own = is_own_number(prefix, number)
         if is_own:
-            highest = max(highest, _sequence(prefix, number))
+            seen.add(_sequence(prefix, number))
         is_marked = bool(marker_of(row.get("Reference")) or worklogs_on(row))
         if not (is_own or (is_marked and not only_prefix)):
             continue
@@ -177,8 +186,21 @@ def _read(
             if not is_own:
                 rebuilt.other_numbers.add(number)
     # Each one that a person renumbered had a number of ours before, maybe a higher one than all seen.
-    rebuilt.next_number = 1 + highest + rebuilt.other_numbers.count
-    return rebuilt
+    rebuilt.next_number = 1 + max(seen, default=0) + rebuilt.other_numbers.count
+    return rebuilt, seen
+
+
+def _note_missing(rebuilt: Rebuilt, prefix: str, seen: set[int]) -> None:
+    """Name the stretches of numbers that nobody has: the trace of invoices in another organisation."""
+    before = 0
+    for sequence in sorted(seen - {0}):
+        first, last = before + 1, sequence - 1
+        before = sequence
+        if first > last:
+            continue
+        name = invoice_number(prefix, first)
+        rebuilt.missing.add(name if first == last else f"{name} to {invoice_number(prefix, last)}")
+        rebuilt.missing.count += last - first
 
 
 def _sequence(prefix: str, number: str) -> int:

@@ -82,8 +82,17 @@ class PassedBookmarks:
                 f"the bookmark is ahead of this ledger: the run went on from {_readable(begun)} ({modules}), "
                 f"and this ledger has {held}. It is an older copy or a new one, so what another copy got "
                 "would never come to it. Nothing was billed, and what came is stored. Run once with "
-                "meltano run --full-refresh worklogs; it sends nothing again: what is billed stays billed"
+                f"meltano run --full-refresh worklogs; {self._of_billing_again()}"
             )
+
+    def _of_billing_again(self) -> str:
+        if self._ledger.generation == 1:
+            return "it sends nothing again: what is billed stays billed"
+        # Xero shows what the present organisation was billed, and of one before it nobody asks any more.
+        return (
+            "before that, set push to false: what an organisation before this one was billed after the copy "
+            "was made would be billed again. Exclude it (`msp-xero invoices preview` shows it), then bill"
+        )
 
     def known(self) -> Positions:
         """Return up to where this ledger has everything."""

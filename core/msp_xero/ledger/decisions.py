@@ -8,7 +8,7 @@ from sqlalchemy import case, func, select, update
 
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.models import Event, Invoice, Worklog
+from msp_xero.ledger.models import Event, Invoice, PastGeneration, Worklog
 from msp_xero.ledger.pushing import give_back
 from msp_xero.reasons import explain
 
@@ -88,8 +88,14 @@ def include_worklog(ledger: Ledger, row: int) -> str:
         return str(place["state"])
 
 
-def release_invoice(ledger: Ledger, number: str) -> int:
+def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) -> int:
     """Free the worklogs of an invoice that was voided or deleted in Xero, to be billed again.
+
+    Args:
+        ledger: the open ledger.
+        number: the invoice's number.
+        voided_there: a person's word that it was voided or deleted, where no run can look: in an
+            organisation that is not billed any more.
 
     Returns:
         How many worklogs are free again.
@@ -106,10 +112,7 @@ def release_invoice(ledger: Ledger, number: str) -> int:
         if invoice is None:
             raise Refusal(f"there is no invoice {number}; `msp-xero invoices list` shows them")
         if invoice.state not in GONE_IN_XERO:
-            raise Refusal(
-                f"invoice {invoice.number} is {invoice.state}, so its worklogs count as billed; "
-                "void or delete it in Xero first, and let a run or a push notice that"
-            )
+            _take_word(session, ledger, invoice, voided_there=voided_there)
         rows = give_back(session, [invoice.id])
         if not rows:
             raise Refusal(f"the worklogs of invoice {invoice.number} are released already")
@@ -120,6 +123,42 @@ def release_invoice(ledger: Ledger, number: str) -> int:
         ]
         record(session, ledger, [*changes, Change("invoice", invoice.id, "released")])
         return len(rows)
+
+
+def _take_word(session: Session, ledger: Ledger, invoice: Invoice, *, voided_there: bool) -> None:
+    """Let an invoice that no run can look at count as voided, if a person says that it is.
+
+    Raises:
+        Refusal: a run can look at it, or nobody said so.
+    """
+    if invoice.state not in ("created", "paid") or _is_looked_at(session, ledger, invoice):
+        raise Refusal(
+            f"invoice {invoice.number} is {invoice.state}, so its worklogs count as billed; "
+            "void or delete it in Xero first, and let a run or a push notice that"
+        )
+    if not voided_there:
+        raise Refusal(
+            f"invoice {invoice.number} is of an organisation that this connection bills no more, so no run "
+            "notices what became of it. Void or delete it there first, then say so with --voided-there"
+        )
+    # Should the connection ever go back there, what Xero says then is compared with this.
+    invoice.state, invoice.xero_status = "voided", "VOIDED"
+    record(session, ledger, [Change("invoice", invoice.id, "voided", {"on_word_of_person": True})])
+
+
+def _is_looked_at(session: Session, ledger: Ledger, invoice: Invoice) -> bool:
+    """Tell whether runs learn what becomes of an invoice: it is the present organisation's, by its id."""
+    if invoice.xero_id is None:
+        return False
+    if invoice.generation == ledger.generation:
+        return True
+    there = session.scalar(
+        select(PastGeneration.organisation_id).where(
+            PastGeneration.connection_id == ledger.connection_id,
+            PastGeneration.generation == invoice.generation,
+        )
+    )
+    return there == ledger.connection(session).organisation_id
 
 
 def wait_again(session: Session, rows: Sequence[int]) -> Sequence[tuple[int, str]]:

@@ -1,94 +1,49 @@
-"""Starting a connection over with another organisation: what that would do, and doing it in one transaction.
+"""Starting a connection over with another organisation, in one transaction.
 
 Links belong to a generation, and so do invoices. What is billed stays billed, because it is on an
 invoice, of whichever generation; what is not billed goes to the organisation of the new one.
+:mod:`msp_xero.ledger.survey` tells beforehand what that would do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date  # noqa: TC003 - a dataclass's annotations are looked at by the console
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, exists, func, or_, select, update
+from sqlalchemy import select, update
 
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.decisions import GONE_IN_XERO, wait_again
-from msp_xero.ledger.models import (
-    AccountLink,
-    BillingConnection,
-    Invoice,
-    InvoiceLine,
-    PastGeneration,
-    PushBatch,
-    Worklog,
-    WorklogTypeLink,
+from msp_xero.ledger.decisions import wait_again
+from msp_xero.ledger.models import Invoice, InvoiceLine, PastGeneration, PushBatch, Worklog
+from msp_xero.ledger.planning import move_worklogs
+from msp_xero.ledger.pushing import free_worklogs
+from msp_xero.ledger.survey import (
+    Organisation,
+    last_lines,
+    never_sent,
+    organisation_of,
+    refuse_not_compared,
+    refuse_present,
+    refuse_under_way,
+    released_from,
+    surveyed,
+    under_way,
 )
-from msp_xero.ledger.pushing import UNSETTLED, free_worklogs
-from msp_xero.ledger.rows import Total
-from msp_xero.ledger.types import amount_from_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Iterator, Sequence
+    from datetime import date, datetime
 
-    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
+    from msp_xero.ledger.models import BillingConnection
     from msp_xero.ledger.store import Fence, Ledger
+    from msp_xero.ledger.survey import Survey
 
 WITHDRAWN: Final = "It was planned and never sent: its connection was started over with another organisation."
+COUNTED: Final = "Nobody could ask the organisation any more: it counts as billed because a person said so."
 _AT_ONCE: Final = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Organisation:
-    """One organisation, as a connection remembers it."""
-
-    organisation_id: str | None
-    name: str | None
-    short_code: str | None = None
-    base_currency: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Links:
-    """Links of one kind: all of them, those that a person made, and what a person chose to ignore."""
-
-    linked: int
-    by_person: int
-    ignored: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
-    """What starting over would do.
-
-    ``billed`` worklogs are on invoices of the present organisation, ``earlier`` ones of those before.
-    ``again`` are those of ``billed`` that would be billed again because of ``rebill_from``; ``undated``
-    ones stay billed because no day of work is known of them. ``waiting`` ones go to the new
-    organisation, of which ``withdrawn`` are on invoices that were planned and never sent. ``excluded``
-    ones stay as they are. ``under_way`` are the first numbers of invoices that keep it from starting
-    over.
-    """
-
-    connection: str
-    generation: int
-    organisation: Organisation
-    rebill_from: date | None
-    billed: Total
-    invoices: int
-    earlier: Total
-    again: Total
-    undated: int
-    waiting: Total
-    withdrawn: Total
-    excluded: Total
-    accounts: Links
-    worklog_types: Links
-    next_number: int
-    under_way: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,32 +55,14 @@ class Era:
     ended_at: datetime | None = None
 
 
-def survey(ledger: Ledger, *, rebill_from: date | None = None) -> Survey:
-    """Return what starting over would do, and do nothing."""
-    with ledger.read() as session:
-        return _survey(session, ledger, rebill_from)
-
-
-def refuse_under_way(found: Survey) -> None:
-    """Raise LedgerError while it is not known what the present organisation has."""
-    if not found.under_way:
-        return
-    first, more = found.under_way[0], len(found.under_way) - 1
-    which = f"{first} and {more:,} more are" if more else f"{first} is"
-    old = found.organisation.name or "the present organisation"
-    raise LedgerError(
-        f"{which} under way: it is not certain yet whether {old} has them. With the credentials of {old} run "
-        "`msp-xero reconcile`, then `msp-xero invoices push` if it plans something again, and "
-        "`msp-xero invoices list` for what is left; then start over"
-    )
-
-
-def start_over(
+def start_over(  # noqa: PLR0913 - what a person decided, one by one
     ledger: Ledger,
     fence: Fence,
     organisation: Organisation,
     *,
     expected: Survey,
+    count_as_billed: Collection[str] = (),
+    not_compared: bool = False,
     run_id: int | None = None,
 ) -> int:
     """Tie a connection to another organisation: a new generation, all of it or nothing.
@@ -135,6 +72,8 @@ def start_over(
         fence: proof of the settle lock.
         organisation: the new one.
         expected: what a person was shown; it has to be so still.
+        count_as_billed: numbers of invoices under way whose worklogs count as billed, on a person's word.
+        not_compared: do it although the ledger has not been compared with the present organisation lately.
         run_id: for the audit log.
 
     Returns:
@@ -146,9 +85,11 @@ def start_over(
     """
     with ledger.write(fence) as session:
         row = ledger.connection(session)
-        found = _survey(session, ledger, expected.rebill_from)
-        refuse_under_way(found)
+        found = surveyed(session, ledger, expected.rebill_from, expected.going_to)
+        refuse_under_way(found, count_as_billed)
         refuse_present(found, organisation)
+        if not not_compared:
+            refuse_not_compared(found, ledger.clock.now())
         if found != expected:
             raise LedgerError(
                 "the ledger has changed since it was looked at, so nothing was done; look again"
@@ -156,6 +97,8 @@ def start_over(
         released = _withdraw(session, ledger, run_id)
         if found.rebill_from is not None:
             released += _release(session, ledger, found.rebill_from, run_id)
+        _count_as_billed(session, ledger, run_id)
+        put_back = _put_back(session, ledger, organisation, run_id)
         session.add(
             PastGeneration(
                 connection_id=ledger.connection_id,
@@ -173,7 +116,11 @@ def start_over(
             "organisation": organisation.organisation_id,
             "instead_of": found.organisation.organisation_id,
             "released": released,
+            "put_back": put_back,
             "rebill_from": found.rebill_from.isoformat() if found.rebill_from else None,
+            "counted_as_billed": list(found.under_way),
+            "compared_at": found.compared_at.isoformat() if found.compared_at else None,
+            "not_compared": not_compared,
         }
         record(session, ledger, [Change("connection", row.id, "started_over", data)], run_id=run_id)
         generation = row.generation
@@ -181,18 +128,8 @@ def start_over(
     return generation
 
 
-def refuse_present(found: Survey, organisation: Organisation) -> None:
-    """Raise LedgerError when the credentials still lead to the organisation that is billed already."""
-    if organisation.organisation_id == found.organisation.organisation_id:
-        raise LedgerError(
-            f"these credentials lead to {organisation.name}, which connection {found.connection} bills "
-            "already: there is nothing to start over. Put in the credentials of the other organisation first"
-        )
-
-
 def eras(ledger: Ledger) -> list[Era]:
     """Return the generations of the connection with their organisations, the present one last."""
-    names = ("organisation_id", "organisation_name", "short_code", "base_currency")
     with ledger.read() as session:
         past = session.scalars(
             select(PastGeneration)
@@ -201,23 +138,10 @@ def eras(ledger: Ledger) -> list[Era]:
         ).all()
         now = ledger.connection(session)
         found = [
-            Era(
-                generation=one.generation,
-                organisation=_organisation(*(getattr(one, name) for name in names)),
-                ended_at=one.ended_at,
-            )
+            Era(generation=one.generation, organisation=organisation_of(one), ended_at=one.ended_at)
             for one in past
         ]
-        present = _organisation(*(getattr(now, name) for name in names))
-        return [*found, Era(generation=now.generation, organisation=present)]
-
-
-def _organisation(
-    organisation_id: str | None, name: str | None, short_code: str | None, currency: str | None
-) -> Organisation:
-    return Organisation(
-        organisation_id=organisation_id, name=name, short_code=short_code, base_currency=currency
-    )
+        return [*found, Era(generation=now.generation, organisation=organisation_of(now))]
 
 
 def _begin(row: BillingConnection, organisation: Organisation) -> None:
@@ -229,108 +153,9 @@ def _begin(row: BillingConnection, organisation: Organisation) -> None:
     row.day_calls_remaining = row.day_calls_seen_at = row.contacts_read_to = None
 
 
-def _survey(session: Session, ledger: Ledger, rebill_from: date | None) -> Survey:
-    row = ledger.connection(session)
-    here, present = Worklog.connection_id == ledger.connection_id, _billed_in(row.generation)
-    billed = and_(here, Worklog.state == "invoiced")
-    never_sent = _never_sent(ledger)
-    withdrawn = _total(session, here, Worklog.state == "planned", _on(never_sent))
-    return Survey(
-        connection=row.name,
-        generation=row.generation,
-        organisation=_organisation(
-            row.organisation_id, row.organisation_name, row.short_code, row.base_currency
-        ),
-        rebill_from=rebill_from,
-        billed=_total(session, billed, present),
-        invoices=session.scalar(
-            select(func.count())
-            .select_from(Invoice)
-            .where(
-                Invoice.connection_id == ledger.connection_id,
-                Invoice.generation == row.generation,
-                Invoice.xero_id.is_not(None),
-            )
-        )
-        or 0,
-        earlier=_total(session, billed, ~present),
-        again=Total()
-        if rebill_from is None
-        else _total(session, billed, _stands_in(row.generation), _since(rebill_from)),
-        undated=0
-        if rebill_from is None
-        else _total(session, billed, present, Worklog.work_date.is_(None)).count,
-        waiting=_total(session, here, Worklog.state.in_(("open", "held"))) + withdrawn,
-        withdrawn=withdrawn,
-        excluded=_total(session, here, Worklog.state == "excluded"),
-        accounts=_links(session, ledger, AccountLink, AccountLink.account_id.is_not(None)),
-        worklog_types=_links(session, ledger, WorklogTypeLink, WorklogTypeLink.type_id.is_not(None)),
-        next_number=row.next_number,
-        under_way=tuple(session.scalars(_under_way(ledger))),
-    )
-
-
-def _total(session: Session, *conditions: ColumnElement[bool]) -> Total:
-    count, minutes, money, priced = session.execute(
-        select(
-            func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money), func.count(Worklog.money)
-        ).where(*conditions)
-    ).one()
-    return Total(count, int(minutes or 0), money or amount_from_stored(0), count - priced)
-
-
-def _links(session: Session, ledger: Ledger, model: Any, is_linked: ColumnElement[bool]) -> Links:
-    mine = (model.connection_id == ledger.connection_id, model.generation == ledger.generation)
-
-    def count(*conditions: ColumnElement[bool]) -> int:
-        return session.scalar(select(func.count()).select_from(model).where(*mine, *conditions)) or 0
-
-    return Links(
-        linked=count(is_linked),
-        by_person=count(is_linked, model.how == "person"),
-        ignored=count(model.state == "ignored"),
-    )
-
-
-def _billed_in(generation: int) -> ColumnElement[bool]:
-    return _on(Invoice.generation == generation)
-
-
-def _stands_in(generation: int) -> ColumnElement[bool]:
-    """Whether a worklog is on an invoice that stands; one that was voided and not released is written off."""
-    return _on(and_(Invoice.generation == generation, Invoice.state.not_in(GONE_IN_XERO)))
-
-
-def _on(invoices: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether a worklog is on one of these invoices."""
-    return exists().where(
-        InvoiceLine.worklog_row == Worklog.id,
-        InvoiceLine.live.is_(True),
-        InvoiceLine.invoice_id == Invoice.id,
-        invoices,
-    )
-
-
-def _since(day: date) -> ColumnElement[bool]:
-    return Worklog.work_date >= day
-
-
-def _never_sent(ledger: Ledger) -> ColumnElement[bool]:
-    batch = exists().where(PushBatch.id == Invoice.batch_id, PushBatch.attempts > 0)
-    return and_(Invoice.connection_id == ledger.connection_id, Invoice.state == "planned", ~batch)
-
-
-def _under_way(ledger: Ledger) -> Any:
-    """Select the numbers of invoices that Xero may have, or may still get."""
-    is_ours = Invoice.connection_id == ledger.connection_id
-    was_sent = exists().where(PushBatch.id == Invoice.batch_id, PushBatch.attempts > 0)
-    is_open = or_(Invoice.state.in_(UNSETTLED), and_(Invoice.state == "planned", was_sent))
-    return select(Invoice.number).where(is_ours, is_open).order_by(Invoice.id)
-
-
 def _withdraw(session: Session, ledger: Ledger, run_id: int | None) -> int:
     """Take back what was planned and never sent; its numbers are not used again. Return how many worklogs."""
-    ids = session.scalars(select(Invoice.id).where(_never_sent(ledger)).order_by(Invoice.id)).all()
+    ids = session.scalars(select(Invoice.id).where(never_sent(ledger)).order_by(Invoice.id)).all()
     batches = session.scalars(select(Invoice.batch_id).where(Invoice.id.in_(ids)).distinct()).all()
     rows = session.scalars(
         select(InvoiceLine.worklog_row)
@@ -357,13 +182,80 @@ def _release(session: Session, ledger: Ledger, day: date, run_id: int | None) ->
         .where(
             Worklog.connection_id == ledger.connection_id,
             Worklog.state == "invoiced",
-            _stands_in(ledger.generation),
-            _since(day),
+            released_from(ledger, day),
         )
         .order_by(Worklog.id)
     ).all()
     _free(session, ledger, rows, "released", run_id)
     return len(rows)
+
+
+def _count_as_billed(session: Session, ledger: Ledger, run_id: int | None) -> None:
+    """Let the invoices under way count as billed: all that are left of them, because a person named them."""
+    ids = session.scalars(select(Invoice.id).where(under_way(ledger)).order_by(Invoice.id)).all()
+    if not ids:
+        return
+    batches = session.scalars(select(Invoice.batch_id).where(Invoice.id.in_(ids)).distinct()).all()
+    now = ledger.clock.now()
+    session.execute(
+        update(Invoice)
+        .where(Invoice.id.in_(ids))
+        .values(state="created", reason_code=None, reason=COUNTED, settled_at=now)
+    )
+    session.execute(update(PushBatch).where(PushBatch.id.in_(batches)).values(state="done", settled_at=now))
+    counted = [Change("invoice", one, "counted_as_billed", {"state": "created"}) for one in ids]
+    record(session, ledger, counted, run_id=run_id)
+    move_worklogs(session, ledger, ids, "invoiced", run_id=run_id)
+
+
+def _put_back(session: Session, ledger: Ledger, organisation: Organisation, run_id: int | None) -> int:
+    """Put worklogs back on the new organisation's own invoices of an earlier time, which stand there.
+
+    They were taken off to be billed elsewhere. Wherever they are not billed now, billing them here would
+    be the second time. Return how many.
+    """
+    if organisation.organisation_id is None:
+        return 0
+    last = last_lines(ledger, organisation.organisation_id).subquery()
+    found = session.execute(
+        select(Worklog.id, last.c.line_id, InvoiceLine.invoice_id)
+        .join(last, last.c.worklog_row == Worklog.id)
+        .join(InvoiceLine, InvoiceLine.id == last.c.line_id)
+        .where(
+            Worklog.connection_id == ledger.connection_id,
+            Worklog.state.in_(("open", "held", "excluded")),
+        )
+        .order_by(Worklog.id)
+    ).all()
+    for some in _lots(found):
+        lines, rows = [one.line_id for one in some], [one.id for one in some]
+        session.execute(
+            update(InvoiceLine)
+            .where(InvoiceLine.id.in_(lines))
+            .values(live=True)
+            .execution_options(synchronize_session=False)
+        )
+        billed = select(InvoiceLine.amount).where(
+            InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live.is_(True)
+        )
+        session.execute(
+            update(Worklog)
+            .where(Worklog.id.in_(rows))
+            .values(
+                state="invoiced",
+                reason_code=None,
+                reason=None,
+                excluded_by=None,
+                money=billed.scalar_subquery(),
+            )
+            .execution_options(synchronize_session=False)
+        )
+        changes = [
+            Change("worklog", one.id, "put_back", {"state": "invoiced", "invoice": one.invoice_id})
+            for one in some
+        ]
+        record(session, ledger, changes, run_id=run_id)
+    return len(found)
 
 
 def _free(session: Session, ledger: Ledger, rows: Sequence[int], action: str, run_id: int | None) -> None:
@@ -375,5 +267,5 @@ def _free(session: Session, ledger: Ledger, rows: Sequence[int], action: str, ru
         record(session, ledger, changes, run_id=run_id)
 
 
-def _lots(rows: Sequence[int]) -> Iterator[Sequence[int]]:
+def _lots(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from msp_xero.billing.plan import plan
@@ -15,9 +15,11 @@ from msp_xero.billing.settle import preview
 from msp_xero.errors import LedgerError
 from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.audit import replay
-from msp_xero.ledger.decisions import exclude_worklog
-from msp_xero.ledger.generations import Organisation, eras, start_over, survey
-from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.decisions import Refusal, exclude_worklog, release_invoice
+from msp_xero.ledger.generations import eras, start_over
+from msp_xero.ledger.links import ignore_type
+from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, PushBatch, Worklog
+from msp_xero.ledger.survey import Organisation, survey
 from msp_xero_sandbox.calls import CallLog
 from msp_xero_sandbox.faults import Faulty
 from msp_xero_sandbox.inprocess import InProcessAdapter
@@ -25,6 +27,8 @@ from msp_xero_sandbox.settings import Settings
 from msp_xero_sandbox.story import build
 from msp_xero_sandbox.xero.app import XeroApp
 from sqlalchemy import event, select, update
+
+from core.tests.billing.conftest import worklogs_of
 
 NEW_ID = "0b000000-0000-4000-a000-000000000002"
 
@@ -60,10 +64,10 @@ def met(world) -> Organisation:
     )
 
 
-def reinitialise(world, rebill_from=None) -> int:
+def reinitialise(world, rebill_from=None, **words) -> int:
     found = survey(world.ledger, rebill_from=rebill_from)
     with world.ledger.settling() as fence:
-        return start_over(world.ledger, fence, met(world), expected=found)
+        return start_over(world.ledger, fence, met(world), expected=found, **words)
 
 
 def check_history(world) -> None:
@@ -185,10 +189,10 @@ def test_going_back_bills_nothing_twice_that_was_taken_off_its_invoices(moved) -
     assert reinitialise(moved) == 3
     moved.link_accounts()
     moved.link_types()
-    before = moved.writes()
-    with pytest.raises(LedgerError, match=r"before this connection started over .*Nothing was billed"):
-        moved.settle()
-    assert moved.writes() == before
+    moved.settle()
+    keys = moved.live_keys()
+    assert len(keys) == len(set(keys)) == 7
+    assert moved.states() == {"invoiced": 7, "excluded": 1}
 
 
 def test_what_was_voided_and_not_released_is_not_billed_again(moved) -> None:
@@ -358,7 +362,231 @@ def test_after_a_loss_each_generation_is_rebuilt_from_its_own_organisation(
         (moved.folder / "token.json").unlink()
         reinitialise(moved)
         rebuilt = rebuild(ledger, moved.client(), number_prefix="SDP-")
-        assert (rebuilt.worklogs, rebuilt.next_number) == (1, 5)
+        assert (rebuilt.worklogs, rebuilt.next_number, rebuilt.missing.count) == (1, 5, 0)
         with pytest.raises(LedgerError, match="not empty"):
             rebuild(ledger, moved.client(), number_prefix="SDP-")
         assert moved.states() == {"invoiced": 7}
+
+
+def go_back(world) -> None:
+    """Let the credentials lead to the first organisation again."""
+    world.xero = world.old_xero
+    world.faulty = Faulty(world.xero, world.clock, CallLog())
+    world.adapter = InProcessAdapter(world.faulty, world.clock)
+    (world.folder / "token.json").unlink(missing_ok=True)
+
+
+def link_again(world, rows) -> None:
+    world.rows = rows
+    world.contacts = [c for c in rows["contacts"] if c.get("ContactStatus") == "ACTIVE"]
+    world.link_accounts()
+    world.link_types()
+
+
+def start_over_with(world, going_to, rebill_from=None, **words) -> None:
+    found = survey(world.ledger, rebill_from=rebill_from, going_to=going_to.organisation_id)
+    with world.ledger.settling() as fence:
+        start_over(world.ledger, fence, going_to, expected=found, **words)
+
+
+def billed_keys(world):
+    return [key for invoice in world.ours() for key in worklogs_of(invoice)]
+
+
+@pytest.mark.parametrize("is_billed_between", [False, True])
+def test_there_and_back_nothing_is_billed_twice_in_the_first_organisation(world, is_billed_between) -> None:
+    rows = world.rows
+    world.deliver(*(world.line(number) for number in range(6)))
+    world.settle()
+    open_another_organisation(world)
+    reinitialise(world, date(2026, 1, 1))
+    assert world.states() == {"open": 6}
+    if is_billed_between:
+        world.link_accounts()
+        world.link_types()
+        world.settle()
+    world.deliver(world.line(0, minutes=90), world.line(6))
+    exclude_worklog(world.ledger, views.find_worklogs(world.ledger, "1006")[0].row, "a favour")
+    go_back(world)
+    home = met(world)
+    found = survey(world.ledger, rebill_from=date(2026, 1, 1), going_to=home.organisation_id)
+    assert (found.back.count, found.again.count, found.waiting.count, found.excluded.count) == (6, 0, 0, 1)
+    assert found.back_changed == (() if is_billed_between else ("1000",))
+    start_over_with(world, home, date(2026, 1, 1))
+    assert world.states() == {"invoiced": 6, "excluded": 1}
+    link_again(world, rows)
+    world.settle()
+    assert sorted(billed_keys(world)) == world.live_keys()
+    assert len(billed_keys(world)) == 6
+    check_history(world)
+
+    # What is voided there is noticed, because those invoices are the present organisation's again.
+    world.clock.advance(3600)
+    first = world.invoices()[0]
+    world.person("invoice", "void", first["InvoiceID"])
+    world.settle()
+    assert release_invoice(world.ledger, first["InvoiceNumber"]) == len(first["LineItems"])
+
+
+def test_invoices_from_before_whose_worklogs_wait_stop_the_run_with_a_true_sentence(world) -> None:
+    """A ledger that went there and back before worklogs were put back on the invoices that they were on."""
+    rows = world.rows
+    world.deliver(*(world.line(number) for number in range(3)))
+    world.settle()
+    open_another_organisation(world)
+    reinitialise(world, date(2026, 1, 1))
+    go_back(world)
+    reinitialise(world)
+    with world.ledger.write() as session:
+        session.execute(update(InvoiceLine).values(live=False))
+        session.execute(update(Worklog).values(state="open"))
+    link_again(world, rows)
+    world.deliver(*(world.line(number, description="Told otherwise") for number in range(3)))
+    with pytest.raises(LedgerError) as refused:
+        world.settle()
+    assert "3 invoice(s) made by msp-xero before this connection started over (SDP-" in str(refused.value)
+    assert "exclude its worklogs" in str(refused.value)
+    assert len(billed_keys(world)) == 3
+    for made in world.invoices():
+        world.person("invoice", "void", made["InvoiceID"])
+    world.settle()
+    assert len(billed_keys(world)) == 3
+
+
+def test_what_was_voided_in_the_old_organisation_is_not_billed_again_unasked(world) -> None:
+    world.deliver(*(world.line(number) for number in range(3)))
+    world.settle()
+    first = world.invoices()[0]
+    world.person("invoice", "void", first["InvoiceID"])
+    world.clock.advance(3600)
+    world.settle()
+    open_another_organisation(world)
+    found = survey(world.ledger, rebill_from=date(2026, 1, 1))
+    assert (found.billed.count, found.again.count, found.voided.count) == (3, 2, 1)
+    reinitialise(world, date(2026, 1, 1))
+    assert world.states() == {"invoiced": 1, "open": 2}
+    assert release_invoice(world.ledger, first["InvoiceNumber"]) == 1
+
+
+def test_an_invoice_voided_after_the_move_is_released_on_a_persons_word(moved) -> None:
+    first = moved.old_xero.dump(["invoices"])["invoices"][-1]
+    assert first["InvoiceNumber"].startswith("SDP-")
+    with pytest.raises(Refusal, match="let a run or a push notice that"):
+        release_invoice(moved.ledger, "SDP-00001", voided_there=True)
+    reinitialise(moved)
+    moved.link_accounts()
+    moved.link_types()
+    with pytest.raises(Refusal, match=r"bills no more, so no run .* --voided-there"):
+        release_invoice(moved.ledger, first["InvoiceNumber"])
+    assert release_invoice(moved.ledger, first["InvoiceNumber"], voided_there=True) == 2
+    moved.settle()
+    assert len(billed_keys(moved)) == 3
+    check_history(moved)
+    detail = views.invoice_detail(moved.ledger, first["InvoiceNumber"])
+    assert any(one.data == {"on_word_of_person": True} for one in detail.history)
+
+
+def test_a_word_that_was_not_true_bills_nothing_twice_on_the_way_back(moved) -> None:
+    reinitialise(moved)
+    release_invoice(moved.ledger, "SDP-00001", voided_there=True)
+    go_back(moved)
+    reinitialise(moved)
+    link_again(moved, moved.old_xero.dump(None))
+    with pytest.raises(LedgerError, match="before this connection started over"):
+        moved.settle()
+    assert len(billed_keys(moved)) == 6
+    assert moved.ledger_invoices()[0].state == "created", "what Xero says counts more than the word"
+
+
+def test_an_invoice_of_which_only_some_lines_are_billed_again_is_named(world) -> None:
+    world.deliver(world.line(0, account=1), world.line(3, account=1), world.line(4, account=2))
+    world.settle()
+    open_another_organisation(world)
+    whole, part = sorted(world.ledger_invoices(), key=lambda one: one.line_count)
+    assert survey(world.ledger).split == ()
+    assert survey(world.ledger, rebill_from=date(2026, 11, 1)).split == ()
+    assert survey(world.ledger, rebill_from=date(2026, 11, 4)).split == (part.number,)
+    assert whole.number != part.number
+
+
+@pytest.mark.parametrize("hours", [-1, 25])
+def test_a_ledger_that_was_not_compared_within_a_day_starts_over_only_if_a_person_insists(
+    moved, hours
+) -> None:
+    looked_at = moved.time.now() - timedelta(hours=hours)
+    with moved.ledger.write() as session:
+        session.execute(update(BillingConnection).values(invoices_refreshed_at=looked_at))
+    with pytest.raises(LedgerError) as refused:
+        reinitialise(moved)
+    assert f"has not been compared with {moved.old_name} since {looked_at:%Y-%m-%d}" in str(refused.value)
+    assert moved.ledger.generation == 1
+    start_over_with(moved, met(moved), not_compared=True)
+    assert moved.ledger.generation == 2
+
+
+def test_a_generation_that_billed_nothing_is_known_from_its_beginning(moved) -> None:
+    reinitialise(moved)
+    go_back(moved)
+    moved.clock.advance(23 * 3600)
+    reinitialise(moved)
+    open_another_organisation(moved)
+    reinitialise(moved, None, not_compared=True)
+    go_back(moved)
+    moved.clock.advance(25 * 3600)
+    with pytest.raises(LedgerError, match="has not been compared with Rata Holdings: if it is"):
+        reinitialise(moved)
+
+
+def test_what_nobody_can_ask_any_more_counts_as_billed_if_a_person_says_so(world) -> None:
+    rows = world.rows
+    world.deliver(*(world.line(number) for number in range(3)))
+    world.settle()
+    with world.ledger.write() as session:  # as a run leaves it whose answer was lost
+        session.execute(update(Invoice).values(state="unknown", xero_id=None))
+        session.execute(update(PushBatch).values(state="unknown", settled_at=None))
+        session.execute(update(Worklog).values(state="planned"))
+    open_another_organisation(world)
+    found = survey(world.ledger)
+    assert (len(found.under_way), found.at_stake.count) == (3, 3)
+    with pytest.raises(LedgerError, match=r"SDP-00003 is under way.*--count-as-billed SDP-00003"):
+        start_over_with(world, met(world), count_as_billed=["sdp-00001", "SDP-00002"])
+    with pytest.raises(LedgerError, match="SDP-00009 is not under way"):
+        start_over_with(world, met(world), count_as_billed=["SDP-00009"])
+    start_over_with(world, met(world), date(2026, 1, 1), count_as_billed=list(found.under_way))
+    assert world.states() == {"invoiced": 3}
+    check_history(world)
+    world.link_accounts()
+    world.link_types()
+    world.settle()
+    assert world.ours() == []
+    # They are in Xero after all: going back bills them no second time.
+    go_back(world)
+    reinitialise(world)
+    link_again(world, rows)
+    world.settle()
+    assert len(billed_keys(world)) == 3
+    # No run learns what becomes of them, so a person's word counts.
+    assert release_invoice(world.ledger, "SDP-00001", voided_there=True) == 1
+
+
+def test_ignored_worklog_types_stay_ignored_and_are_named(moved) -> None:
+    moved.deliver(moved.line(8, type_id="type-x", type_name="Warranty"))
+    ignore_type(moved.ledger, "type-x")
+    assert survey(moved.ledger).ignored_types == ("Warranty",)
+    reinitialise(moved)
+    assert survey(moved.ledger).ignored_types == ("Warranty",)
+
+
+def test_a_rebuild_after_a_move_names_the_numbers_of_the_organisation_before(
+    moved, databases, tmp_path
+) -> None:
+    reinitialise(moved)
+    moved.link_accounts()
+    moved.link_types()
+    moved.settle()
+    (tmp_path / "new").mkdir()
+    moved.ledger.close()
+    with Ledger.open(databases.empty(tmp_path / "new"), clock=moved.time, actor="test") as ledger:
+        moved.ledger = ledger
+        found = rebuild(ledger, moved.client(), number_prefix="sdp-")
+    assert (found.missing.count, found.missing.first) == (3, ["sdp-00001 to sdp-00003"])

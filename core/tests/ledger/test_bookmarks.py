@@ -98,6 +98,18 @@ def test_a_run_that_began_beyond_what_is_remembered_is_refused_in_one_sentence(r
     assert "\n" not in sentence
 
 
+def test_only_a_connection_that_billed_no_other_organisation_promises_to_send_nothing_again(run, ledger):
+    run(state(), requests_at(3))
+    with pytest.raises(LedgerError, match="it sends nothing again: what is billed stays billed"):
+        run(requests_at(5), since={REQUESTS: at(5)})
+    with ledger.write() as session:
+        session.execute(update(BillingConnection).values(generation=2))
+    ledger.generation = 2
+    with pytest.raises(LedgerError, match="set push to false: what an organisation before") as caught:
+        run(requests_at(5), since={REQUESTS: at(5)})
+    assert "sends nothing again" not in str(caught.value)
+
+
 @pytest.mark.parametrize("since", [{}, {REQUESTS: None}, {REQUESTS: at(2)}, {REQUESTS: at(3)}])
 def test_a_run_that_began_at_or_before_what_is_remembered_is_let_go(run, since):
     run(state(), requests_at(3))
