@@ -167,9 +167,8 @@ def worklog_types(scene: Scene, client: SdpClient) -> Iterator[Finding]:
     """Check that worklog types are where we look for them, and that the default type is one of them."""
     path = client.settings.worklog_types_path
     subject = "worklog types"
-    try:
-        rows = list(client.worklog_types())
-    except Missing:
+    # The list itself: the client would read the types elsewhere, where they cannot be written.
+    if isinstance(client.probe(path, {"list_info": {"row_count": 1}}).error, Missing):
         if path != _TYPES and _is_there(client, _TYPES):
             seen, advice = f"they are not at {path} but at {_TYPES}", f"Set worklog_types_path: {_TYPES}."
         else:
@@ -178,8 +177,10 @@ def worklog_types(scene: Scene, client: SdpClient) -> Iterator[Finding]:
                 f"Set worklog_types_path to the path that {_DOCUMENTED} names. If there is none, set "
                 "worklog_types_enabled to false and make the types by hand: `msp-xero types list` says which."
             )
-        yield Finding(subject, FAILED, seen, advice)
+        yield Finding(subject, WARNING, seen, advice)
         return
+    try:
+        rows = list(client.worklog_types())
     except MspXeroError as error:
         yield Finding(subject, FAILED, str(error))
         return
