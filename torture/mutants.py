@@ -85,13 +85,13 @@ MUTANTS: Final = (
     Mutant(
         "the ledger does not look for invoices of strangers",
         f"{_BILLING}/reconcile.py",
-        "    if strangers:\n",
+        "    if strangers := list(dict.fromkeys([*strangers, *theirs])):\n",
         "    if False and strangers:\n",
     ),
     Mutant(
         "an older copy sends again what was sent since",
         f"{_BILLING}/reconcile.py",
-        "        pushing.mark_doubtful(ledger, fence, unexplained[2])\n",
+        "        pushing.mark_doubtful(ledger, fence, unexplained.planned)\n",
         "",
     ),
     Mutant(
