@@ -87,13 +87,14 @@ class TapXeroLite(Tap):
         """Tell in the first STATE, which the SDK writes next, of which organisation the rows are."""
         super()._reset_state_progress_markers()
         try:
-            told = self.organisation
+            told = {name: self.organisation.get(name) for name in ("OrganisationID", "Name")}
         except AccessRefused as error:
             # Somebody who reads contacts alone need not have the scope for this.
             self.logger.warning("Nobody can check of which organisation these rows are: %s", error)
-        else:
-            state = cast("dict[str, Any]", self.state)
-            state["organisation"] = {name: told.get(name) for name in ("OrganisationID", "Name")}
+            told = {}
+        # Nothing to tell is told too: the SDK writes no empty STATE, and without one nobody could know
+        # from where on this run reads.
+        cast("dict[str, Any]", self.state)["organisation"] = told
 
     @override
     def discover_streams(self) -> list[XeroStream]:
