@@ -84,14 +84,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "the ledger does not look for invoices of strangers",
-        f"{_BILLING}/reconcile.py",
-        "    if strangers := list(dict.fromkeys([*strangers, *theirs])):\n",
+        f"{_BILLING}/refresh.py",
+        "    if strangers := list(dict.fromkeys(strangers)):\n",
         "    if False and strangers:\n",
     ),
     Mutant(
         "an older copy sends again what was sent since",
-        f"{_BILLING}/reconcile.py",
-        "        pushing.mark_doubtful(ledger, fence, unexplained.planned)\n",
+        f"{_BILLING}/refresh.py",
+        "        pushing.mark_doubtful(ledger, fence, found.planned)\n",
         "",
     ),
     Mutant(

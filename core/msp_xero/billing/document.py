@@ -73,7 +73,12 @@ def worklog_of(description: str | None) -> tuple[str, str] | None:
 
 def invoice_marker(number: str, lines: Iterable[DraftLine]) -> str:
     """Return the eight characters behind the reference that only this very invoice has."""
-    parts = [number, *(f"{line.module}/{line.worklog_id}/{line.revision}" for line in lines)]
+    return marker_from(number, ((line.module, line.worklog_id, line.revision) for line in lines))
+
+
+def marker_from(number: str, worklogs: Iterable[tuple[str, str, int]]) -> str:
+    """Return the marker of an invoice with this number and these ``(module, worklog id, revision)``."""
+    parts = [number, *(f"{module}/{worklog_id}/{revision}" for module, worklog_id, revision in worklogs)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from msp_xero.billing.document import marker_of, worklog_marker, worklog_of
 from msp_xero.billing.plan import invoice_number, is_own_number
-from msp_xero.billing.reconcile import ALL_SALES, worklogs_on
 from msp_xero.billing.reference import meet_organisation
+from msp_xero.billing.refresh import ALL_SALES
 from msp_xero.billing.settle import pin_organisation
+from msp_xero.billing.strangers import worklogs_on
 from msp_xero.ledger.decisions import GONE_IN_XERO
 from msp_xero.ledger.pushing import live_state
 from msp_xero.ledger.rebuilding import (

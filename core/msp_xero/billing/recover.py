@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from msp_xero.billing import reconcile as looking
+from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation
+from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settle import pin_organisation
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice
@@ -78,11 +79,9 @@ def reconcile(
         organisation = meet_organisation(client)
         pin_organisation(ledger, organisation)
         pushing.mark_interrupted(ledger, fence)
-        found.refreshed = looking.refresh_invoices(
-            ledger, client, fence, number_prefix=number_prefix, run_id=run_id
-        )
+        found.refreshed = refresh_invoices(ledger, client, fence, number_prefix=number_prefix, run_id=run_id)
         open_before = [invoice.id for invoice in pushing.unsettled_invoices(ledger)]
-        looking.resolve_unknown(ledger, client, fence, run_id=run_id)
+        resolve_unknown(ledger, client, fence, run_id=run_id)
         for state in _states(ledger, open_before):
             setattr(found, _FOUND[state], getattr(found, _FOUND[state]) + 1)
     found.calls = dict(client.calls)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from msp_xero.billing import reconcile
 from msp_xero.billing.plan import Plan, plan
 from msp_xero.billing.push import Pushed, push, raise_if_stopped
+from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation, read_reference
+from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settled import Settled, sum_up
 from msp_xero.errors import DayLimitReached, LedgerError, Missing, Rejected, Unavailable
 from msp_xero.ledger import planning, pushing
@@ -125,7 +126,7 @@ class _Settle:
             )
         self.settled.currency = settings.currency_code or self.organisation.base_currency
         pushing.mark_interrupted(ledger, self.fence)
-        self.settled.refreshed = reconcile.refresh_invoices(
+        self.settled.refreshed = refresh_invoices(
             ledger, self.client, self.fence, number_prefix=settings.number_prefix, run_id=self.run_id
         )
         never_sent = pushing.never_sent(ledger)
@@ -231,7 +232,7 @@ class _Settle:
     def _resolve(self, ids: list[int]) -> Outcome:
         """Look invoices up, by halves if that fails, until the one that it fails for is alone."""
         try:
-            return reconcile.resolve_unknown(
+            return resolve_unknown(
                 self.ledger,
                 self.client,
                 self.fence,

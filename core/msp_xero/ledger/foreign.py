@@ -61,7 +61,7 @@ def forget(ledger: Ledger, fence: Fence, invoice_ids: Collection[str]) -> None:
 
 
 def told_of_what_waits(ledger: Ledger) -> list[Told]:
-    """Return what is remembered of worklogs that are on no invoice of this ledger."""
+    """Return what is remembered of ids under which something waits that is on no invoice of this ledger."""
     ours = select(Invoice.xero_id).where(
         Invoice.connection_id == ledger.connection_id,
         Invoice.generation == ledger.generation,
@@ -72,7 +72,6 @@ def told_of_what_waits(ledger: Ledger) -> list[Told]:
         .join(
             Worklog,
             (Worklog.connection_id == ForeignLine.connection_id)
-            & (Worklog.module == ForeignLine.module)
             & (Worklog.worklog_id == ForeignLine.worklog_id),
         )
         .where(
@@ -81,7 +80,8 @@ def told_of_what_waits(ledger: Ledger) -> list[Told]:
             ForeignLine.invoice_id.not_in(ours),
             Worklog.state.in_(_WAITING),
         )
-        .order_by(ForeignLine.id)
+        .distinct()
+        .order_by(ForeignLine.invoice_id, ForeignLine.worklog_id)
     )
     with ledger.read() as session:
         return [Told(*row) for row in session.execute(query)]

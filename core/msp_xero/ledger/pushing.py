@@ -283,6 +283,7 @@ class Waiting(NamedTuple):
 
     module: str
     worklog_id: str
+    revision: int
     description: str | None
     contact_id: str | None
 
@@ -296,7 +297,13 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
     )
     with ledger.read() as session:
         rows = session.execute(
-            select(Worklog.module, Worklog.worklog_id, Worklog.description, AccountLink.contact_id)
+            select(
+                Worklog.module,
+                Worklog.worklog_id,
+                Worklog.revision,
+                Worklog.description,
+                AccountLink.contact_id,
+            )
             .outerjoin(AccountLink, link)
             .where(
                 Worklog.connection_id == ledger.connection_id,

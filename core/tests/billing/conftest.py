@@ -9,9 +9,9 @@ import pytest
 import requests
 from msp_xero.billing.document import worklog_of
 from msp_xero.billing.preflight import SETTLE_REASONS
-from msp_xero.billing.reconcile import worklogs_on
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
+from msp_xero.billing.strangers import worklogs_on
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.models import AccountLink, Invoice, InvoiceLine, Worklog, WorklogTypeLink
 from msp_xero.ledger.staging import Line, stage_lines

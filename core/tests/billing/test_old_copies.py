@@ -127,6 +127,32 @@ def test_what_a_look_told_of_strangers_is_held_against_worklogs_that_come_later(
     assert world.settle().invoices == 2
 
 
+@pytest.mark.parametrize("comes", ["before the look", "after the look"])
+def test_an_empty_ledger_knows_a_renumbered_invoice_by_its_marker_when_its_worklog_was_moved(
+    make_world, databases, tmp_path_factory, comes
+):
+    """Neither its contact nor its text nor its module tells: the marker was made with a number of ours."""
+    world = make_world(databases.fresh(tmp_path_factory.mktemp("first")))
+    world.deliver(world.line(0, account=0), world.line(1, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
+    world.ledger.close()
+    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
+    world.ledger = world.open_ledger()
+    world.link_accounts()
+    world.link_types()
+    moved = world.line(1, account=1, module="project", description="On-site work, moved")
+    if comes == "after the look":
+        assert world.settle().invoices == 0
+        world.clock.advance(24 * 3600)
+    world.deliver(moved)
+    with pytest.raises(LedgerError, match="INV-9001"):
+        world.settle()
+    world.person("invoice", "edit", sent["InvoiceID"], Status="DELETED")
+    assert world.settle().invoices == 1
+
+
 def test_another_installation_with_other_numbers_and_worklogs_of_other_customers_is_no_stranger(world):
     """Its worklogs have ids like ours, but they go to a contact that ours do not go to."""
     line = {"Quantity": 1, "UnitAmount": 5, "Description": "Work\n(SDP request worklog 1000)"}

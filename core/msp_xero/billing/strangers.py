@@ -1,0 +1,235 @@
+"""Invoices in Xero that msp-xero made and this ledger does not know: do they bill what waits here?
+
+They are another installation's, or ours: from a newer copy of this ledger, from before it started over, or
+from an environment that bills the same work by mistake. A person may have renumbered them since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import select
+
+from msp_xero.billing.document import described, marker_from, marker_of, worklog_of
+from msp_xero.billing.plan import invoice_number, is_own_number
+from msp_xero.errors import LedgerError
+from msp_xero.ledger import foreign, pushing
+from msp_xero.ledger.foreign import Told
+from msp_xero.ledger.models import Invoice
+from msp_xero.ledger.pushing import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from msp_xero.ledger import Ledger
+
+    Row = Mapping[str, Any]
+
+_GONE = ("VOIDED", "DELETED")
+_NUMBERS_AHEAD: Final = 1000
+"""How many numbers a newer copy of a ledger may have given out that this one has not."""
+
+
+def is_gone(row: Row) -> bool:
+    """Tell whether an invoice stands no more; a live one of the same number or marker comes first."""
+    return row.get("Status") in _GONE
+
+
+def worklogs_on(row: Row) -> set[tuple[str, str]]:
+    """Return ``(module, worklog id)`` of every line that names one."""
+    keys = (worklog_of(line.get("Description")) for line in row.get("LineItems") or [])
+    return {key for key in keys if key is not None}
+
+
+def unknown_to_us(numbers: list[str]) -> LedgerError:
+    """Return the error that stops a ledger which does not know these invoices."""
+    return LedgerError(
+        f"Xero has {len(numbers)} invoice(s) made by msp-xero that this ledger does not know "
+        f"({_first_of(numbers)}). Nothing was billed. If this ledger is an old or empty copy, restore the "
+        "newest one (if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill "
+        "again what is on those invoices, and so would another number_prefix. Only where another "
+        "installation bills other worklogs into the same organisation, give each a number_prefix"
+    )
+
+
+def billed_before(numbers: list[str]) -> LedgerError:
+    """Return the error that stops billing again what these invoices billed before a starting over."""
+    return LedgerError(
+        f"Xero has {len(numbers)} invoice(s) made by msp-xero before this connection started over "
+        f"({_first_of(numbers)}), and worklogs on them wait to be billed again. Nothing was billed, because "
+        "customers would get them twice. Where the invoice is to stand, exclude its worklogs (`msp-xero "
+        "worklogs exclude`); where they are to be billed again, void it in Xero. Then run again"
+    )
+
+
+def _first_of(numbers: list[str]) -> str:
+    return ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
+
+
+def billed_elsewhere(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> list[str]:
+    """Return the numbers of invoices that bill what waits here.
+
+    Another installation numbers its own way. But a person may have renumbered one of ours since this ledger
+    was copied; then its lines tell, and where its worklogs were moved elsewhere since, its marker.
+    """
+    return [
+        str(row.get("InvoiceNumber"))
+        for row in rows
+        if bills_what_waits(ledger, row) or _had_our_number(ledger, row, number_prefix)
+    ]
+
+
+def billed_again(ledger: Ledger, rows: Iterable[Row]) -> list[str]:
+    """Return the numbers of invoices of ours, or copies of them, with worklogs that wait."""
+    return [str(row.get("InvoiceNumber")) for row in rows if bills_what_waits(ledger, row, is_ours=True)]
+
+
+def bills_what_waits(ledger: Ledger, row: Row, *, is_ours: bool = False) -> bool:
+    """Tell whether an invoice that stands bills a worklog that waits here."""
+    lines = list(told_by(row, is_ours=is_ours))
+    waiting = _waiting(ledger, lines)
+    return any(_is_billed_by(line, one) for line in lines for one in waiting[line.worklog_id])
+
+
+def _had_our_number(ledger: Ledger, row: Row, number_prefix: str) -> bool:
+    """Tell whether an invoice with worklogs that wait here got its marker with a number of this prefix.
+
+    Two installations never share a prefix, so it is ours. The marker also holds the revisions of the
+    worklogs: tried are the first ones, and those that this ledger knows.
+    """
+    marker, lines = marker_of(row.get("Reference")), list(told_by(row))
+    waiting = _waiting(ledger, lines) if marker else {}
+    if not waiting:
+        return False
+    with ledger.read() as session:
+        ahead = ledger.connection(session).next_number + _NUMBERS_AHEAD
+    first = [(line.module, line.worklog_id, 1) for line in lines]
+    known = [
+        (module, worklog_id, max((one.revision for one in waiting.get(worklog_id, ())), default=1))
+        for module, worklog_id, _ in first
+    ]
+    numbers = (invoice_number(number_prefix, sequence) for sequence in range(1, ahead))
+    return any(marker_from(number, worklogs) == marker for number in numbers for worklogs in (first, known))
+
+
+def _waiting(ledger: Ledger, lines: Iterable[Told]) -> defaultdict[str, list[Waiting]]:
+    """Return what waits under the ids of these lines, of whatever module: a worklog may have been moved."""
+    waiting = defaultdict[str, list[Waiting]](list)
+    ids = {line.worklog_id for line in lines}
+    for one in pushing.waiting_worklogs(ledger, ids) if ids else ():
+        waiting[one.worklog_id].append(one)
+    return waiting
+
+
+def _is_billed_by(line: Told, one: Waiting) -> bool:
+    """Tell whether a line bills this worklog of the same id: by its very text, or by module and contact.
+
+    Another installation can have worklogs of the same ids; contacts can have been merged since.
+    """
+    if _digest(described(one.description, line.module, line.worklog_id)) == line.digest:
+        return True
+    return one.module == line.module and (line.is_ours or one.contact_id == line.contact_id)
+
+
+def told_by(row: Row, *, is_ours: bool = False) -> Iterator[Told]:
+    """Yield what the lines of an invoice that stands tell of worklogs."""
+    contact_id = (row.get("Contact") or {}).get("ContactID")
+    for line in () if is_gone(row) else row.get("LineItems") or ():
+        if key := worklog_of(line.get("Description")):
+            number = str(row.get("InvoiceNumber"))
+            digest = _digest(str(line.get("Description")))
+            yield Told(str(row.get("InvoiceID")), number, contact_id, *key, digest, is_ours)
+
+
+class Remembered(NamedTuple):
+    """What earlier looks tell about worklogs that wait by now.
+
+    The numbers of invoices from before the connection started over, the numbers of invoices of strangers
+    that bill them, and the ids of invoices of which no more than a worklog's id tells.
+    """
+
+    before: list[str]
+    strangers: list[str]
+    in_doubt: list[str]
+
+
+def remembered(ledger: Ledger) -> Remembered:
+    """Compare what earlier looks told with what waits by now."""
+    told = foreign.told_of_what_waits(ledger)
+    waiting, memory = _waiting(ledger, told), Remembered([], [], [])
+    for line in told:
+        if any(_is_billed_by(line, one) for one in waiting[line.worklog_id]):
+            (memory.before if line.is_ours else memory.strangers).append(line.number)
+        elif not line.is_ours and line.invoice_id not in memory.in_doubt:
+            memory.in_doubt.append(line.invoice_id)
+    return memory
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Unexplained(NamedTuple):
+    """Live invoices that msp-xero made but that should not be there.
+
+    The numbers of those that the ledger does not know, the numbers of those that it knows as refused, the
+    markers of those that it has not sent yet, and the ids of those of which only the lines tell: with neither
+    our number nor a marker of ours, and those from before the connection started over.
+    """
+
+    strangers: list[str]
+    late: list[str]
+    planned: set[str]
+    elsewhere: list[str]
+    before: list[str]
+
+
+def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unexplained:
+    """Sort out those of these invoices that carry a marker and that the ledger cannot explain."""
+    suspects = [
+        (str(row.get("InvoiceNumber", "")), str(row.get("InvoiceID")), marker)
+        for row in rows
+        if not is_gone(row) and (marker := marker_of(row.get("Reference")))
+    ]
+    if not suspects:
+        return Unexplained([], [], set(), [], [])
+    numbers, ids, markers = (set(values) for values in zip(*suspects, strict=True))
+    with ledger.read() as session:
+        known = session.execute(
+            select(Invoice.number, Invoice.xero_id, Invoice.marker, Invoice.state, Invoice.generation).where(
+                Invoice.connection_id == ledger.connection_id,
+                Invoice.number.in_(numbers) | Invoice.xero_id.in_(ids) | Invoice.marker.in_(markers),
+            )
+        ).all()
+    known_ids = {row.xero_id for row in known if row.generation == ledger.generation}
+    known_numbers, known_markers = ({row.number for row in known}, {row.marker for row in known})
+    # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
+    open_markers = {
+        row.marker
+        for row in known
+        if row.xero_id is None and row.state != "rejected" and row.generation == ledger.generation
+    }
+    refused = {row.marker for row in known if row.xero_id is None and row.state == "rejected"}
+    # Its lines have to tell: on the way back it is the invoice itself, whose worklogs may have been taken off
+    # it; elsewhere it is a copy, moved here with the books.
+    earlier = [row for row in known if row.generation != ledger.generation]
+    earlier_ids, earlier_markers = {row.xero_id for row in earlier}, {row.marker for row in earlier}
+    strangers, late, elsewhere, before = [], [], [], []
+    for number, xero_id, marker in suspects:
+        if xero_id in known_ids or marker in open_markers:
+            continue
+        if marker in refused:
+            late.append(number)
+        elif xero_id in earlier_ids or marker in earlier_markers:
+            before.append(xero_id)
+        elif is_own_number(number_prefix, number) and not (
+            # A known number is no excuse for a marker that this ledger never made.
+            number in known_numbers and marker in known_markers
+        ):
+            strangers.append(number)
+        elif marker not in known_markers:
+            elsewhere.append(xero_id)
+    planned = {row.marker for row in known if row.state == "planned"}
+    return Unexplained(sorted(strangers), sorted(late), planned & markers, elsewhere, before)
