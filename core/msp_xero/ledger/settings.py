@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from singer_sdk import typing as th
 
-DEFAULT_LEDGER_URL = "sqlite:///.msp-xero/ledger.db"
-DEFAULT_CONNECTION = "default"
+from msp_xero.ledger.defaults import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL
 
 CONNECTION_NAME = th.Property(
     "connection",
