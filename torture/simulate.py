@@ -6,7 +6,7 @@ import functools
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from torture.borders import AFTER, BEFORE, Strike, disk_full, locked, read_only, seldom_stored, within
 from torture.invariants import Books, check_always, check_at_rest, ledger_digest
@@ -243,7 +243,7 @@ class Month:
         self.books.check()
         self.people.repair_everything()
         self.books.look()
-        before = None
+        before: tuple[Any, int] | None = self._moved()
         full_refresh, full_refresh_next = False, self.script.seed % 4 == 0
         for _ in range(MOST_QUIET_RUNS):
             for job in self._jobs:
@@ -256,8 +256,7 @@ class Month:
                 before = None
             else:
                 full_refresh = False
-                writes = self._writes()
-                after = (ledger_digest(self.world.here), writes)
+                after = self._moved()
                 if after == before:
                     if not full_refresh_next:
                         break
@@ -269,8 +268,10 @@ class Month:
             raise Surprise("never stuck", "it does not come to rest")
         check_at_rest(self.world, self.people, rebuilt=self.tally.rebuilds > 0)
 
-    def _writes(self) -> int:
-        return self.world.xero.log.writes() + self.world.sdp.log.writes()
+    def _moved(self) -> tuple[list[tuple[Any, ...]], int]:
+        """Return what a run that does nothing leaves as it is: the ledger, and the count of all writes."""
+        writes = self.world.xero.log.writes() + self.world.sdp.log.writes()
+        return ledger_digest(self.world.here), writes
 
     def _answer(self, error: str) -> bool:
         """Do what the error line tells a person to do; return whether the next run is a full refresh.
