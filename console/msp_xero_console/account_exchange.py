@@ -11,7 +11,7 @@ from msp_xero.ledger import links
 from msp_xero.ledger.account_decisions import ACTIONS, decide
 
 from msp_xero_console import show
-from msp_xero_console.account_notes import Notes
+from msp_xero_console.account_notes import Notes, nothing_to_decide
 from msp_xero_console.account_sheet import read_sheet, write_sheet
 from msp_xero_console.command import FAILED, AsJson
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
@@ -42,10 +42,14 @@ def export(
         rows = links.account_links(ledger, unmapped_only=not everything)
         found = read_suggestions(ledger)
         notes = Notes(ledger)
+        nothing = nothing_to_decide(ledger)
     sheet = ((row, notes.of(row), found.by_contact.get(row.contact_id, ())) for row in rows)
     count = write_sheet(sheet, file)
     if as_json:
         show.data({"file": str(file), "contacts": count})
+        return
+    if not count:
+        show.say(f"{nothing} {file} has only its heading.")
         return
     show.say(
         f"{plural(count, 'contact')} written to {file}. Fill in the column decision ({', '.join(ACTIONS)}) "

@@ -50,6 +50,8 @@ class Notes:
             into = self.contact_name(row.merged_to_contact_id)
             named = f"{into} ({row.merged_to_contact_id})" if into else row.merged_to_contact_id
             notes.append(f"contact was merged in Xero into {named}")
+            if row.account_id is not None and not row.problem:
+                notes.append("its account is billed to that one; merge the accounts in ServiceDesk Plus")
         elif row.contact_status != ACTIVE:
             notes.append(f"contact is {row.contact_status.lower()} in Xero")
         worklogs, minutes = self.held(row)
@@ -76,6 +78,13 @@ def account_sentence(totals: AccountTotals) -> str:
     if totals.problems:
         parts.append(f"{totals.problems:,} with a problem: see `msp-xero accounts list`")
     return f"{'; '.join(parts)}."
+
+
+def nothing_to_decide(ledger: Ledger) -> str:
+    """Say why no contact waits for a person."""
+    if links.account_links(ledger):
+        return "Every contact is linked or decided about."
+    return "No contacts yet. Run `meltano run accounts`."
 
 
 def the_contact(ledger: Ledger, wanted: str) -> str:

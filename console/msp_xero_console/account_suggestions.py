@@ -10,7 +10,7 @@ from msp_xero.ledger import links
 from msp_xero.ledger.account_decisions import Decision, decide
 
 from msp_xero_console import show
-from msp_xero_console.account_notes import the_contact
+from msp_xero_console.account_notes import nothing_to_decide, the_contact
 from msp_xero_console.command import AsJson  # noqa: TC001 - see below
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
@@ -59,11 +59,12 @@ def suggest(  # noqa: PLR0913 - one parameter an option
     with project.reading() as ledger:
         rows = links.account_links(ledger, unmapped_only=True)
         found = read_suggestions(ledger, most=most)
+        nothing = nothing_to_decide(ledger)
     if as_json:
         show.data([_suggested(row, found) for row in rows])
         return
     if not rows:
-        show.say("Every contact is linked or decided about.")
+        show.say(nothing)
         return
     columns = [Column("Contact", wraps=True), Column("Looks like", wraps=True), Column("Score", right=True)]
     columns += [Column("Why", wraps=True), Column("To link them")]

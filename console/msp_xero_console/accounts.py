@@ -11,8 +11,9 @@ from msp_xero.ledger.link_views import ACTIVE
 
 from msp_xero_console import show
 from msp_xero_console.account_exchange import export, import_
-from msp_xero_console.account_notes import Notes, the_contact
+from msp_xero_console.account_notes import Notes, nothing_to_decide, the_contact
 from msp_xero_console.account_suggestions import suggest
+from msp_xero_console.accounts_alone import list_alone
 from msp_xero_console.choosing import the_one
 from msp_xero_console.command import AsJson, command, command_group
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
@@ -40,13 +41,20 @@ def list_(
     unmapped: Annotated[
         bool, typer.Option("--unmapped", help="Only contacts that wait for a person.")
     ] = False,
+    accounts: Annotated[
+        bool,
+        typer.Option("--accounts", help="The other side: accounts without a contact, and what they hold up."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List Xero contacts and the accounts they are linked to."""
+    if accounts:
+        list_alone(project, as_json=as_json)
+        return
     with project.reading() as ledger:
         rows = links.account_links(ledger, unmapped_only=unmapped)
         notes = Notes(ledger)
-        known = bool(rows) or bool(links.account_links(ledger))
+        nothing = nothing_to_decide(ledger)
     if as_json:
         show.data([_as_data(row, notes) for row in rows])
     elif rows:
@@ -60,10 +68,8 @@ def list_(
                 "`msp-xero accounts export FILE.csv` is for deciding about many in a spreadsheet."
             )
         show.table(columns, [_cells(row, notes) for row in rows], notes=sentences)
-    elif known:
-        show.say("Every contact is linked or decided about.")
     else:
-        show.say("No contacts yet. Run `meltano run accounts`.")
+        show.say(nothing)
 
 
 command(app)(suggest)
@@ -78,33 +84,56 @@ def link(project: Project, *, contact: Contact, account: Account) -> None:
         contact_id = the_contact(ledger, contact)
         account_id = _account(ledger, account)
         links.link_account(ledger, contact_id, account_id)
-    show.say(f"Linked contact {contact} to account {account}. The next run bills what waited for it.")
+        row = _row(ledger, contact_id)
+    linked_to = f"{row.account_name} ({account_id})" if row.account_name else account_id
+    if row.contact_status == ACTIVE or row.merged_to_contact_id:
+        then = "The next run bills what waited for it."
+    else:
+        then = f"The contact is {row.contact_status.lower()} in Xero, so its worklogs are held."
+    show.say(f"Linked contact {_named(row)} to account {linked_to}. {then}")
 
 
 @command(app)
 def unlink(project: Project, *, contact: Contact) -> None:
     """Take a link away; the contact waits on the unmapped list until a person decides."""
-    _decide(project, contact, links.unlink_account)
-    show.say(f"Contact {contact} is not linked any more; it waits on `{_LIST} --unmapped`.")
+    with project.deciding() as ledger:
+        before = _row(ledger, the_contact(ledger, contact))
+        links.unlink_account(ledger, before.contact_id)
+    was = "is not linked any more" if before.account_id else "was not linked"
+    if before.contact_status == ACTIVE:
+        show.say(f"Contact {_named(before)} {was}; it waits on `{_LIST} --unmapped` until you decide.")
+    else:
+        status = "merged" if before.merged_to_contact_id else before.contact_status.lower()
+        show.say(f"Contact {_named(before)} {was}. It is {status} in Xero, so nothing waits for it.")
 
 
 @command(app)
 def create(project: Project, *, contact: Contact) -> None:
     """Have an account created for a contact by the next `meltano run accounts`."""
-    _decide(project, contact, links.request_create)
-    show.say(f"The next `meltano run accounts` creates an account for contact {contact}.")
+    row = _decide(project, contact, links.request_create)
+    show.say(f"The next `meltano run accounts` creates an account for contact {_named(row)}.")
 
 
 @command(app)
 def ignore(project: Project, *, contact: Contact) -> None:
     """Leave a contact out for good; `accounts link` brings it back."""
-    _decide(project, contact, links.ignore_contact)
-    show.say(f"Contact {contact} is left out from now on.")
+    row = _decide(project, contact, links.ignore_contact)
+    show.say(f"Contact {_named(row)} is left out from now on.")
 
 
-def _decide(project: Project, contact: str, decision: Callable[[Ledger, str], None]) -> None:
+def _decide(project: Project, contact: str, decision: Callable[[Ledger, str], None]) -> AccountLink:
     with project.deciding() as ledger:
-        decision(ledger, the_contact(ledger, contact))
+        contact_id = the_contact(ledger, contact)
+        decision(ledger, contact_id)
+        return _row(ledger, contact_id)
+
+
+def _row(ledger: Ledger, contact_id: str) -> AccountLink:
+    return next(row for row in links.account_links(ledger) if row.contact_id == contact_id)
+
+
+def _named(row: AccountLink) -> str:
+    return f"{row.contact_name} ({row.contact_id})"
 
 
 def _account(ledger: Ledger, wanted: str) -> str:
@@ -112,7 +141,7 @@ def _account(ledger: Ledger, wanted: str) -> str:
     free = [(entry.sdp_id, entry.name) for entry in links.pick_list(ledger, ACCOUNT)]
     if not free and wanted.isdigit():
         return wanted  # the accounts job has not listed SDP's side yet, and an id is certain enough
-    return the_one(wanted, [*linked, *free], noun="account", list_command="msp-xero accounts suggest")
+    return the_one(wanted, [*linked, *free], noun="account", list_command="msp-xero accounts list --accounts")
 
 
 def _cells(row: AccountLink, notes: Notes) -> tuple[str, ...]:

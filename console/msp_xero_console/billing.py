@@ -55,6 +55,7 @@ def preview(project: Project, *, accounts: AbstractSet[str] | None = None) -> Pl
                 held.lines += row.total.count
                 held.minutes += row.total.minutes
                 held.money += row.total.money
+                held.unpriced += row.total.unpriced
     return plan
 
 

@@ -15,7 +15,8 @@ def the_one(
 ) -> str:
     """Return the id that a person means.
 
-    An id counts first, then the exact name, then the name without regard to case.
+    An id counts first, then the exact name, then the name without regard to case and to how many blanks
+    stand between its words: tables and shells show and pass on only one.
 
     Args:
         wanted: what the person wrote.
@@ -31,7 +32,7 @@ def the_one(
     if wanted in rows:
         return wanted
     found = [key for key, name in rows.items() if name == wanted] or [
-        key for key, name in rows.items() if (name or "").casefold() == wanted.casefold()
+        key for key, name in rows.items() if _plain(name) == _plain(wanted)
     ]
     if len(found) == 1:
         return found[0]
@@ -40,3 +41,7 @@ def the_one(
             f"{len(found)} {noun}s are called {wanted!r}; give the id: {', '.join(sorted(found))}"
         )
     raise MspXeroError(f"there is no {noun} {wanted!r}; `{list_command}` shows them")
+
+
+def _plain(name: str | None) -> str:
+    return " ".join((name or "").casefold().split())

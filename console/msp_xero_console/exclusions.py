@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import typer
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import views
-from msp_xero.ledger.exclusions import Exclusion, exclude_worklogs, preview_exclusion
+from msp_xero.ledger.exclusions import (
+    Exclusion,
+    exclude_worklogs,
+    preview_exclusion,
+    refuse_without_reason,
+)
 
 from msp_xero_console import show
 from msp_xero_console.choosing import the_one
 from msp_xero_console.command import needs_person
-from msp_xero_console.words import hours, money, number, plural
+from msp_xero_console.words import hours, number, plural, worth
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +41,7 @@ def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
     Raises:
         MspXeroError: the file with ids cannot be read, or has none.
     """
+    refuse_without_reason(reason)
     worklog_ids = None if ids is None else read_ids(ids)
     with project.deciding() as ledger:
         if wanted.account is not None:
@@ -46,22 +53,22 @@ def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
         meant = preview_exclusion(ledger, wanted, worklog_ids)
         currency = views.connection_view(ledger).base_currency
         if not yes:
-            _tell(meant, currency, as_json=as_json)
+            _tell(meant, currency)
             if meant.count:
-                typer.confirm("Exclude them?", abort=True, err=True)
+                _ask()
         expected = None if yes else meant
         done = exclude_worklogs(ledger, wanted, reason, worklog_ids, expected=expected)
     if as_json:
         show.data(
             {
-                "excluded": done.count, "minutes": done.minutes, "money": done.money, "billed": done.billed,
-                "unknown": list(done.unknown),
+                "excluded": done.count, "minutes": done.minutes, "money": done.money,
+                "unpriced": done.unpriced, "billed": done.billed, "unknown": list(done.unknown),
             }
         )  # fmt: skip
     elif done.count:
         show.say(
             f"Excluded {plural(done.count, 'worklog')} ({hours(done.minutes)} hours, "
-            f"{money(done.money, currency)}). To take one back: `msp-xero worklogs include ID`."
+            f"{_worth(done, currency)}). To take one back: `msp-xero worklogs include ID`."
         )
     else:
         show.say("No worklog that could be billed fits this: nothing was excluded.")
@@ -75,6 +82,29 @@ def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
             err=True,
         )
         needs_person()
+
+
+def _ask() -> None:
+    """Ask whether to go on.
+
+    Raises:
+        MspXeroError: nobody can answer.
+        Abort: the answer is no.
+    """
+    try:
+        said_yes = typer.confirm("Exclude them?", err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise MspXeroError(
+            "nobody answered, so nothing was excluded; say --yes to exclude without asking"
+        ) from None
+    if not said_yes:
+        raise typer.Abort
+
+
+def _worth(found: Exclusion, currency: str | None) -> str:
+    return worth(found.money, currency, count=found.count, unpriced=found.unpriced)
 
 
 def read_ids(path: Path) -> list[str]:
@@ -107,11 +137,11 @@ def read_ids(path: Path) -> list[str]:
     return ids
 
 
-def _tell(meant: Exclusion, currency: str | None, *, as_json: bool) -> None:
+def _tell(meant: Exclusion, currency: str | None) -> None:
     sentence = (
         f"{plural(meant.count, 'worklog')} that are not billed ({hours(meant.minutes)} hours, "
-        f"{money(meant.money, currency)}) would be excluded."
+        f"{_worth(meant, currency)}) would be excluded."
     )
     if meant.billed:
         sentence += f" {plural(meant.billed, 'other')} stay: they are on an invoice, or about to be."
-    typer.echo(sentence, err=as_json)
+    typer.echo(sentence, err=True)

@@ -21,7 +21,7 @@ from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates an
 from msp_xero_console.show import Column
 from msp_xero_console.stopping import politely
 from msp_xero_console.stuck import full_story, what_next
-from msp_xero_console.words import day, hours, moment, money, number, plural, text
+from msp_xero_console.words import day, hours, moment, money, number, plural, text, worth
 from msp_xero_console.worklog import draw_history
 
 if TYPE_CHECKING:
@@ -242,10 +242,10 @@ def _draw_plan(plan: Plan) -> None:
         show.say("The next push would create no invoice.")
         if not plan.held:
             show.say("Nothing waits to be billed. `meltano run worklogs` fetches new worklogs.")
-    _draw_held(plan.held, plan.invoices[0].currency if plan.invoices else None)
+    _draw_held(plan.held, plan.currency)
 
 
-def _draw_held(held: Mapping[str, HeldSum], currency: str | None) -> None:
+def _draw_held(held: Mapping[str, HeldSum], currency: str) -> None:
     if not held:
         return
     show.heading("Held: what keeps them, and what to do")
@@ -254,7 +254,8 @@ def _draw_held(held: Mapping[str, HeldSum], currency: str | None) -> None:
     for code, total in sorted(held.items(), key=lambda pair: (-pair[1].lines, pair[0])):
         reason = explain(code)
         what = f"{reason.sentence} {reason.who}: {reason.how}"
-        rows.append((code, number(total.lines), hours(total.minutes), money(total.money, currency), what))
+        stake = worth(total.money, currency, count=total.lines, unpriced=total.unpriced)
+        rows.append((code, number(total.lines), hours(total.minutes), stake, what))
     show.table([*columns, Column("What it means", wraps=True)], rows)
 
 

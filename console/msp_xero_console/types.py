@@ -18,9 +18,10 @@ from msp_xero_console.show import Column
 from msp_xero_console.words import money, number, plural, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from msp_xero.ledger import Ledger
+    from msp_xero.ledger.models import WorklogTypeLink
     from msp_xero.ledger.type_status import TypeStatus
 
 app = command_group("Link Xero items and ServiceDesk Plus worklog types.")
@@ -67,9 +68,9 @@ def list_(
         columns = [Column("Item"), Column("Item name", wraps=True), Column("Price", right=True)]
         columns += [Column("Worklog type", wraps=True), Column("Type id"), Column("Held", right=True)]
         columns += [Column("Status"), Column("What it means, and what to do", wraps=True)]
-        show.table(columns, [_cells(row) for row in rows], notes=_notes(rows, everything))
+        show.table(columns, [_cells(row) for row in rows], notes=_notes(rows, everything, advise=not todo))
     elif everything:
-        show.say("No line is like this. " + " ".join(_notes(rows, everything)))
+        show.say("No line is like this. " + " ".join(_notes(rows, everything, advise=not todo)))
     else:
         show.say(f"No items and worklog types yet. Run {_JOB}.")
     if check and any(row.needs_person for row in everything):
@@ -85,22 +86,39 @@ def link(
 ) -> None:
     """Link an item to a worklog type. What is held for this type is billed by the next run."""
     with project.deciding() as ledger:
-        links.link_type(ledger, _item(ledger, item), _type(ledger, type_))
-    show.say(f"Linked item {item} to worklog type {type_}. The next run bills what waited for it.")
+        item_id = _item(ledger, item)
+        links.link_type(ledger, item_id, _type(ledger, type_))
+        row = _row(ledger, item_id)
+    linked_to = f"{row.type_name} ({row.type_id})" if row.type_name else str(row.type_id)
+    if row.is_sold:
+        then = "The next run bills what waited for it."
+    else:
+        then = "The item is not sold in Xero, so its worklogs are held; tick `I sell this item` there."
+    show.say(f"Linked item {_named(row)} to worklog type {linked_to}. {then}")
 
 
 @command(app)
 def unlink(project: Project, *, item: Item) -> None:
     """Take a link away; the item waits until a person decides."""
-    _decide(project, item, links.unlink_type)
-    show.say(f"Item {item} is not linked any more; worklogs of its type are held until it is again.")
+    with project.deciding() as ledger:
+        before = _row(ledger, _item(ledger, item))
+        links.unlink_type(ledger, before.item_id)
+    if before.type_id:
+        show.say(
+            f"Item {_named(before)} is not linked any more; worklogs of its type are held until it is again."
+        )
+    else:
+        show.say(f"Item {_named(before)} was not linked; it waits until you decide.")
 
 
 @command(app)
 def create(project: Project, *, item: Item) -> None:
     """Have a worklog type created for an item by the next `meltano run worklog-types`."""
-    _decide(project, item, links.request_create_type)
-    show.say(f"The next {_JOB} creates a worklog type for item {item}.")
+    with project.deciding() as ledger:
+        item_id = _item(ledger, item)
+        links.request_create_type(ledger, item_id)
+        row = _row(ledger, item_id)
+    show.say(f"The next {_JOB} creates a worklog type for item {_named(row)}.")
 
 
 @command(app)
@@ -112,7 +130,7 @@ def ignore(project: Project, *, name: Either, is_type: IsType = False) -> None:
     with project.deciding() as ledger:
         if key := _is_item(ledger, name, is_type=is_type):
             links.ignore_item(ledger, key)
-            show.say(f"Item {name} is left out from now on.")
+            show.say(f"Item {_named(_row(ledger, key))} is left out from now on.")
         else:
             links.ignore_type(ledger, _type(ledger, name))
             show.say(
@@ -132,9 +150,12 @@ def unignore(project: Project, *, name: Either, is_type: IsType = False) -> None
     show.say(f"{name} is not left out any more. The next {_JOB} judges it like a new one.")
 
 
-def _decide(project: Project, item: str, decision: Callable[[Ledger, str], None]) -> None:
-    with project.deciding() as ledger:
-        decision(ledger, _item(ledger, item))
+def _row(ledger: Ledger, item_id: str) -> WorklogTypeLink:
+    return next(row for row in links.type_links(ledger) if row.item_id == item_id)
+
+
+def _named(row: WorklogTypeLink) -> str:
+    return f"{row.name} ({row.item_code or row.item_id})"
 
 
 def _item(ledger: Ledger, wanted: str) -> str:
@@ -180,14 +201,14 @@ def _as_data(row: TypeStatus) -> dict[str, object]:
     return {**show.plain(row), "candidates": [one._asdict() for one in row.candidates]}
 
 
-def _notes(rows: Sequence[TypeStatus], everything: Sequence[TypeStatus]) -> list[str]:
+def _notes(rows: Sequence[TypeStatus], everything: Sequence[TypeStatus], *, advise: bool) -> list[str]:
     linked = sum(row.status in ("linked", "renamed") for row in everything)
     notes = [f"{plural(linked, 'type')} linked, {number(len(everything) - linked)} not."]
     counts = ", ".join(f"{count:,} {status}" for status, count in count_by_status(everything).items())
     notes.append(f"{counts}." if len(rows) == len(everything) else f"{number(len(rows))} shown of {counts}.")
     if todo := sum(row.needs_person for row in everything):
         verb = "needs" if todo == 1 else "need"
-        notes.append(f"{plural(todo, 'line')} {verb} a person: `{_LIST} --todo`.")
+        notes.append(f"{plural(todo, 'line')} {verb} a person" + (f": `{_LIST} --todo`." if advise else "."))
     return notes
 
 

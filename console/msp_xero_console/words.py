@@ -29,6 +29,15 @@ def money(amount: Decimal | None, currency: str | None = None) -> str:
     return f"{currency} {plain_amount(amount):,}" if currency else f"{plain_amount(amount):,}"
 
 
+def worth(amount: Decimal, currency: str | None, *, count: int, unpriced: int) -> str:
+    """Write what ``count`` worklogs are worth, of which ``unpriced`` have no price yet."""
+    if not unpriced:
+        return money(amount, currency)
+    if unpriced == count:
+        return "no price yet"
+    return f"{money(amount, currency)} and {unpriced:,} without a price"
+
+
 def plain_amount(amount: Decimal) -> Decimal:
     """Drop the zeros behind the cents."""
     cents = amount.quantize(_CENT)

@@ -101,9 +101,21 @@ def test_the_person_is_shown_what_is_meant_and_asked(cli) -> None:
 def test_json_says_what_was_done(cli) -> None:
     arguments = ("worklogs", "exclude", "--account", "kōwhai dental", "--before", "2000-01-01")
     data = cli.data(*arguments, "--reason", "billed", "--yes")
-    assert data == {"excluded": 0, "minutes": 0, "money": 0, "billed": 0, "unknown": []}
+    assert data == {"excluded": 0, "minutes": 0, "money": 0, "unpriced": 0, "billed": 0, "unknown": []}
     error = cli.refuses("worklogs", "exclude", "--account", "nobody", "--reason", "billed", "--yes")
     assert "there is no account with worklogs 'nobody'" in error
+
+
+def test_without_anybody_to_answer_nothing_is_excluded_and_the_way_out_is_named(cli) -> None:
+    result = cli("worklogs", "exclude", "--account", "kōwhai dental", "--reason", "billed elsewhere")
+    assert result.exit_code == 1
+    assert "nobody answered, so nothing was excluded; say --yes to exclude without asking" in result.stderr
+
+
+def test_an_empty_reason_is_refused_before_anything_is_asked(cli) -> None:
+    error = cli.refuses("worklogs", "exclude", "--account", "kōwhai dental", "--reason", " ")
+    assert "say why the worklogs are not to be billed" in error
+    assert "would be excluded" not in error
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from msp_xero.ledger.models import WorklogTypeLink
+from msp_xero.ledger.models import AccountLink, WorklogTypeLink
 from sqlalchemy import update
 
 
@@ -26,18 +26,22 @@ def test_accounts_list(cli) -> None:
 )
 def test_link_by_id_or_name(cli, contact, account) -> None:
     text = cli.says("accounts", "link", contact, account)
-    assert text == f"Linked contact {contact} to account {account}. The next run bills what waited for it.\n"
+    assert text == (
+        "Linked contact Rimu and Co (c-8) to account Rimu & Co [Ltd] (8). "
+        "The next run bills what waited for it.\n"
+    )
     assert linked(cli)["c-8"] == "8"
 
 
 def test_unlink_create_ignore(cli) -> None:
     cli.says("accounts", "unlink", "c-7")
     assert linked(cli)["c-7"] is None
-    assert "creates an account for contact c-8" in cli.says("accounts", "create", "c-8")
+    assert "creates an account for contact Rimu and Co (c-8)" in cli.says("accounts", "create", "c-8")
     assert "to be created" in cli.says("accounts", "list")
     cli.says("accounts", "ignore", "c-9")
     cli.says("accounts", "ignore", "c-10")
-    assert {row["contact_id"] for row in cli.data("accounts", "list", "--unmapped")} == {"c-7", "c-8"}
+    # What is to be created waits for nobody.
+    assert {row["contact_id"] for row in cli.data("accounts", "list", "--unmapped")} == {"c-7"}
 
 
 @pytest.mark.parametrize(
@@ -45,9 +49,12 @@ def test_unlink_create_ignore(cli) -> None:
     [
         (("link", "nobody", "8"), "there is no contact 'nobody'; `msp-xero accounts list` shows them"),
         (("link", "Twin", "8"), "2 contacts are called 'Twin'; give the id: c-10, c-9"),
-        (("link", "c-8", "Nothing"), "there is no account 'Nothing'; `msp-xero accounts suggest` shows them"),
+        (
+            ("link", "c-8", "Nothing"),
+            "there is no account 'Nothing'; `msp-xero accounts list --accounts` shows them",
+        ),
         (("link", "c-8", "Kōwhai Dental"), "account 7 is already linked to contact c-7"),
-        (("create", "c-7"), "c-7 is linked to 7 already; unlink it first"),
+        (("create", "c-7"), "c-7 is linked to account 7 already; unlink it first"),
     ],
 )
 def test_accounts_refusals(cli, arguments, error) -> None:
@@ -110,7 +117,7 @@ def test_link_a_type(cli, item, type_) -> None:
 def test_types_unlink_create_ignore(cli) -> None:
     cli.says("types", "unlink", "REMOTE")
     assert types(cli)["REMOTE"] == "xero_only"
-    assert "creates a worklog type for item ONSITE" in cli.says("types", "create", "ONSITE")
+    assert "creates a worklog type for item On-site visit (ONSITE)" in cli.says("types", "create", "ONSITE")
     cli.says("types", "ignore", "ONSITE")
     assert types(cli)["ONSITE"] == "ignored"
     assert "there is no worklog type 'Nothing'" in cli.refuses("types", "link", "ONSITE", "Nothing")
@@ -129,7 +136,8 @@ def test_types_are_filtered_counted_and_said_what_to_do(cli) -> None:
     text = cli.says("types", "list", "--todo")
     assert "REMOTE" not in text
     assert "1 shown of 1 linked, 1 xero_only, 1 sdp_only." in text
-    assert "1 line needs a person: `msp-xero types list --todo`." in text
+    assert "1 line needs a person.\n" in text
+    assert "1 line needs a person: `msp-xero types list --todo`." in cli.says("types", "list")
     assert "No line is like this. 1 type linked, 2 not." in cli.says("types", "list", "--status", "gone")
     assert cli("types", "list", "--check").exit_code == 3
     cli.says("types", "ignore", "Travel")
@@ -182,3 +190,70 @@ def test_status_tells_of_worklog_types(cli) -> None:
         "sdp_only": 1,
         "need_a_person": 1,
     }
+
+
+def test_accounts_without_a_contact_are_listed_with_what_they_hold_up(cli) -> None:
+    text = cli.says("accounts", "list", "--accounts")
+    assert re.search(r"Rimu & Co \[Ltd\] +8 +\d+ +\d", text)
+    assert re.search(r"\d+ accounts? without a contact, \d+ worklogs? \([\d.:]+ hours\) wait for one\.", text)
+    rows = {row["account_id"]: row for row in cli.data("accounts", "list", "--accounts")}
+    held = [
+        row
+        for row in cli.data("worklogs", "list", "--reason", "ACCOUNT_UNMAPPED")
+        if row["account_id"] == "8"
+    ]
+    assert (rows["8"]["worklogs"], rows["8"]["minutes"]) == (len(held), sum(row["minutes"] for row in held))
+    assert held
+    assert "7" not in rows
+    cli.says("accounts", "link", "c-8", "8")
+    assert "8" not in {row["account_id"] for row in cli.data("accounts", "list", "--accounts")}
+
+
+def test_a_name_with_two_blanks_is_found_as_a_table_shows_it(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(
+            update(AccountLink).where(AccountLink.contact_id == "c-8").values(contact_name="Rimu  and   Co")
+        )
+    cli.says("accounts", "ignore", "rimu and Co")
+    assert linked(cli)["c-8"] is None
+
+
+def test_an_item_that_is_not_sold_gets_no_type_and_a_link_says_so(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(
+            update(WorklogTypeLink).where(WorklogTypeLink.item_code == "ONSITE").values(is_sold=False)
+        )
+    error = cli.refuses("types", "create", "ONSITE")
+    assert "is not sold in Xero, so no worklog type is created for it" in error
+    assert "The item is not sold in Xero, so its worklogs are held" in cli.says(
+        "types", "link", "ONSITE", "Travel"
+    )
+
+
+def test_an_archived_contact_gets_no_account_and_a_link_says_so(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(
+            update(AccountLink).where(AccountLink.contact_id == "c-8").values(contact_status="ARCHIVED")
+        )
+    assert "contact c-8 is archived in Xero, so no account is created for it" in cli.refuses(
+        "accounts", "create", "c-8"
+    )
+    said = cli.says("accounts", "unlink", "c-8")
+    assert "was not linked. It is archived in Xero, so nothing waits for it." in said
+    said = cli.says("accounts", "link", "c-8", "8")
+    assert "The contact is archived in Xero, so its worklogs are held." in said
+
+
+def test_a_link_is_not_dropped_without_a_word(cli) -> None:
+    for arguments in (("link", "c-7", "8"), ("ignore", "c-7")):
+        error = cli.refuses("accounts", *arguments)
+        assert "contact c-7 is linked to account 7 already; unlink it first" in error
+    assert linked(cli)["c-7"] == "7"
+    assert "is not linked any more; it waits on" in cli.says("accounts", "unlink", "c-7")
+
+
+def test_before_the_first_run_suggest_and_export_say_so(empty, tmp_path) -> None:
+    nothing = "No contacts yet. Run `meltano run accounts`."
+    assert empty.says("accounts", "suggest") == f"{nothing}\n"
+    assert nothing in empty.says("accounts", "export", str(tmp_path / "contacts.csv"))
+    assert empty.says("accounts", "list", "--accounts") == "No accounts yet. Run `meltano run accounts`.\n"

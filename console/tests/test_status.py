@@ -31,7 +31,8 @@ def test_reasons_come_with_a_sentence_and_somebody_who_can_act(cli) -> None:
         "code": "ACCOUNT_UNMAPPED",
         "sentence": "The account is not linked to a Xero contact.",
         "who": "Billing person",
-        "how": "Link it: `msp-xero accounts list --unmapped`, then `msp-xero accounts link CONTACT ACCOUNT`.",
+        "how": "Link it: `msp-xero accounts link CONTACT ACCOUNT`. `msp-xero accounts list --accounts` shows "
+        "all such accounts, `msp-xero accounts list --unmapped` the contacts that are free.",
         "count": 2,
         "minutes": 180,
         "money": 0,

@@ -86,7 +86,7 @@ def test_show_says_everything(cli) -> None:
 def test_show_says_why_and_who_can_do_what(cli) -> None:
     text = cli.says("worklogs", "show", "105")
     assert "Why               ACCOUNT_UNMAPPED: Account Rimu has no Xero contact." in text
-    assert "Who and how       Billing person: Link it: `msp-xero accounts list --unmapped`" in text
+    assert "Who and how       Billing person: Link it: `msp-xero accounts link CONTACT" in text
     assert "delivered by ServiceDesk Plus, held: TYPE_MISSING" in cli.says("worklogs", "show", "106")
 
 

@@ -30,7 +30,8 @@ _ALL = (
         "ACCOUNT_UNMAPPED",
         "The account is not linked to a Xero contact.",
         BILLING,
-        "Link it: `msp-xero accounts list --unmapped`, then `msp-xero accounts link CONTACT ACCOUNT`.",
+        "Link it: `msp-xero accounts link CONTACT ACCOUNT`. `msp-xero accounts list --accounts` shows all "
+        "such accounts, `msp-xero accounts list --unmapped` the contacts that are free.",
     ),
     Reason(
         "ACCOUNT_UNRESOLVED",

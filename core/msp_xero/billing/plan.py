@@ -64,11 +64,12 @@ class PlannedInvoice:
 
 @dataclass(slots=True)
 class HeldSum:
-    """Lines on hold for one reason: how many, minutes, and the money at stake where it is known."""
+    """Lines on hold for one reason: how many, minutes, money at stake; of ``unpriced`` it is not known."""
 
     lines: int = 0
     minutes: int = 0
     money: Decimal = ZERO
+    unpriced: int = 0
 
 
 @dataclass(slots=True)
@@ -78,6 +79,7 @@ class Plan:
     invoices: list[PlannedInvoice] = field(default_factory=list)
     held: dict[str, HeldSum] = field(default_factory=dict)
     batches: int = 0
+    currency: str = ""
 
 
 def invoice_number(prefix: str, sequence: int) -> str:
@@ -157,7 +159,7 @@ class _Planner:
         self.render_reference = settings.reference().render
         self.store = True
         self.refusals: Refusals | None = None
-        self.plan = Plan()
+        self.plan = Plan(currency=reference.currency)
         self.batch = _Batch()
 
     def run(self, accounts: Collection[str] | None = None) -> Plan:
@@ -191,6 +193,10 @@ class _Planner:
             for row in self.refusals.repeats(account_id, contact, ready):
                 line, _ = ready.pop(row)
                 self._count_held(line, line.reason_code or "REJECTED_BY_XERO", line.money)
+        if not self.store:
+            # Nothing keeps them any more, so a run that only looks must not show them as held either.
+            free = [line.id for line, _ in ready.values() if line.state == "held"]
+            planning.free_lines(self.session, self.ledger, free, run_id=self.run_id)
         drafts = [draft for _, draft in ready.values()]
         overhead = _LINE_OVERHEAD + len(wire.canonical(self.reference.tracking))
         for lines_of_one in split_lines(drafts, self.settings.max_lines_per_invoice, overhead):
@@ -287,6 +293,7 @@ class _Planner:
         total.lines += 1
         total.minutes += line.minutes
         total.money += money or ZERO
+        total.unpriced += money is None
 
     def _at_stake(self, line: BillableLine) -> Decimal | None:
         """Estimate what a held line would bring, by the item's last known price."""

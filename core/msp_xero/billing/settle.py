@@ -92,7 +92,7 @@ def settle(  # noqa: PLR0913 - everything at the border is handed in
                 pushing.note_day_limit(ledger, fence, str(settled.day_limit))
             _remember_budget(ledger, client, fence)
             settled.calls = dict(client.calls)
-        sum_up(ledger, settled)
+        sum_up(ledger, settled, accounts)
     return settled
 
 

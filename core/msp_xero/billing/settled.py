@@ -14,6 +14,7 @@ from msp_xero.ledger.models import Invoice, Worklog
 from msp_xero.ledger.pushing import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from decimal import Decimal
 
     from msp_xero.billing.plan import Plan
@@ -120,8 +121,11 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def sum_up(ledger: Ledger, settled: Settled) -> None:
-    """Read from the ledger what this run brought about: the ledger, not a counter, is the truth."""
+def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = None) -> None:
+    """Read from the ledger what this run brought about: the ledger, not a counter, is the truth.
+
+    ``accounts``: tell of what is held for these SDP accounts only; None is all.
+    """
     with ledger.read() as session:
         here = Invoice.connection_id == ledger.connection_id
         count, worklogs, total = session.execute(
@@ -141,13 +145,22 @@ def sum_up(ledger: Ledger, settled: Settled) -> None:
         settled.unknown = (
             session.scalar(select(func.count()).where(here, Invoice.state.in_(pushing.UNSETTLED))) or 0
         )
-        waiting = session.execute(
-            select(Worklog.reason_code, func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money))
+        waiting = (
+            select(
+                Worklog.reason_code,
+                func.count(),
+                func.sum(Worklog.minutes),
+                func.sum(Worklog.money),
+                func.count() - func.count(Worklog.money),
+            )
             .where(Worklog.connection_id == ledger.connection_id, Worklog.state == "held")
             .group_by(Worklog.reason_code)
         )
+        if accounts is not None:
+            waiting = waiting.where(Worklog.account_id.in_(accounts))
         settled.held = {
-            code: HeldSum(lines, minutes or 0, money or ZERO) for code, lines, minutes, money in waiting
+            code: HeldSum(lines, minutes or 0, money or ZERO, unpriced)
+            for code, lines, minutes, money, unpriced in session.execute(waiting)
         }
         settled.excluded = (
             session.scalar(

@@ -5,13 +5,13 @@ In doubt nothing is done: the contact waits on the unmapped list with what it co
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msp_xero.directory.carried import CARRIED, read_carried
 from msp_xero.directory.match import EXACT, Named, exact_key, group, match_names, normalised_key
+from msp_xero.directory.names import read_name
 from msp_xero.ledger.link_staging import INVALID
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _LATE: Final = timedelta(hours=1)
 """Room for clocks that differ, and for contacts made while the first sync was reading."""
 
 _MOST_MERGES: Final = 20
+_NOT_YET: Final = "it was merged in Xero into a contact that has not been delivered yet"
 _AMBIGUOUS: Final = (
     "its name fits more than one account, or more than one contact is called so: link it by hand"
 )
@@ -38,7 +39,10 @@ _TAKEN: Final = (
     "an account of its name is linked to another contact: unlink that one, or link this one by hand"
 )
 _ALIKE: Final = "an account is called nearly the same: link it, or choose to create another"
-_TWINS: Final = "another contact is called nearly the same: choose for each of them"
+_SUFFIX: Final = (
+    "an account is called the same but for the company suffix: link it, or choose to create another"
+)
+_TWINS: Final = "another contact is called nearly the same ({}): choose for each of them"
 
 
 class NewLink(NamedTuple):
@@ -76,6 +80,8 @@ class AccountPlan:
     listed: list[Listed] = field(default_factory=list)
     stranded: list[tuple[AccountLink, str]] = field(default_factory=list)
     """Merged contacts whose link cannot follow, with the reason."""
+    shared: list[AccountLink] = field(default_factory=list)
+    """Merged contacts whose survivor has an account of its own: both accounts are billed to that contact."""
 
 
 def is_invalid(row: AccountLink) -> bool:
@@ -202,9 +208,15 @@ class _Names:
         self, accounts: Sequence[Named], taken: Collection[str | None], active: Sequence[AccountLink]
     ) -> None:
         self._accounts = group({one.id: one.name for one in accounts}, normalised_key)
+        self._free = group({one.id: one.name for one in accounts if one.id not in taken}, _without_suffix)
         self._taken = taken
-        self._contacts = Counter(
-            normalised_key(row.contact_name) for row in active if row.state != "ignored" and row.contact_name
+        self._contacts = group(
+            {
+                row.contact_id: row.contact_name
+                for row in active
+                if row.state != "ignored" and row.contact_name
+            },
+            normalised_key,
         )
 
     def doubt(self, row: AccountLink) -> Listed | None:
@@ -216,9 +228,16 @@ class _Names:
             return Listed(row, free, _ALIKE)
         if alike:
             return Listed(row, (), _TAKEN)
-        if self._contacts[key] > 1:
-            return Listed(row, (), _TWINS)
+        if nearly := self._free.get(_without_suffix(row.contact_name)):
+            return Listed(row, nearly, _SUFFIX)
+        twins = [one for one in self._contacts.get(key, ()) if one != row.contact_id]
+        if twins:
+            return Listed(row, (), _TWINS.format(", ".join(twins[:3]) + (" …" if len(twins) > 3 else "")))
         return None
+
+
+def _without_suffix(name: str) -> str:
+    return read_name(name).joined
 
 
 def _follow_merges(
@@ -235,18 +254,18 @@ def _follow_merges(
         if row.merged_to_contact_id is None or account is None:
             continue
         survivor = _survivor(row, by_contact)
-        reason = _obstacle(survivor)
-        if reason is None and survivor is not None:
-            if survivor.contact_id in proposed or survivor.contact_id in given:
-                reason = (
-                    "it was merged in Xero into a contact that has another account: decide which one stays"
-                )
-            else:
-                given.add(survivor.contact_id)
-                proposed.pop(row.contact_id, None)
-                plan.moves.append(Move(row, survivor, account))
-                continue
-        plan.stranded.append((row, str(reason)))
+        if survivor is not None and (
+            survivor.account_id is not None or survivor.contact_id in given | proposed.keys()
+        ):
+            plan.shared.append(row)
+        elif survivor is None:
+            plan.stranded.append((row, _NOT_YET))
+        elif (reason := _obstacle(survivor)) is not None:
+            plan.stranded.append((row, reason))
+        else:
+            given.add(survivor.contact_id)
+            proposed.pop(row.contact_id, None)
+            plan.moves.append(Move(row, survivor, account))
 
 
 def _account_of(
@@ -267,12 +286,8 @@ def _survivor(row: AccountLink, by_contact: Mapping[str, AccountLink]) -> Accoun
     return None
 
 
-def _obstacle(survivor: AccountLink | None) -> str | None:
+def _obstacle(survivor: AccountLink) -> str | None:
     """Say why a link cannot follow to a surviving contact."""
-    if survivor is None:
-        return "it was merged in Xero into a contact that has not been delivered yet"
-    if survivor.account_id is not None:
-        return "it was merged in Xero into a contact that has another account: decide which one stays"
     if is_invalid(survivor) or not is_active(survivor):
         return "it was merged in Xero into a contact that cannot be used"
     if survivor.state == "ignored" or survivor.choice is not None:

@@ -112,7 +112,7 @@ def settle_accounts(work: AccountWork) -> None:
     decided_at = work.ledger.clock.now()
     rows, creates = _decide(work)
     work.summary.linked = sum(row.account_id is not None for row in rows)
-    work.summary.archived = sum(not is_active(row) for row in rows)
+    work.summary.archived = sum(not is_active(row) and row.merged_to_contact_id is None for row in rows)
     work.summary.failed += sum(is_invalid(row) for row in rows)
     writer = AccountWriter(work, [row.contact_id for row in rows])
     for row in creates:
@@ -227,6 +227,8 @@ def _apply(work: AccountWork, plan: AccountPlan) -> list[Change]:
         listed.row.problem = listed.problem
     for row, reason in plan.stranded:
         row.problem = reason
+    for row in plan.shared:
+        row.problem = None
     summary.new = len(made)
     summary.unmapped = len(plan.listed)
     summary.ambiguous = sum(listed.ambiguous for listed in plan.listed)

@@ -6,17 +6,15 @@ no other account comes near it for this contact, and no other contact for this a
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
-from unicodedata import category
 
 from rapidfuzz import fuzz, process
 
 from msp_xero.directory.clues import DOMAIN, PHONE, TAX, account_clues
-from msp_xero.directory.match import exact_key, normalised_key
+from msp_xero.directory.names import NameRead, read_name
 from msp_xero.ledger.link_staging import ACCOUNT
 from msp_xero.ledger.links import account_links, listed_entries, pick_list
 
@@ -31,46 +29,6 @@ CLEAR: Final = 5
 
 LOWEST: Final = 60
 """Suggestions below this score are not worth a look."""
-
-_FORMS: Final = {
-    **{
-        form: form
-        for form in [
-            "llc",
-            "llp",
-            "lp",
-            "plc",
-            "ag",
-            "kg",
-            "bv",
-            "nv",
-            "sa",
-            "sarl",
-            "sas",
-            "srl",
-            "spa",
-            "ab",
-            "as",
-            "oy",
-            "pte",
-            "gmbh",
-            "ug",
-        ]
-    },
-    "ltd": "ltd",
-    "limited": "ltd",
-    "inc": "inc",
-    "incorporated": "inc",
-    "corp": "corp",
-    "corporation": "corp",
-    "co": "co",
-    "company": "co",
-    "pty": "pty",
-    "proprietary": "pty",
-}
-_FILLERS: Final = frozenset(("the", "and"))
-_DOTTED: Final = re.compile(r"\b(?:\w\.)+\w\b\.?")
-_DIGITS: Final = re.compile(r"\d+")
 
 _SAME, _NEARLY, _FORM, _OTHER_FORM, _ORDER, _PART = 96, 95, 93, 80, 88, 70
 _ALIKE: Final = 80  # per cent; below this two names are two names
@@ -190,35 +148,6 @@ def suggest(
     return Suggestions(by_contact, clear)
 
 
-class _Read(NamedTuple):
-    """A name taken apart."""
-
-    exact: str
-    normalised: str
-    essence: str
-    joined: str
-    words: frozenset[str]
-    forms: frozenset[str]
-    digits: tuple[str, ...]
-
-
-def _read(name: str) -> _Read:
-    dotless = _DOTTED.sub(lambda found: found[0].replace(".", ""), name.casefold())
-    # Symbols stay, as they do in the key: C++ is not C.
-    words = "".join(" " if category(letter)[0] in "PZC" else letter for letter in dotless).split()
-    telling = [normalised_key(word) for word in words if word not in _FORMS and word not in _FILLERS]
-    telling = telling or [normalised_key(word) for word in words]
-    return _Read(
-        exact_key(name),
-        normalised_key(name),
-        " ".join(telling),
-        "".join(telling),
-        frozenset(telling),
-        frozenset(_FORMS[word] for word in words if word in _FORMS),
-        tuple(sorted(_DIGITS.findall(name))),
-    )
-
-
 class _Found(NamedTuple):
     """An account that was found for a contact; ``saying`` is what its name speaks for."""
 
@@ -237,7 +166,7 @@ class _Accounts:
         beside: tuple[Sequence[Party], Sequence[Party]],
     ) -> None:
         self._accounts = accounts
-        self._names = {one: _read(party.name) for one, party in sorted(accounts.items())}
+        self._names = {one: read_name(party.name) for one, party in sorted(accounts.items())}
         self._by_text: defaultdict[tuple[str, object], list[str]] = defaultdict(list)
         self._by_clue: defaultdict[str, list[str]] = defaultdict(list)
         self._by_word: defaultdict[str, list[str]] = defaultdict(list)
@@ -265,7 +194,7 @@ class _Accounts:
 
     def ranked(self, contact: Party) -> list[_Found]:
         """Return all accounts that are worth a look, best first."""
-        names = self._name_scores(_read(contact.name))
+        names = self._name_scores(read_name(contact.name))
         clues = [clue for clue in contact.clues if self._crowd[clue] <= _CROWD]
         candidates = names.keys() | {one for clue in clues for one in self._by_clue.get(clue, ())}
         found = []
@@ -302,7 +231,7 @@ class _Accounts:
             doubt *= 1 - strongest.get(kind, 0.0)
         return max(0, round(100 * (1 - doubt)) - (_INACTIVE if account.inactive else 0))
 
-    def _name_scores(self, name: _Read) -> dict[str, tuple[float, str]]:
+    def _name_scores(self, name: NameRead) -> dict[str, tuple[float, str]]:
         """Return score and reason of all accounts whose name is like a name; the best reason wins."""
         scores: dict[str, tuple[float, str]] = {}
         for one, score, saying in self._alike(name):
@@ -310,7 +239,7 @@ class _Accounts:
                 scores[one] = (score, saying)
         return scores
 
-    def _alike(self, name: _Read) -> Iterator[tuple[str, float, str]]:
+    def _alike(self, name: NameRead) -> Iterator[tuple[str, float, str]]:
         for one in self._by_text.get(("normalised", name.normalised), ()):
             if self._names[one].exact == name.exact:
                 yield one, _SAME, "same name"
@@ -329,7 +258,7 @@ class _Accounts:
         if len(name.essence) >= _SHORT:
             yield from self._fuzzy(name)
 
-    def _parts(self, name: _Read) -> Iterator[str]:
+    def _parts(self, name: NameRead) -> Iterator[str]:
         if len(name.joined) >= _SHORT:
             longer = self._by_word.get(self._rarest(name.words), ())
             if len(longer) <= _RARE:
@@ -343,7 +272,7 @@ class _Accounts:
                     if self._names[one].words < name.words and len(self._names[one].joined) >= _SHORT
                 )
 
-    def _fuzzy(self, name: _Read) -> Iterator[tuple[str, float, str]]:
+    def _fuzzy(self, name: NameRead) -> Iterator[tuple[str, float, str]]:
         # A ratio of r needs lengths that differ by no more than a factor of (200 - r) / r.
         length, factor = len(name.essence), (200 - _ALIKE) / _ALIKE
         first = bisect_left(self._lengths, length / factor)

@@ -37,6 +37,7 @@ class Exclusion:
             excludes belong to them: rules change.
         minutes: their time.
         money: what they would have been billed for, as far as it is known, in the connection's currency.
+        unpriced: those of them of which it is not known.
         billed: worklogs that are meant too and stay, because they are on an invoice or about to be.
         unknown: ids that were asked for and never delivered, in the order they were given.
     """
@@ -44,6 +45,7 @@ class Exclusion:
     count: int = 0
     minutes: int = 0
     money: Decimal = Decimal(0)
+    unpriced: int = 0
     billed: int = 0
     unknown: Sequence[str] = ()
 
@@ -79,8 +81,7 @@ def exclude_worklogs(
     Raises:
         Refusal: no reason is given, or it is not what was expected any more.
     """
-    if not reason.strip():
-        raise Refusal("say why the worklogs are not to be billed; the reason is kept for whoever asks later")
+    refuse_without_reason(reason)
     with ledger.write() as session:
         meant = _meant(session, ledger, wanted, worklog_ids)
         if expected not in (None, meant):
@@ -107,6 +108,16 @@ def exclude_worklogs(
     return meant
 
 
+def refuse_without_reason(reason: str) -> None:
+    """Do nothing when a reason is given.
+
+    Raises:
+        Refusal: it is empty.
+    """
+    if not reason.strip():
+        raise Refusal("say why the worklogs are not to be billed; the reason is kept for whoever asks later")
+
+
 def _can_be_excluded() -> ColumnElement[bool]:
     by_a_rule = and_(Worklog.state == "excluded", Worklog.reason_code != BY_PERSON)
     return or_(Worklog.state.in_(("open", "held")), by_a_rule)
@@ -123,11 +134,14 @@ def _meant(
 ) -> Exclusion:
     found = Exclusion()
     for conditions in _conditions(ledger, wanted, worklog_ids):
-        sums = select(func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money))
-        count, minutes, money = session.execute(sums.where(*conditions, _can_be_excluded())).one()
+        sums = select(
+            func.count(), func.sum(Worklog.minutes), func.sum(Worklog.money), func.count(Worklog.money)
+        )
+        count, minutes, money, priced = session.execute(sums.where(*conditions, _can_be_excluded())).one()
         found.count += count
         found.minutes += int(minutes or 0)
         found.money += money or 0
+        found.unpriced += count - priced
         is_billed = Worklog.state.not_in(("open", "held", "excluded"))
         found.billed += session.scalar(select(func.count(Worklog.id)).where(*conditions, is_billed)) or 0
     if worklog_ids is not None:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select
 
+from msp_xero.ledger.link_staging import ACCOUNT
+from msp_xero.ledger.links import pick_list
 from msp_xero.ledger.models import AccountLink, Worklog
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from msp_xero.ledger.store import Ledger
 
 ACTIVE = "ACTIVE"
+
+
+class AccountAlone(NamedTuple):
+    """An account that no contact is linked to, and what is held because of that; ``minutes`` of work."""
+
+    account_id: str
+    account_name: str
+    inactive: bool
+    worklogs: int
+    minutes: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,7 +40,7 @@ class AccountTotals:
         ambiguous: those of the unmapped that name more than one account, or share one with another contact.
         to_create: those for which the next run creates an account, because a person said so.
         ignored: left out by a person.
-        archived: linked ones that are archived in Xero: their worklogs are held.
+        archived: linked ones that are archived in Xero and not merged: their worklogs are held.
         merged: those that were merged into another contact.
         problems: those with a problem that a person has to look at.
     """
@@ -69,10 +83,44 @@ def account_totals(ledger: Ledger) -> AccountTotals:
         totals.ambiguous += waits and bool(candidates)
         totals.to_create += state == "unmapped" and active and choice == "create"
         totals.ignored += state == "ignored"
-        totals.archived += account_id is not None and not active
+        totals.archived += account_id is not None and not active and merged_to is None
         totals.merged += merged_to is not None
         totals.problems += bool(problem) and not candidates
     return totals
+
+
+def accounts_alone(ledger: Ledger) -> list[AccountAlone]:
+    """Return the accounts without a contact, those with the most work held first.
+
+    Beside those that ServiceDesk Plus listed at the last run: those that only worklogs have named so far.
+    """
+    held = held_by_account(ledger, "ACCOUNT_UNMAPPED")
+    alone = {
+        entry.sdp_id: AccountAlone(entry.sdp_id, entry.name, entry.inactive, *held.get(entry.sdp_id, (0, 0)))
+        for entry in pick_list(ledger, ACCOUNT)
+    }
+    named = _names_of(ledger, held.keys() - alone.keys())
+    alone |= {
+        one: AccountAlone(one, name, inactive=False, worklogs=held[one][0], minutes=held[one][1])
+        for one, name in named.items()
+    }
+    return sorted(alone.values(), key=lambda one: (-one.minutes, one.account_name, one.account_id))
+
+
+def _names_of(ledger: Ledger, account_ids: Collection[str]) -> dict[str, str]:
+    """Return what worklogs call these accounts; those of a linked one wait for the next run only."""
+    linked = select(AccountLink.account_id).where(
+        AccountLink.connection_id == ledger.connection_id,
+        AccountLink.generation == ledger.generation,
+        AccountLink.account_id.is_not(None),
+    )
+    query = (
+        select(Worklog.account_id, func.max(Worklog.account_name))
+        .where(Worklog.connection_id == ledger.connection_id, Worklog.account_id.not_in(linked))
+        .group_by(Worklog.account_id)
+    )
+    with ledger.read() as session:
+        return {str(one): name or "" for one, name in session.execute(query) if one in account_ids}
 
 
 def held_by_account(ledger: Ledger, reason_code: str) -> dict[str, tuple[int, int]]:

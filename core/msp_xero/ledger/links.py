@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 
 from msp_xero.errors import LedgerError
@@ -93,7 +93,7 @@ def link_account(ledger: Ledger, contact_id: str, account_id: str) -> None:
     """Link a contact to an account.
 
     Raises:
-        LedgerError: one of them is not known, or the account has a contact already.
+        LedgerError: one of them is not known, or one of them is linked to another already.
     """
     _link(ledger, _CONTACTS, contact_id, account_id)
 
@@ -111,7 +111,7 @@ def ignore_contact(ledger: Ledger, contact_id: str) -> None:
     """Leave the contact out for good: no account, no mention on the unmapped list.
 
     Raises:
-        LedgerError: the contact is not known.
+        LedgerError: the contact is not known, or it is linked.
     """
     _decide(ledger, _CONTACTS, contact_id, IGNORE)
 
@@ -120,7 +120,7 @@ def request_create(ledger: Ledger, contact_id: str) -> None:
     """Let the next settle create an account for the contact.
 
     Raises:
-        LedgerError: the contact is not known or is linked already.
+        LedgerError: the contact is not known, is linked already, or is not in use in Xero.
     """
     _decide(ledger, _CONTACTS, contact_id, CREATE)
 
@@ -133,7 +133,11 @@ def account_links(ledger: Ledger, *, unmapped_only: bool = False) -> list[Accoun
         .order_by(AccountLink.contact_name, AccountLink.id)
     )
     if unmapped_only:
-        query = query.where(AccountLink.state == "unmapped", AccountLink.contact_status == "ACTIVE")
+        # What the next run creates waits for nobody, unless that run found a doubt.
+        undecided = or_(AccountLink.choice.is_distinct_from(CREATE), AccountLink.problem.is_not(None))
+        query = query.where(
+            AccountLink.state == "unmapped", AccountLink.contact_status == "ACTIVE", undecided
+        )
     with ledger.read() as session:
         return list(session.scalars(query))
 
@@ -145,7 +149,7 @@ def link_type(ledger: Ledger, item_id: str, type_id: str) -> None:
     """Link an item to a worklog type.
 
     Raises:
-        LedgerError: one of them is not known, or the type has an item already.
+        LedgerError: one of them is not known, or one of them is linked to another already.
     """
     _link(ledger, _ITEMS, item_id, type_id)
 
@@ -163,7 +167,7 @@ def ignore_item(ledger: Ledger, item_id: str) -> None:
     """Leave the item out for good: no worklog type.
 
     Raises:
-        LedgerError: the item is not known.
+        LedgerError: the item is not known, or it is linked.
     """
     _decide(ledger, _ITEMS, item_id, IGNORE)
 
@@ -172,7 +176,7 @@ def request_create_type(ledger: Ledger, item_id: str) -> None:
     """Let the next settle create a worklog type for the item.
 
     Raises:
-        LedgerError: the item is not known or is linked already.
+        LedgerError: the item is not known, is linked already, or is not sold in Xero.
     """
     _decide(ledger, _ITEMS, item_id, CREATE)
 
@@ -321,12 +325,14 @@ def _link(ledger: Ledger, side: _Side, key: str, sdp_id: str) -> None:
                 # What is not in Xero any more bills nothing: its type is free for the next item.
                 changes.append(release_gone(holder, {"sdp_id": sdp_id, "instead": key}))
                 session.flush()
+            before = getattr(row, side.target)
+            if before not in (None, sdp_id):
+                raise _linked_already(side, key, before)
             if side is _ITEMS:
                 changes += stop_ignoring(session, ledger, sdp_id)
-            before = getattr(row, side.target)
             _set(row, side, sdp_id, entries[sdp_id].name if sdp_id in entries else None)
             row.state, row.choice, row.how = "linked", LINK, "person"
-            data = {"sdp_id": sdp_id, "how": "person", **({"instead_of": before} if before else {})}
+            data = {"sdp_id": sdp_id, "how": "person"}
             record(session, ledger, [*changes, Change(row.__tablename__, row.id, "linked", data)])
     except IntegrityError as error:
         with ledger.read() as session:
@@ -345,8 +351,10 @@ def _decide(ledger: Ledger, side: _Side, key: str, choice: str | None) -> None:
         lock_connection(session, ledger)
         row = _find(session, ledger, side, key)
         linked_to = getattr(row, side.target)
-        if choice in (CREATE, None) and linked_to is not None:
-            raise LedgerError(f"{side.source} {key} is linked to {linked_to} already; unlink it first")
+        if choice != LIST and linked_to is not None:
+            raise _linked_already(side, key, linked_to)
+        if choice == CREATE and (reason := _no_creation(row)):
+            raise LedgerError(f"{side.source} {key} is {reason} in Xero, so no {side.noun} is created for it")
         state = "ignored" if choice == IGNORE else "unmapped"
         if (row.choice, row.state, linked_to) == (choice, state, None):
             return
@@ -363,6 +371,19 @@ def _set(row: Any, side: _Side, sdp_id: str | None, name: str | None) -> None:
     setattr(row, side.target_name, name)
     row.candidates = row.written_digest = None
     row.problem = row.problem if (row.problem or "").startswith(INVALID) else None
+
+
+def _no_creation(row: AccountLink | WorklogTypeLink) -> str | None:
+    if isinstance(row, AccountLink):
+        return None if row.contact_status == "ACTIVE" else row.contact_status.lower()
+    if row.gone_at is not None:
+        return "deleted"
+    return None if row.is_sold else "not sold"
+
+
+def _linked_already(side: _Side, key: str, sdp_id: str) -> LedgerError:
+    """Return the error for a decision that would take a link away without a word."""
+    return LedgerError(f"{side.source} {key} is linked to {side.noun} {sdp_id} already; unlink it first")
 
 
 def _already(side: _Side, sdp_id: str, holder: Any) -> LedgerError:

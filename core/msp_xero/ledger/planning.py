@@ -231,6 +231,19 @@ def hold_lines(session: Session, ledger: Ledger, held: Sequence[HeldLine], *, ru
     record(session, ledger, changes, run_id=run_id)
 
 
+def free_lines(session: Session, ledger: Ledger, rows: Sequence[int], *, run_id: int | None) -> None:
+    """Take these rows of worklogs off their hold: nothing keeps them any more."""
+    if not rows:
+        return
+    session.connection().execute(
+        update(Worklog)
+        .where(Worklog.id == bindparam("row_id"))
+        .values(state="open", reason_code=None, reason=None),
+        [{"row_id": row} for row in rows],
+    )
+    record(session, ledger, [Change("worklog", row, "open") for row in rows], run_id=run_id)
+
+
 def take_number(session: Session, ledger: Ledger) -> int:
     """Take the next invoice number; none is ever handed out twice."""
     row = ledger.connection(session)

@@ -9,7 +9,7 @@ import pytest
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import preview, settle
 from msp_xero.errors import LedgerError
-from msp_xero.ledger.models import Base, Invoice, Worklog
+from msp_xero.ledger.models import Base, Invoice, Worklog, WorklogTypeLink
 from sqlalchemy import select, update
 
 PUT = {"method": "PUT", "path": "/api.xro/2.0/Invoices"}
@@ -469,6 +469,23 @@ def test_with_push_off_holds_are_stored_and_nothing_is_planned(world):
     assert "none was sent" in settled.sentence()
     world.settle()
     assert [i["InvoiceNumber"] for i in world.ours()] == ["SDP-00001"]
+
+
+def test_with_push_off_a_worklog_whose_hold_is_over_is_not_shown_as_held(world):
+    world.deliver(world.line(0), world.line(1, type_id="unknown"))
+    world.settle(push=False)
+    assert world.states() == {"open": 1, "held": 1}
+    with world.ledger.write() as session:
+        link = session.scalars(select(WorklogTypeLink).order_by(WorklogTypeLink.id)).first()
+        link.type_id = "unknown"
+    world.deliver(world.line(0, type_id="unknown"))
+    settled = world.settle(push=False)
+    assert (world.states(), settled.held) == ({"open": 2}, {})
+    before = everything(world.ledger)
+    world.settle(push=False)
+    assert [row for row in everything(world.ledger) if row not in before] == []
+    world.settle()
+    world.assert_exactly_once(2)
 
 
 def test_a_stop_request_ends_cleanly_between_two_calls(world):

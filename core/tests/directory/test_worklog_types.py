@@ -251,6 +251,9 @@ def test_a_type_is_linked_by_hand_to_another_item_when_its_own_is_gone(world: Wo
     with pytest.raises(LedgerError, match="already linked to item i1"):
         link_type(world.ledger, "i2", "1")
     world.settle_types(present={"i2"})
+    with pytest.raises(LedgerError, match="i2 is linked to worklog type 1001 already; unlink it first"):
+        link_type(world.ledger, "i2", "1")
+    unlink_type(world.ledger, "i2")
     link_type(world.ledger, "i2", "1")
     assert world.type_links() == {"i1": None, "i2": "1"}
 
@@ -313,7 +316,7 @@ def test_an_ignored_item_is_considered_again(world: World) -> None:
     assert line_of(world, "i1").status == "ignored"
     consider_item(world.ledger, "i1")
     assert world.settle_types().new == 1
-    with pytest.raises(LedgerError, match="linked to 1 already"):
+    with pytest.raises(LedgerError, match="linked to worklog type 1 already"):
         consider_item(world.ledger, "i1")
 
 

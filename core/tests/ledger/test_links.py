@@ -199,11 +199,16 @@ def test_choices_are_recorded_once_each(ledger: Ledger) -> None:
     request_create(ledger, "c1")
     request_create(ledger, "c1")
     link_account(ledger, "c1", "301")
-    with pytest.raises(LedgerError, match="linked to 301 already"):
+    with pytest.raises(LedgerError, match="linked to account 301 already"):
         request_create(ledger, "c1")
+    with pytest.raises(LedgerError, match="linked to account 301 already; unlink it first"):
+        ignore_contact(ledger, "c1")
+    with pytest.raises(LedgerError, match="linked to account 301 already; unlink it first"):
+        link_account(ledger, "c1", "302")
+    unlink_account(ledger, "c1")
     ignore_contact(ledger, "c1")
     ignore_contact(ledger, "c1")
-    assert actions(ledger) == ["delivered", "create_requested", "linked", "ignored"]
+    assert actions(ledger) == ["delivered", "create_requested", "linked", "unlinked", "ignored"]
     row = account_links(ledger)[0]
     assert (row.state, row.choice, row.account_id) == ("ignored", "ignore", None)
     assert account_links(ledger, unmapped_only=True) == []
