@@ -62,9 +62,10 @@ class ControlTotal:
         """
         if self.extraction is None:
             raise InputError(
-                "the extraction did not complete: its control total never arrived. What came is stored and "
-                "nothing was billed; the next complete run bills it. For lines of a tap that sends no "
-                "control total, set require_trailer to false"
+                "the extraction did not complete: its control total never arrived. The tap's own error above "
+                "says why. What came is stored and nothing was billed; the next complete run bills it. "
+                "(Lines of another tap, one that never sends a control total, need a target with "
+                "require_trailer: false of its own)"
             )
         for name, counted in (("worklogs", self.worklogs), ("minutes", self.minutes)):
             sent = self._sent(name)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_invalid, plan_accounts
 from msp_xero.directory.account_writes import AccountWriter, set_link
-from msp_xero.directory.clues import account_clues
+from msp_xero.directory.clues import account_clues, carried_clue
 from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
 from msp_xero.directory.match import Named
 from msp_xero.directory.work import is_own
@@ -167,8 +167,15 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
         rows, plan = _plan(work, session)
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
+        carried = work.carried()
         entries = [
-            Entry(one, name_of(row), row.get("inactive") is True, is_own(row), account_clues(row))
+            Entry(
+                one,
+                name_of(row),
+                row.get("inactive") is True,
+                is_own(row),
+                [*account_clues(row), *carried_clue(carried.get(one))],
+            )
             for one, row in work.listed.items()
         ]
         store_listing(session, work.ledger, ACCOUNT, entries)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 DOMAIN: Final = "domain"
 PHONE: Final = "phone"
 TAX: Final = "tax"
+CARRIED_ID: Final = "contact-id"
+"""Kind of the clue that an account carries the ContactID of a contact, see ``write_link_to``."""
 
 PUBLIC_MAIL: Final = frozenset(
     [
@@ -212,3 +214,9 @@ def _tax(text: str) -> str | None:
     if sum(letter.isdigit() for letter in number) < _FEWEST_TAX_DIGITS or len(set(number)) == 1:
         return None
     return f"{TAX}:{number}"
+
+
+def carried_clue(contact_id: object) -> list[str]:
+    """Return the clue of a contact, or of an account that carries its id; none for an empty field."""
+    text = str(contact_id or "").strip().casefold()
+    return [f"{CARRIED_ID}:{text}"] if text else []

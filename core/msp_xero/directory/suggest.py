@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rapidfuzz import fuzz, process
 
-from msp_xero.directory.clues import DOMAIN, PHONE, TAX, account_clues
+from msp_xero.directory.clues import CARRIED_ID, DOMAIN, PHONE, TAX, account_clues, carried_clue
 from msp_xero.directory.names import NameRead, read_name
 from msp_xero.ledger.link_staging import ACCOUNT
 from msp_xero.ledger.links import account_links, listed_entries, pick_list
@@ -33,8 +33,9 @@ LOWEST: Final = 60
 _SAME, _NEARLY, _FORM, _OTHER_FORM, _ORDER, _PART = 96, 95, 93, 80, 88, 70
 _ALIKE: Final = 80  # per cent; below this two names are two names
 _FUZZY: Final = 0.9
-_WEIGHTS: Final = {TAX: 0.9, DOMAIN: 0.6, PHONE: 0.6}
+_WEIGHTS: Final = {CARRIED_ID: 0.99, TAX: 0.9, DOMAIN: 0.6, PHONE: 0.6}
 _SAYINGS: Final = {
+    CARRIED_ID: "the account carries its ContactID",
     TAX: "same tax number",
     DOMAIN: "same e-mail or web domain",
     PHONE: "same telephone number",
@@ -88,7 +89,10 @@ def read_suggestions(ledger: Ledger, *, most: int = 3) -> Suggestions:
     waiting = {row.contact_id for row in account_links(ledger, unmapped_only=True)}
     free = {entry.sdp_id for entry in pick_list(ledger, ACCOUNT)}
     entries = listed_entries(ledger, ACCOUNT)
-    contacts = [Party(row.contact_id, row.contact_name, _clues_of(row)) for row in rows]
+    contacts = [
+        Party(row.contact_id, row.contact_name, _clues_of(row) | {*carried_clue(row.contact_id)})
+        for row in rows
+    ]
     accounts = [
         Party(one.sdp_id, one.name, frozenset(one.clues or ()), one.inactive)
         for one in entries
@@ -188,6 +192,9 @@ class _Accounts:
         self._essences = sorted(self._by_essence, key=lambda essence: (len(essence), essence))
         self._lengths = [len(essence) for essence in self._essences]
         self._crowd = _crowd([*contacts, *beside[0]], [*accounts.values(), *beside[1]])
+        known = {clue for party in (*contacts, *beside[0]) for clue in party.clues if _names_owner(clue)}
+        # An account that carries the id of one contact is no other's.
+        self._owners = {one: owner for one, party in accounts.items() if (owner := party.clues & known)}
 
     def _rarest(self, words: Iterable[str]) -> str:
         return min(words, key=lambda word: (len(self._by_word.get(word, ())), word))
@@ -199,6 +206,9 @@ class _Accounts:
         candidates = names.keys() | {one for clue in clues for one in self._by_clue.get(clue, ())}
         found = []
         for one in candidates:
+            owner = self._owners.get(one)
+            if owner is not None and not owner & contact.clues:
+                continue
             name_score, saying = names.get(one, (0.0, ""))
             score = self._score(contact, one, name_score)
             if score >= LOWEST:
@@ -291,6 +301,10 @@ class _Accounts:
                 # Numbers tell branches and holding companies apart, however alike the rest is.
                 if self._names[one].digits == name.digits:
                     yield one, ratio * _FUZZY, f"names {int(ratio)} % alike"
+
+
+def _names_owner(clue: str) -> bool:
+    return clue.startswith(f"{CARRIED_ID}:")
 
 
 def _forms_agree(one: frozenset[str], other: frozenset[str]) -> bool:

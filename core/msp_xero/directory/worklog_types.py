@@ -203,9 +203,13 @@ class TypeWriter:
         self._fail(row, problem, error, candidates=list(alike))
 
     def _is_free(self, type_id: str) -> bool:
+        """Whether a person may link the type: no item has it that is in Xero, and it is not ignored."""
         with self._work.ledger.read() as session:
-            holder = select(WorklogTypeLink.id).where(*self._work.mine(), WorklogTypeLink.type_id == type_id)
-            return session.scalar(holder) is None
+            holder = select(WorklogTypeLink.id).where(
+                *self._work.mine(), WorklogTypeLink.type_id == type_id, WorklogTypeLink.gone_at.is_(None)
+            )
+            is_ignored = type_id in ignored_types(session, self._work.ledger)
+            return session.scalar(holder) is None and not is_ignored
 
     def _store_link(self, row: WorklogTypeLink, found: Named, how: str) -> bool:
         """Store a link unless a person decided about the item in the meantime."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msp_xero.directory.account_plan import plan_accounts
 from msp_xero.directory.match import Named
 from msp_xero.directory.settings import AccountPolicy
+from msp_xero.directory.suggest import read_suggestions
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.links import ignore_contact, link_account, request_create, unlink_account
 from msp_xero.ledger.models import AccountLink
@@ -266,3 +267,20 @@ def test_matching_does_not_depend_on_order_and_links_nothing_twice(contacts, acc
             assert links.get(contact_id) == (None if is_doubtful else carriers[0])
         if len(carriers) > 1:
             assert contact_id not in links
+
+
+def test_an_account_that_carries_the_id_of_a_contact_is_suggested_to_that_one_alone(world: World) -> None:
+    account(world, "301", "Acme Limited", "c1")
+    world.deliver(world.contact("c1", "Quite another"), world.contact("c2", "Acme"))
+    world.settle(write_link_to=FIELD)
+    unlink_account(world.ledger, "c1")
+    found = read_suggestions(world.ledger)
+    assert "c2" not in found.by_contact
+    [only] = found.by_contact["c1"]
+    assert (only.account_id, only.reason) == ("301", "the account carries its ContactID")
+    assert only.score > 90
+    # An id that no contact here has, as after a move to other books, keeps nobody away.
+    account(world, "302", "Rimu Ltd", "from-other-books")
+    world.deliver(world.contact("c3", "Rimu"))
+    world.settle(write_link_to=FIELD)
+    assert [one.account_id for one in read_suggestions(world.ledger).by_contact["c3"]] == ["302"]

@@ -258,6 +258,30 @@ def test_a_type_is_linked_by_hand_to_another_item_when_its_own_is_gone(world: Wo
     assert world.type_links() == {"i1": None, "i2": "1"}
 
 
+def test_a_type_of_a_deleted_item_is_offered_when_only_the_case_of_its_name_differs(world: World) -> None:
+    world.sdp.worklog_type("1", "Remote")
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    world.deliver_items(world.item("i2", "REMOTE"))
+    assert world.settle_types(present={"i2"}).failed == 1
+    line = line_of(world, "i2")
+    assert [one.type_id for one in line.candidates] == ["1"]
+    assert "a worklog type of this name exists: link it by hand" in str(line.problem)
+    link_type(world.ledger, "i2", "1")
+    assert world.type_links() == {"i1": None, "i2": "1"}
+
+
+def test_an_ignored_type_is_not_offered_to_an_item_of_the_same_name_in_another_case(world: World) -> None:
+    world.sdp.worklog_type("1", "Remote")
+    world.settle_types()
+    ignore_type(world.ledger, "1")
+    world.deliver_items(world.item("i2", "REMOTE"))
+    assert world.settle_types().failed == 1
+    line = line_of(world, "i2")
+    assert line.candidates == ()
+    assert "it is not free to be linked" in str(line.problem)
+
+
 def test_a_type_that_no_item_is_wanted_for_is_never_linked_by_itself(world: World) -> None:
     world.sdp.worklog_type("1", "Internal meeting")
     world.settle_types()
