@@ -217,6 +217,7 @@ def fill(ledger: Ledger) -> None:
                 short_code=SHORT_CODE,
                 base_currency="NZD",
                 next_number=3,
+                worklog_types_synced_at=NOW,
                 sdp_base_url="https://sdp.example.com",
                 day_calls_remaining=4870,
                 day_calls_seen_at=NOW,

@@ -242,7 +242,7 @@ def _of_type(  # noqa: PLR0913 - everything that is known of a type without an i
     is_inactive = entry is not None and entry.inactive
     if is_ignored:
         advice = _no_need("nothing: no item is wanted; `types unignore` or `types link` brings it back")
-    elif entry is None and not is_synced:
+    elif not is_synced:  # before the first run, and after a start with another organisation
         advice = _no_need(f"not compared with Xero yet: {_JOB}")
     elif is_inactive and not waiting:
         advice = _no_need("nothing: it is switched off, and no worklog waits for it")
