@@ -15,7 +15,7 @@ from msp_xero.errors import MspXeroError
 from msp_xero.ledger.account_decisions import ACTIONS, Decision
 from msp_xero.ledger.links import LINK
 
-from msp_xero_console.files import complete_or_nothing, harmless
+from msp_xero_console.files import complete_or_nothing, harmless, text_of_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,9 +40,7 @@ HEADER: Final = (
 _REQUIRED: Final = ("contact_id", "decision")
 _LONGEST_SHOWN: Final = 11  # a spreadsheet shows and saves longer numbers as 1.45684E+17
 _SHORTENED: Final = re.compile(r"[+-]?\d+([.,]\d+)?[eE]\+?\d+")
-_ENCODINGS: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _SEPARATORS: Final = (",", ";", "\t")
-_LARGEST: Final = 50_000_000
 
 SheetRow = tuple["AccountLink", str, "Sequence[Suggestion]"]
 
@@ -114,7 +112,7 @@ def read_sheet(path: Path) -> tuple[list[Decision], list[str]]:
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield each row with the number of its line, its cells by column."""
-    text = _text(path)
+    text = text_of_sheet(path)
     offset = 0
     if text[:4].casefold() == "sep=":
         _, _, text = text.partition("\n")
@@ -142,18 +140,3 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _cell(text: str) -> str:
     """Undo what was put before texts that would be formulas or long numbers, and blanks around them."""
     return text.strip().removeprefix("'").strip()
-
-
-def _text(path: Path) -> str:
-    if path.stat().st_size > _LARGEST:
-        raise MspXeroError(f"{path.name} is larger than {_LARGEST // 1_000_000} MB, which no such sheet is")
-    content = path.read_bytes()
-    encoding = _ENCODINGS.get(content[:2], "utf-8-sig")
-    for attempt in (encoding, "cp1252"):  # Excel's plain CSV is in the code page of Windows
-        try:
-            text = content.decode(attempt)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise MspXeroError(f"{path.name} is no CSV file; save the sheet as CSV UTF-8")

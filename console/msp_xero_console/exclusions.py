@@ -20,6 +20,7 @@ from msp_xero.ledger.exclusions import (
 from msp_xero_console import show
 from msp_xero_console.choosing import the_one
 from msp_xero_console.command import needs_person
+from msp_xero_console.files import text_of_sheet
 from msp_xero_console.words import hours, number, plural, worth
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def read_ids(path: Path) -> list[str]:
     Raises:
         MspXeroError: it has no ids, or a column for them cannot be told.
     """
-    text = path.read_text(encoding="utf-8-sig")
+    text = text_of_sheet(path)
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise MspXeroError(f"{path} has no worklog ids: write one a line, or a column called worklog_id")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_LARGEST = 50_000_000
 
 
 @contextlib.contextmanager
@@ -36,3 +38,23 @@ def harmless(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return value
+
+
+def text_of_sheet(path: Path) -> str:
+    """Return the text of a file as spreadsheets save it: UTF-8, UTF-16 or the code page of Windows.
+
+    Raises:
+        MspXeroError: it is no text, or far larger than such a file is.
+    """
+    if path.stat().st_size > _LARGEST:
+        raise MspXeroError(f"{path.name} is larger than {_LARGEST // 1_000_000} MB, which no such sheet is")
+    content = path.read_bytes()
+    encoding = _ENCODINGS.get(content[:2], "utf-8-sig")
+    for attempt in (encoding, "cp1252"):  # Excel's plain CSV is in the code page of Windows
+        try:
+            text = content.decode(attempt)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise MspXeroError(f"{path.name} is no CSV file; save the sheet as CSV UTF-8")

@@ -106,6 +106,21 @@ def test_json_says_what_was_done(cli) -> None:
     assert "there is no account with worklogs 'nobody'" in error
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_a_file_of_ids_in_another_encoding(cli, tmp_path, encoding) -> None:
+    path = tmp_path / "billed.csv"
+    path.write_text("Techniker für,worklog_id\nAnna,104\n", encoding=encoding)
+    data = cli.data("worklogs", "exclude", "--ids", str(path), "--reason", "billed", "--yes")
+    assert data["excluded"] == 1
+
+
+def test_a_file_that_is_no_text_is_one_plain_error(cli, tmp_path) -> None:
+    path = tmp_path / "billed.xlsx"
+    path.write_bytes(b"PK\x03\x04\x00\x00")
+    error = cli.refuses("worklogs", "exclude", "--ids", str(path), "--reason", "billed", "--yes")
+    assert "billed.xlsx is no CSV file; save the sheet as CSV UTF-8" in error
+
+
 def test_without_anybody_to_answer_nothing_is_excluded_and_the_way_out_is_named(cli) -> None:
     result = cli("worklogs", "exclude", "--account", "kōwhai dental", "--reason", "billed elsewhere")
     assert result.exit_code == 1
