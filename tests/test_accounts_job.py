@@ -66,7 +66,7 @@ def test_the_first_sync_links_exactly_equal_names_and_lists_the_rest(desk: Proje
             assert row["contact_name"] == row["account_name"]
     text = desk.msp_xero("status")
     assert "Contacts and accounts" in text
-    assert "5 unmapped (2 with candidates): see `msp-xero accounts list --unmapped`" in text
+    assert "5 unmapped (3 with candidates): see `msp-xero accounts list --unmapped`" in text
 
 
 def test_an_archived_contact_keeps_its_link_and_a_merged_one_hands_it_on_and_both_are_shown(
@@ -196,10 +196,10 @@ def test_only_changed_fields_are_written(desk: Project) -> None:
     assert len(after) == 2  # the fields, and one page of accounts
 
 
-def test_a_merge_into_a_contact_with_an_account_of_its_own_waits_for_a_person(desk: Project) -> None:
+def test_a_merge_into_a_contact_with_an_account_of_its_own_leaves_both_to_that_contact(desk: Project) -> None:
     row = contacts(desk)["Bayside Club"]
-    assert "decide which one stays" in row["note"]
-    assert row["account_id"] == account(desk, "Bayside Club")["id"]
+    assert "its account is billed to that one; merge the accounts in ServiceDesk Plus" in row["note"]
+    assert (row["problem"], row["account_id"]) == (None, account(desk, "Bayside Club")["id"])
 
 
 def test_a_wrong_field_map_ends_the_run_at_start_with_one_error(desk: Project) -> None:
@@ -251,6 +251,10 @@ def test_worklogs_of_an_archived_contact_are_held_with_the_reason(desk: Project)
     assert row["held_worklogs"] == desk.reasons()["CONTACT_ARCHIVED"]
     assert "held: CONTACT_ARCHIVED" in row["note"]
     assert "CONTACT_ARCHIVED" in desk.msp_xero("status")
+    # Of two accounts whose contacts were merged both are billed to the one that survived.
+    merged = contacts(desk)["Bayside Club"]
+    billed = {one.contact_id for one in desk.invoices() if one.account_id == merged["account_id"]}
+    assert billed == {merged["merged_to_contact_id"]}
 
 
 def test_the_cloud_edition_links_customers_and_leaves_the_provider_out(desk: Project, tmp_path: Path) -> None:
