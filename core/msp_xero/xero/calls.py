@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from msp_xero.edges.clock import Clock
+    from msp_xero.xero.auth import Auth
     from msp_xero.xero.budget import CallBudget
     from msp_xero.xero.settings import XeroSettings
 
@@ -54,17 +55,24 @@ class XeroCalls:
         session: HTTP session without retries and redirects.
         clock: measures and waits.
         budget: limits the calls to the organisation.
+        auth: gives the access tokens; the stored ones are used when None.
     """
 
     def __init__(
-        self, settings: XeroSettings, *, session: requests.Session, clock: Clock, budget: CallBudget
+        self,
+        settings: XeroSettings,
+        *,
+        session: requests.Session,
+        clock: Clock,
+        budget: CallBudget,
+        auth: Auth | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._settings = settings
         self._session = session
         self._clock = clock
         self._budget = budget
-        self._auth = XeroAuth(settings, session=session, clock=clock, count=self._count)
+        self._auth = auth or XeroAuth(settings, session=session, clock=clock, count=self._count)
         self._lock = threading.Lock()
         self._tenant_lock = threading.Lock()
         self._tenant_id = settings.tenant_id
