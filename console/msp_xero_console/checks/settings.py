@@ -134,8 +134,13 @@ def _same(project: Project, plugins: tuple[str, ...], setting: str, danger: str)
         if name in project.configs and name not in project.problems
     }
     if len(set(values.values())) > 1:
-        seen = "; ".join(f"{name}: {value or 'not set'}" for name, value in values.items())
+        seen = "; ".join(f"{name}: {_told(value)}" for name, value in values.items())
         yield Finding(f"same {setting}", FAILED, f"{seen}; {danger}", f"Set {setting} to the same for both.")
+
+
+def _told(value: str) -> str:
+    """Return an address or an id as it may be shown: it is not checked yet, and could hold a password."""
+    return "not shown, it seems to hold a password" if "@" in value else value or "not set"
 
 
 def switches(project: Project) -> Iterator[Finding]:
