@@ -85,6 +85,7 @@ SETTLES: dict[str, tuple[str, ...]] = {
     "xero-archived-contact": ("xero.archived_text", "xero.archived_at", "xero.unarchive"),
     "xero-first-invoice": ("xero.customer_on_draft",),
     "xero-plan": ("xero.approve_limit", "xero.email_day_limit", "xero.max_request_bytes"),
+    "xero-second-login": (),
 }
 
 # Switches that are no open question: they choose a situation whose behaviour is documented.

@@ -150,15 +150,17 @@ def test_a_login_by_hand_and_a_choice_of_organisations(login: LoggingIn) -> None
         address = consent_address(process.stdout)
         assert "code_challenge" not in address
         back = requests.get(address, allow_redirects=False, timeout=30).headers["Location"]
-        foreign = back.replace("state=", "state=x")
-        said, errors = process.communicate(f"{foreign}\n{back}\n1\n", timeout=60)
+        foreign, bare = back.replace("state=", "state=x"), re.findall(r"code=(\w+)", back)[0]
+        said, errors = process.communicate(f"{foreign}\n{bare}\n{back}\n1\n", timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert "that answer belongs to another login" in said
+    assert "a code alone does not show that it belongs to this login; copy the whole address" in said
     assert re.search(r"1  Kōwhai Managed IT .*\n.*2  Other Organisation 1 ", said)
     assert "Connected to Kōwhai Managed IT." in said
     assert "Set grant: authorization_code for tap-xero-lite and target-xero-invoices" in said
 
-    # The bare code, the organisation by name, JSON for a script.
+    # The bare code of a PKCE app, the organisation by name, JSON for a script.
+    login.use(PKCE)
     with login.by_hand("--json", "--organisation", "kōwhai managed it") as process:
         assert process.stderr is not None
         address = consent_address(process.stderr)
@@ -170,9 +172,12 @@ def test_a_login_by_hand_and_a_choice_of_organisations(login: LoggingIn) -> None
     assert answer["settings_to_set"] == {"grant": "authorization_code", "tenant_id": answer["tenant_id"]}
     assert answer["missing_scopes"] == []
 
-    # Nobody to choose: the organisations are listed.
+    # Nobody to choose: the organisations are listed, and the login before stays as it was.
+    before = login.store.read_bytes()
     said = login(expect=1)
     assert "error: no organisation was chosen" in said
+    assert "Nothing was stored. A login from before is as it was" in said
+    assert login.store.read_bytes() == before
     assert "Other Organisation 1 (00000001-0000-4000-a000-000000000000)" in said
 
 
@@ -190,7 +195,9 @@ def test_what_goes_wrong_is_one_sentence(login: LoggingIn) -> None:
     said = login(expect=3)
     assert "cannot create and read invoices: the scope accounting.invoices is missing" in said
     assert "accounting.invoices is missing" in project.msp_xero("doctor", expect=1)
+    before = login.store.read_bytes()
     login.use(WEB, tenant_id="70784a63-d24b-46a9-a4db-0e70a274b056")
     assert "tenant_id: the login does not reach 70784a63" in login(expect=1)
+    assert login.store.read_bytes() == before, "the login before is left alone"
     login.use({"client_id": "sandbox-client", "client_secret": "sandbox-secret"})
     assert "is it a web or a PKCE app" in login("--timeout", "1", expect=1).replace("Is it", "is it")

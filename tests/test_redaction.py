@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.leaks import check_places
 from tests.project import JOBS, Project
 from tests.systems import BIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import StartSandbox
@@ -115,47 +115,18 @@ def test_no_secret_and_no_text_of_a_customer_leaks(tmp_path: Path, start_sandbox
     said.append(project.run("worklogs", expect=1, **wrong))
     commands = (("status",), ("doctor",), ("reconcile",), ("bookmarks", "export", "bookmarks"))
     said += [project.msp_xero(*arguments, expect=None) for arguments in commands]
-    _check_places(project, said, (*_secrets(), *PRIVATE))
+    check_places(project, said, (*_secrets(), *PRIVATE))
     _check_ledger(project)
 
     # Meltano's own debug level shows the records that pass between two plugins, but never a secret.
     at_meltanos_debug = [BIN / "meltano", "--log-level=debug", "run", "--no-install", "worklogs"]
     told = project.command(at_meltanos_debug)
     assert '"type":"RECORD"' in told, "this is why docs/operations.md warns of it"
-    _check_places(project, [told], _secrets())
-
-
-def _check_places(project: Project, said: list[str], words: tuple[str, ...]) -> None:
-    places = {"output": "\n".join(said)} | dict(_files(project.folder))
-    for place, text in places.items():
-        found = [word for word in words if word in text]
-        assert not found, f"{place} holds {found}: {_around(text, found[0])}"
+    check_places(project, [told], _secrets())
 
 
 def _secrets() -> tuple[str, ...]:
     return (*SECRETS.values(), XERO_SECRET, TOKEN_BEGINS)
-
-
-def _around(text: str, word: str) -> str:
-    at = text.index(word)
-    return text[max(0, at - 200) : at + 100]
-
-
-def _files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield what the run left behind: logs, state, names of files; not settings, tokens and the ledger."""
-    own = {"meltano.yml", "ledger.db", "ledger.db-wal", "ledger.db-shm"}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        yield f"the name {inside}", str(inside)
-        if (
-            path.is_symlink()
-            or not path.is_file()
-            or any(part in inside.parts for part in ("extractors", "loaders", "mappers"))
-        ):
-            continue
-        if path.name in own or path.name.startswith("xero-token"):
-            continue
-        yield str(inside), path.read_text(encoding="utf-8", errors="replace")
 
 
 def _check_ledger(project: Project) -> None:

@@ -82,9 +82,17 @@ def login(  # noqa: PLR0913 - each is an option
         consent = flow.consent(port)
         code = _by_hand(consent, talk)
     token = flow.redeem(consent, code)
-    reached = flow.organisations()
-    tenant = _chosen(reached, organisation, settings.tenant_id, talk)
-    token = flow.choose(tenant, reached[tenant])
+    try:
+        reached = flow.organisations(token)
+        tenant = _chosen(reached, organisation, settings.tenant_id, talk)
+        token = flow.choose(token, tenant, reached[tenant])
+    except MspXeroError:
+        # Xero does not say whether a new login of the same user ends the one before (docs/connect-xero.md).
+        talk.say(
+            "Nothing was stored. A login from before is as it was; `msp-xero doctor` tells whether Xero "
+            "still accepts it."
+        )
+        raise
     result = _Result(project, settings, token)
     if as_json:
         show.data(result.as_data())
@@ -161,7 +169,7 @@ def _by_hand(consent: Consent, talk: _Talk) -> str:
     talk.say("Copy that whole address from its address bar, within five minutes.")
     for tries_left in reversed(range(_TRIES)):
         try:
-            return consent.code_in(talk.ask("Address"))
+            return consent.code_pasted(talk.ask("Address"))
         except LoginFailed as error:
             if not tries_left or isinstance(error, _NobodyAnswers):
                 raise

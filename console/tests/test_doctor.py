@@ -134,11 +134,22 @@ def test_agreement(tmp_path, configs, subjects) -> None:
 def test_different_ledgers_are_shown_without_their_passwords(tmp_path) -> None:
     project = configured(
         tmp_path,
-        target_msp_sdp={"ledger_url": "postgresql://u:hidden@db/a"},
+        target_msp_sdp={"ledger_url": "postgresql://u:hidden@db/a?sslpassword=hidden"},
         target_xero_invoices={"ledger_url": "not a url hidden"},
     )
     (finding,) = checks.agreement(project)
     assert finding.status == "failed"
+    assert "hidden" not in finding.seen
+
+
+def test_different_addresses_are_shown_without_their_passwords(tmp_path) -> None:
+    project = configured(
+        tmp_path,
+        tap_msp_sdp={**SDP, "base_url": "https://me:hidden@sdp"},
+        target_msp_sdp={**SDP, "base_url": "https://:hidden@sdp"},
+    )
+    finding = next(iter(checks.agreement(project)))
+    assert finding.subject == "same base_url"
     assert "hidden" not in finding.seen
 
 

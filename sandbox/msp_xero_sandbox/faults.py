@@ -35,10 +35,13 @@ KINDS: dict[str, frozenset[str]] = {
     "token_expired": frozenset(),
     "revoked": frozenset(),
     "html": frozenset({"status", "body", "commit"}),
+    "echo": frozenset({"status"}),
     "hide_fresh": frozenset({"seconds"}),
     "duplicate_delivery": frozenset(),
 }
 _WORDED_BY_THE_SYSTEM = frozenset({"rate_minute", "rate_day", "rate_concurrent", "token_expired", "revoked"})
+# Headers that a client reads, or would like to log.
+_ECHOED_IN = ("www-authenticate", "x-rate-limit-problem", "xero-correlation-id", "x-request-id", "x-echo")
 _LOGIN_PAGE = (
     b"<!DOCTYPE html><html><head><title>Log in</title></head>"
     b"<body><form action='/login' method='post'>Please log in.</form></body></html>"
@@ -269,6 +272,8 @@ class Faulty:
             if fault.params.get("commit", False):
                 self.app.handle(call)
             return self._made_up(call, fault)
+        if fault.kind == "echo":
+            return _echo(call, int(fault.params.get("status", 400)))
         if fault.kind == "hide_fresh":
             self.app.hide_fresh(float(fault.params.get("seconds", 60)))
             try:
@@ -296,6 +301,18 @@ class Faulty:
         if params.get("cached", status == 500) and isinstance(self.app, KeepsAnswers):
             self.app.keep_answer(call, answer)
         return answer
+
+
+def _echo(call: Call, status: int) -> Answer:
+    """Answer as a debugging proxy does: with what it was sent, credentials included, wherever it fits."""
+    names = ("authorization", "authtoken", "technician_key")
+    who = next((call.headers[name] for name in names if name in call.headers), "nobody")
+    sent = {"headers": dict(call.headers), "body": call.body.decode("utf-8", "replace")}
+    return Answer(
+        status=status,
+        headers={"content-type": "application/json; charset=utf-8"} | dict.fromkeys(_ECHOED_IN, who),
+        body=encode_json({"Message": f"refused for {who}", "Detail": who, "request": sent}),
+    )
 
 
 def _pattern(text: str) -> re.Pattern[str]:

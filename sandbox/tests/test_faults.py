@@ -165,6 +165,17 @@ def test_html_comes_with_any_status(live, books, more, status):
     assert live.numbers() == ["OLD-1"]
 
 
+def test_echo_repeats_the_credentials_in_body_and_headers(live, books):
+    post(live, kind="echo", status=403)
+    answer = live.put(books.invoice("SDP-1"))
+    sent = answer.request.headers["Authorization"]
+    assert answer.status_code == 403
+    assert answer.headers["Xero-Correlation-Id"] == answer.headers["WWW-Authenticate"] == sent
+    assert answer.json()["request"]["headers"]["authorization"] == answer.json()["Detail"] == sent
+    assert "SDP-1" in answer.json()["request"]["body"]
+    assert live.numbers() == ["OLD-1"]
+
+
 def test_hide_fresh_leaves_new_rows_out_of_lists(live, books):
     live.put(books.invoice("SDP-1"))
     match = {"method": "GET", "path": "/api.xro/2.0/Invoices"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import views
+from msp_xero.ledger.address import shown
 from msp_xero.ledger.bookmarks import known_positions
 from msp_xero.ledger.looking import look_at
 from msp_xero.ledger.runs import last_runs
@@ -15,7 +16,6 @@ from msp_xero.ledger.type_names import default_type_problem
 from sqlalchemy.exc import SQLAlchemyError
 
 from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding
-from msp_xero_console.checks.scene import without_password
 from msp_xero_console.project import WORKLOG_MAPPING
 from msp_xero_console.words import moment, plural
 
@@ -34,7 +34,7 @@ OLD = timedelta(days=2)
 def ledger(scene: Scene) -> Iterator[Finding]:
     """Check that the ledger can be read, and what it says of itself; it stays open for the other checks."""
     url = scene.project.ledger_url
-    where = without_password(url)
+    where = shown(url)
     try:
         look = scene.enter(look_at(url, connection=scene.project.connection))
     except MspXeroError as error:

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from msp_xero.errors import SettingError
+from msp_xero.ledger.address import ledger_address
 
 from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding
 
@@ -47,8 +47,8 @@ def space(place: Path, free: int) -> Finding:
 def _folder_of_ledger(url: str) -> Path | None:
     """Return the folder of an SQLite ledger; another database's disk is elsewhere."""
     try:
-        parsed = make_url(url)
-    except ArgumentError:
+        parsed = ledger_address(url)
+    except SettingError:
         return None
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msp_xero.edges.clock import SystemClock
 from msp_xero.sdp import SdpSettings
-from sqlalchemy import make_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,14 +91,6 @@ class ServerClock:
             # The header has whole seconds, and the answer was under way for a part of its time.
             error = self.clock.now() - told
             self.ahead = error if abs(error) > timedelta(seconds=2 + exchange.seconds) else timedelta()
-
-
-def without_password(url: str) -> str:
-    """Return a database URL as it may be shown."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, it must not be shown
-        return "a URL that cannot be read"
 
 
 def _both(first: Watch | None, second: Watch | None) -> Watch | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msp_xero.billing.settings import BILLING, BillingSettings
 from msp_xero.directory.settings import DIRECTORY
 from msp_xero.errors import SettingError
+from msp_xero.ledger.address import shown
 from msp_xero.ledger.settings import LEDGER
 from msp_xero.sdp import SDP_CONNECTION, SdpSettings
 from msp_xero.singer.settings import check_settings, unknown_settings
@@ -14,7 +15,6 @@ from msp_xero.xero import XERO_BUDGET, XERO_CONNECTION, XeroSettings
 from singer_sdk.typing import PropertiesList
 
 from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding
-from msp_xero_console.checks.scene import without_password
 from msp_xero_console.meltano import variable_name
 from msp_xero_console.project import (
     LEDGER_VARIABLE,
@@ -109,7 +109,7 @@ def agreement(project: Project) -> Iterator[Finding]:
     if project.ledger_override:
         ledgers[LEDGER_VARIABLE] = project.ledger_url
     if len(set(ledgers.values())) > 1:
-        seen = "; ".join(f"{name}: {without_password(url)}" for name, url in ledgers.items())
+        seen = "; ".join(f"{name}: {shown(url)}" for name, url in ledgers.items())
         yield Finding(
             "one ledger", FAILED, f"different ledgers. {seen}", "Give all of them the same ledger_url."
         )
@@ -134,8 +134,13 @@ def _same(project: Project, plugins: tuple[str, ...], setting: str, danger: str)
         if name in project.configs and name not in project.problems
     }
     if len(set(values.values())) > 1:
-        seen = "; ".join(f"{name}: {value or 'not set'}" for name, value in values.items())
+        seen = "; ".join(f"{name}: {_told(value)}" for name, value in values.items())
         yield Finding(f"same {setting}", FAILED, f"{seen}; {danger}", f"Set {setting} to the same for both.")
+
+
+def _told(value: str) -> str:
+    """Return an address or an id as it may be shown: it is not checked yet, and could hold a password."""
+    return "not shown, it seems to hold a password" if "@" in value else value or "not set"
 
 
 def switches(project: Project) -> Iterator[Finding]:

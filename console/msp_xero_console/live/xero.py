@@ -134,6 +134,13 @@ XERO_PROBES: Final[tuple[Probe[XeroGround], ...]] = (
         question="How many invoices may be approved and e-mailed, and how large may a call be?",
         steps="These depend on the plan. All are told by a refusal, which holds the invoice with its reason.",
     ),
+    Probe(
+        name="xero-second-login",
+        section=f"{_SHEET} 1.3",
+        question="Does a new login of the same user to the same app end the one before?",
+        steps="Log in to a Demo Company with two environments that have the same client_id, one after the "
+        "other; after half an hour run `msp-xero doctor` in the first.",
+    ),
 )
 
 __all__ = ["XERO_PROBES", "XeroGround"]

@@ -13,8 +13,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
 
+from requests.structures import CaseInsensitiveDict
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MASK: Final = b"[secret]"
 _SHORTEST: Final = 8
@@ -38,6 +40,17 @@ def without_secrets(body: bytes, secrets: Iterable[str | None]) -> bytes:
     for form in sorted(forms, key=len, reverse=True):
         body = body.replace(form, MASK)
     return body
+
+
+def headers_without_secrets(
+    headers: Mapping[str, str], secrets: Iterable[str | None]
+) -> CaseInsensitiveDict[str]:
+    """Return an answer's headers with every occurrence of our secrets masked, as in a body."""
+    secrets = tuple(secrets)
+    return CaseInsensitiveDict(
+        (name, without_secrets(value.encode("utf-8", "surrogatepass"), secrets).decode("utf-8", "replace"))
+        for name, value in headers.items()
+    )
 
 
 @lru_cache(maxsize=64)

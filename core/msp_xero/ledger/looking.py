@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sqlalchemy import create_engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import create_engine
 
 from msp_xero.edges.clock import SystemClock
 from msp_xero.errors import LedgerError
+from msp_xero.ledger.address import ledger_address
 from msp_xero.ledger.store import HEAD_REVISION, Ledger, make_engine, plain_failures, revision_of
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ def look_at(url: str, *, connection: str = "default", clock: Clock | None = None
         SettingError: the URL is not one.
         LedgerError: the database cannot be read, or is newer than this program.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = make_engine(url).url  # which says what is wrong with it
+    parsed = ledger_address(url)
     if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).is_file():
         yield Look()
         return

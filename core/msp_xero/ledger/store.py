@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Engine, create_engine, event, make_url, select, text, update
-from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, OperationalError
+from sqlalchemy import Engine, create_engine, event, select, text, update
+from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from msp_xero.edges.clock import Clock, SystemClock
 from msp_xero.errors import LedgerError, SettingError
+from msp_xero.ledger.address import ledger_address, shown, without_parameters
+from msp_xero.ledger.defaults import DEFAULT_LEDGER_URL
 from msp_xero.ledger.lock import hold_settle_lock, open_one_by_one
 from msp_xero.ledger.models import BillingConnection, Worklog
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from sqlalchemy.engine import URL
     from sqlalchemy.pool import ConnectionPoolEntry
 
 HEAD_REVISION = "0006"
@@ -247,11 +250,7 @@ def make_engine(url: str) -> Engine:
     Raises:
         SettingError: the URL is malformed or names another kind of database.
     """
-    example = "sqlite:///.msp-xero/ledger.db"
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise SettingError("ledger_url", "it is not a database URL", example) from error
+    parsed = ledger_address(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database not in (None, "", ":memory:"):
             folder = Path(str(parsed.database)).parent
@@ -259,17 +258,20 @@ def make_engine(url: str) -> Engine:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 problem = f"the folder {folder} cannot be made: {error.strerror}"
-                raise SettingError("ledger_url", problem, example) from error
-        engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
+                raise SettingError("ledger_url", problem, DEFAULT_LEDGER_URL) from error
+        engine = _engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    if parsed.get_backend_name() == "postgresql":
-        if parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        # Serializable writes are not needed: the writers of a connection take turns.
-        return create_engine(parsed, pool_pre_ping=True)
-    raise SettingError("ledger_url", "only SQLite and PostgreSQL are supported", example)
+    # Serializable writes are not needed: the writers of a connection take turns.
+    return _engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+
+def _engine(parsed: URL, **options: Any) -> Engine:
+    try:
+        return create_engine(parsed, **options)
+    except ArgumentError:  # such as a plugin of SQLAlchemy in the query
+        raise SettingError("ledger_url", "its parameters are not understood", DEFAULT_LEDGER_URL) from None
 
 
 def _prepare_sqlite(dbapi: Any, _record: ConnectionPoolEntry) -> None:
@@ -296,10 +298,13 @@ def plain_failures(engine: Engine) -> Iterator[None]:
         yield
     except DatabaseError as error:
         is_ours = isinstance(error, (OperationalError, InternalError)) or type(error) is DatabaseError
-        if not is_ours and getattr(error.orig, "sqlstate", "") != _NOT_ALLOWED:
+        # Before any statement: a parameter of the URL is wrong.
+        is_connecting = isinstance(error, ProgrammingError) and error.statement is None
+        if not (is_ours or is_connecting) and getattr(error.orig, "sqlstate", "") != _NOT_ALLOWED:
             raise
-        where = engine.url.render_as_string(hide_password=True)
-        raise LedgerError(f"the ledger {where} cannot be used: {str(error.orig).splitlines()[0]}") from error
+        seen = without_parameters(str(error.orig).splitlines()[0], engine.url)
+        failure = LedgerError(f"the ledger {shown(engine.url)} cannot be used: {seen}")
+        raise failure from None if is_connecting else error
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import tenacity
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import NewConnectionError
 
-from msp_xero.edges.redaction import without_secrets
+from msp_xero.edges.redaction import headers_without_secrets, without_secrets
 from msp_xero.errors import AccessRefused, RemoteError, Throttled, Unavailable
 from msp_xero.sdp.envelope import SYSTEM, Answer, read_answer
 
@@ -214,7 +214,8 @@ class Caller:
         secrets = [value.rpartition(" ")[2] for value in who.values()]
         secrets += [self._settings.oauth_client_secret or "", self._settings.oauth_refresh_token or ""]
         content = without_secrets(response.content, secrets)
-        return Answer(status=response.status_code, body=content, headers=response.headers)
+        headers = headers_without_secrets(response.headers, secrets)
+        return Answer(status=response.status_code, body=content, headers=headers)
 
     def _repeater(self, may_repeat: Callable[[BaseException], bool]) -> tenacity.Retrying:
         return tenacity.Retrying(

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
+from msp_xero.edges.address import http_address
 from msp_xero.errors import SettingError
 
 if TYPE_CHECKING:
@@ -197,12 +198,7 @@ class SdpSettings:
 def _address(name: str, value: object, example: str) -> str:
     if not isinstance(value, str):
         raise SettingError(name, "is missing", example)
-    parts = urlsplit(value.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingError(name, "must be an http or https address with a host", example)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise SettingError(name, "must hold neither credentials nor a query", example)
-    return value.strip().rstrip("/").removesuffix("/api/v3")
+    return http_address(name, value, example).removesuffix("/api/v3")
 
 
 def _token_address(value: object) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msp_xero.errors import AccessRefused, SettingError, Unavailable
 from msp_xero.xero.grants import GrantRefused, TokenService
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOGIN = "Connect again with msp-xero login"
+
+
+class Auth(Protocol):
+    """Gives calls their access token; :class:`XeroAuth` is the one that lasts."""
+
+    def access_token(self, *, refused: str | None = None) -> str:
+        """Return an access token other than the one that was refused."""
+
+    def chosen_tenant(self) -> str | None:
+        """Return the organisation that was chosen at the login, None when none was."""
 
 
 class XeroAuth:

@@ -11,7 +11,6 @@ import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
 from typing_extensions import override
 
@@ -70,7 +69,7 @@ class Callback:
 
         Args:
             judge: returns the code in the address that a browser came to, or raises LoginFailed; after
-                ForeignAnswer the waiting goes on.
+                ForeignAnswer the waiting goes on, because any web page can send a browser here.
         """
         self._judge = judge
         for server in self._servers:
@@ -111,7 +110,7 @@ class Callback:
 
     def take(self, target: str) -> tuple[HTTPStatus, str, str]:
         """Judge the address that a browser came to; return status, title and text of the page for it."""
-        if urlsplit(target).path != CALLBACK_PATH:
+        if target.partition("?")[0] != CALLBACK_PATH:
             return (
                 HTTPStatus.NOT_FOUND,
                 "Nothing is here",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from msp_xero.edges.redaction import without_secrets
+from msp_xero.edges.redaction import headers_without_secrets, without_secrets
 from msp_xero.errors import DayLimitReached, RemoteError, SettingError, Throttled, Unavailable
 from msp_xero.xero.attempts import broken, repeating
 from msp_xero.xero.auth import XeroAuth
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from msp_xero.edges.clock import Clock
+    from msp_xero.xero.auth import Auth
     from msp_xero.xero.budget import CallBudget
     from msp_xero.xero.settings import XeroSettings
 
@@ -54,17 +55,24 @@ class XeroCalls:
         session: HTTP session without retries and redirects.
         clock: measures and waits.
         budget: limits the calls to the organisation.
+        auth: gives the access tokens; the stored ones are used when None.
     """
 
     def __init__(
-        self, settings: XeroSettings, *, session: requests.Session, clock: Clock, budget: CallBudget
+        self,
+        settings: XeroSettings,
+        *,
+        session: requests.Session,
+        clock: Clock,
+        budget: CallBudget,
+        auth: Auth | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._settings = settings
         self._session = session
         self._clock = clock
         self._budget = budget
-        self._auth = XeroAuth(settings, session=session, clock=clock, count=self._count)
+        self._auth = auth or XeroAuth(settings, session=session, clock=clock, count=self._count)
         self._lock = threading.Lock()
         self._tenant_lock = threading.Lock()
         self._tenant_id = settings.tenant_id
@@ -193,20 +201,22 @@ class XeroCalls:
         except requests.RequestException as error:
             # The cause is cut off: its text holds the query, which may name customers.
             raise broken(error, address=call.address, timeout=timeout) from None
-        log.debug(
-            "%s: %s in %.3f s, correlation %s",
-            call.label,
-            response.status_code,
-            self._clock.monotonic() - started,
-            response.headers.get("Xero-Correlation-Id", "none"),
-        )
-        return Answer(
+        secrets = (token, self._settings.client_secret)
+        answer = Answer(
             method=call.method,
             url=call.url,
             status=response.status_code,
-            headers=response.headers,
-            body=without_secrets(response.content, (token, self._settings.client_secret)),
+            headers=headers_without_secrets(response.headers, secrets),
+            body=without_secrets(response.content, secrets),
         )
+        log.debug(
+            "%s: %s in %.3f s, correlation %s",
+            call.label,
+            answer.status,
+            self._clock.monotonic() - started,
+            answer.headers.get("Xero-Correlation-Id", "none"),
+        )
+        return answer
 
     def _ready(self) -> dict[str, str]:
         """Make sure of a token and a tenant before the first attempt; return the tenant's header."""

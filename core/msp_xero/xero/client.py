@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from msp_xero.edges.clock import Clock
     from msp_xero.edges.watching import Watch
+    from msp_xero.xero.auth import Auth
     from msp_xero.xero.errors import Answer
     from msp_xero.xero.settings import XeroSettings
 
@@ -47,9 +48,10 @@ class XeroClient:
         clock: measures limits and does all waiting.
         budget: the call budget, to be shared by clients of the same organisation; one is made when None.
         watch: shown every call and its answer, if the session is made here.
+        auth: gives the access tokens; the stored ones are used when None.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default that does
         self,
         settings: XeroSettings,
         *,
@@ -57,6 +59,7 @@ class XeroClient:
         clock: Clock | None = None,
         budget: CallBudget | None = None,
         watch: Watch | None = None,
+        auth: Auth | None = None,
     ) -> None:
         clock = clock or SystemClock()
         self.settings = settings
@@ -69,7 +72,7 @@ class XeroClient:
             day_call_reserve=settings.day_call_reserve,
         )
         self._session = session or http_session(pool_size=CONCURRENT_CALLS, watch=watch)
-        self._calls = XeroCalls(settings, session=self._session, clock=clock, budget=self.budget)
+        self._calls = XeroCalls(settings, session=self._session, clock=clock, budget=self.budget, auth=auth)
 
     def close(self) -> None:
         """Close the connections; the client opens new ones if it is used again."""

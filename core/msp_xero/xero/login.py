@@ -34,6 +34,7 @@ CALLBACK_PATH = "/callback"
 
 _VERIFIER_LENGTH = 64  # xero-api §1.3: 43 to 128
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
+_CODE = re.compile(r"[\x21-\x7e]+")  # RFC 6749 §A.11, without the space
 # What the consent page sends back instead of a code.
 _REFUSALS = {
     "access_denied": "the consent page was cancelled, and Xero was not connected",
@@ -68,35 +69,50 @@ class Consent:
     state: str = field(repr=False)
     verifier: str | None = field(default=None, repr=False)
 
-    def code_in(self, answer: str) -> str:
-        """Return the code in an answer: the address that the browser was sent to, or the bare code.
+    def code_in(self, address: str) -> str:
+        """Return the code in the address that a browser was sent to.
+
+        Any web page can send a browser here, so nothing counts without our state, no refusal either.
+
+        Raises:
+            ForeignAnswer: our state is not in it.
+            LoginFailed: Xero refused, or there is no code in it.
+        """
+        values = _values_in(address)
+        state = values.get("state", "").encode("utf-8", "replace")  # a terminal may hand on broken letters
+        if not hmac.compare_digest(state, self.state.encode()):
+            raise ForeignAnswer("that answer belongs to another login; use the newest consent page")
+        if "error" in values:
+            raise LoginFailed(self._refused(values["error"]))
+        return self._checked(values.get("code", ""))
+
+    def code_pasted(self, answer: str) -> str:
+        """Return the code in what a person pasted: the address that the browser ended at, or the bare code.
+
+        A bare code has no state. It is taken where the verifier says the same: that the code is an answer
+        to this consent.
 
         Raises:
             ForeignAnswer: the answer belongs to another login.
-            LoginFailed: Xero refused, or there is no code in it.
+            LoginFailed: Xero refused, there is no code in it, or the code alone proves too little.
         """
         answer = "".join(answer.split())
-        query = urlsplit(answer).query
-        if not query and "=" not in answer:
-            if not answer or "/" in answer:
-                raise LoginFailed(
-                    f"that holds no code; copy the whole address that begins with {self.redirect_uri}"
-                )
-            return answer
-        values = {name: found[0] for name, found in parse_qs(query or answer).items()}
-        state, error = values.get("state"), values.get("error")
-        # Some servers leave the state out of a refusal, which can do no harm; a code always needs it.
-        if not (error and state is None) and not hmac.compare_digest(
-            (state or "").encode(), self.state.encode()
-        ):
-            raise ForeignAnswer("that answer belongs to another login; use the newest consent page")
-        if error:
-            raise LoginFailed(self._refused(error))
-        if "code" not in values:
+        if "=" in answer:
+            return self.code_in(answer)
+        code = self._checked("" if "/" in answer else answer)
+        if self.verifier is None:
+            raise LoginFailed(
+                "a code alone does not show that it belongs to this login; copy the whole address that "
+                f"begins with {self.redirect_uri}"
+            )
+        return code
+
+    def _checked(self, code: str) -> str:
+        if _CODE.fullmatch(code) is None:
             raise LoginFailed(
                 f"that holds no code; copy the whole address that begins with {self.redirect_uri}"
             )
-        return values["code"]
+        return code
 
     def _refused(self, error: str) -> str:
         if error == "invalid_scope":
@@ -106,6 +122,15 @@ class Consent:
             )
         code = error if _ERROR_CODE.fullmatch(error) else "an unknown error"
         return _REFUSALS.get(error, f"Xero's consent page answered {code}; run msp-xero login again")
+
+
+def _values_in(address: str) -> dict[str, str]:
+    """Return the parameters of an address, or of the query alone; none where it cannot be read."""
+    try:
+        found = parse_qs(urlsplit(address).query or address)
+    except ValueError:  # half an IPv6 address, letters that no host has
+        return {}
+    return {name: values[0] for name, values in found.items()}
 
 
 class Login:
@@ -161,7 +186,7 @@ class Login:
         )
 
     def redeem(self, consent: Consent, code: str) -> Token:
-        """Exchange the code for a token, and store it.
+        """Exchange the code for a token, which is stored by :meth:`choose` only.
 
         Raises:
             LoginFailed: the code is not good, or no lasting login came of it.
@@ -188,17 +213,18 @@ class Login:
                 "Xero gave no refresh token, so that the login would end in half an hour; allow "
                 f"{scopes.OFFLINE} for the app"
             )
-        token = replace(token, scope=token.scope or consent.scope)
-        self._keep(token)
-        return token
+        return replace(token, scope=token.scope or consent.scope)
 
-    def organisations(self) -> dict[str, str]:
-        """Return the organisations that the stored login reaches, name by tenant id.
+    def organisations(self, token: Token) -> dict[str, str]:
+        """Return the organisations that a token reaches, name by tenant id.
 
         Raises:
-            LoginFailed: there are none.
+            LoginFailed: there are none, or the token is not accepted.
+            RemoteError: Xero cannot be asked.
         """
-        client = XeroClient(self._settings, session=self._session, clock=self._clock)
+        client = XeroClient(
+            self._settings, session=self._session, clock=self._clock, auth=_NotStored(token.access_token)
+        )
         reached = organisations_of(client.connections())
         if not reached:
             raise LoginFailed(
@@ -206,18 +232,36 @@ class Login:
             )
         return reached
 
-    def choose(self, tenant_id: str, name: str) -> Token:
-        """Store which organisation is worked on, and return the login as it is stored now."""
+    def choose(self, token: Token, tenant_id: str, name: str) -> Token:
+        """Store the login with the organisation that is worked on, and return it so.
+
+        Only here does it take the place of the one before: a login that fails on the way costs nothing that
+        is stored.
+
+        Raises:
+            SettingError: the store cannot be written; it is as it was.
+        """
+        chosen = replace(token, tenant_id=tenant_id, tenant_name=name)
         with self._store.locked():
-            token = self._store.load(self._name)
-            assert token is not None, "redeem has stored it"
-            chosen = replace(token, tenant_id=tenant_id, tenant_name=name)
             self._store.save(self._name, chosen)
         return chosen
 
-    def _keep(self, token: Token) -> None:
-        with self._store.locked():
-            self._store.save(self._name, token)
+
+@dataclass(frozen=True, slots=True)
+class _NotStored:
+    """The access token of a login that is in no store yet: never another one's, and not renewed."""
+
+    token: str = field(repr=False)
+
+    def access_token(self, *, refused: str | None = None) -> str:
+        if refused == self.token:
+            raise LoginFailed(
+                "Xero does not accept the token that it has just given; run msp-xero login again"
+            )
+        return self.token
+
+    def chosen_tenant(self) -> str | None:
+        return None
 
 
 def pick(organisations: Mapping[str, str], wanted: str) -> str:

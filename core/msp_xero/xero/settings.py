@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
+from msp_xero.edges.address import http_address
 from msp_xero.errors import SettingError
 
 if TYPE_CHECKING:
@@ -235,12 +235,4 @@ def _number(config: Mapping[str, Any], name: str, default: float, *, least: floa
 
 
 def _address(config: Mapping[str, Any], name: str, default: str) -> str:
-    address = (_text(config, name) or default).rstrip("/")
-    try:
-        parts = urlsplit(address)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
-        raise SettingError(name, "must be an http or https address without a query or credentials", default)
-    return address
+    return http_address(name, _text(config, name) or default, default)

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msp_xero.edges.redaction import without_secrets
+from msp_xero.edges.redaction import headers_without_secrets, without_secrets
 
 KEY = "6A1F0C7E-11B2-4B6B-9F63-00AA12F0C9D1"
 
@@ -27,6 +27,12 @@ KEY = "6A1F0C7E-11B2-4B6B-9F63-00AA12F0C9D1"
 )
 def test_secrets_are_masked_and_nothing_else(body, secrets, expected) -> None:
     assert without_secrets(body.encode(), secrets) == expected
+
+
+def test_headers_are_masked_too_and_still_found_in_any_case() -> None:
+    headers = headers_without_secrets({"X-Echo": f"Bearer {KEY}", "Date": "now"}, (KEY, None))
+    assert headers == {"x-echo": "Bearer [secret]", "date": "now"}
+    assert headers["DATE"] == "now"
 
 
 def test_bytes_that_are_no_text_stay_as_they_are() -> None:

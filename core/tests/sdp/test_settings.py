@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from msp_xero.errors import SettingError
 from msp_xero.sdp import SDP_CONNECTION, SdpSettings
 from singer_sdk import typing as th
 
+BAD_ADDRESSES = (
+    "https://:PLANTED@host",
+    "https://me:PLANTED/1@host",
+    "https://me:1/PLANTED@host",
+    "https://me:PLANTED?1@host",
+    "https://@host",
+    "http://[::1",
+    "http://[PLANTED]",
+    "http://host:99999",
+)
 ONPREM = {"base_url": "http://sdp.example.test:8080", "auth_token": "KEY"}
 CLOUD = {
     "base_url": "https://sdp.example.test/app/it",
@@ -73,6 +85,8 @@ def test_cloud_has_customers_and_a_token_address():
         ({"base_url": "https://"}, "base_url"),
         ({"base_url": "https://me:pw@h"}, "base_url"),
         ({"base_url": 5}, "base_url"),
+        *(({"base_url": url}, "base_url") for url in BAD_ADDRESSES),
+        *(({**CLOUD, "oauth_url": url}, "oauth_url") for url in BAD_ADDRESSES),
         ({"edition": "saas"}, "edition"),
         ({"auth_token": None}, "auth_token"),
         ({"auth_token": "KEY\n"}, "auth_token"),
@@ -96,6 +110,7 @@ def test_a_wrong_setting_is_named_with_an_example(change, setting):
     assert caught.value.setting == setting
     assert "Example:" in str(caught.value)
     assert "pw@" not in str(caught.value)
+    assert "PLANTED" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_ca_bundle_that_does_not_exist_is_named(connect):

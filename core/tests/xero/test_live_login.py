@@ -80,8 +80,8 @@ def log_in(settings):
         callback.start(consent.code_in)
         requests.get(consent.address, timeout=30)
         token = flow.redeem(consent, callback.wait(30))
-    tenant, name = list(flow.organisations().items())[-1]
-    flow.choose(tenant, name)
+    tenant, name = list(flow.organisations(token).items())[-1]
+    flow.choose(token, tenant, name)
     session.close()
     return token
 

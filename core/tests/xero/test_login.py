@@ -96,7 +96,14 @@ def test_secrets_are_not_in_the_repr():
     ],
 )
 def test_a_code_is_found_in_what_a_person_pastes(answer):
-    assert CONSENT.code_in(answer) == "the-code"
+    assert CONSENT.code_pasted(answer) == "the-code"
+
+
+def test_a_bare_code_is_taken_only_where_a_verifier_protects_it():
+    web = replace(CONSENT, verifier=None)
+    assert web.code_pasted(f"{BACK}?code=the-code&state=the-state") == "the-code"
+    with pytest.raises(LoginFailed, match=rf"copy the whole address that begins with {BACK}"):
+        web.code_pasted("the-code")
 
 
 @pytest.mark.parametrize(
@@ -106,9 +113,17 @@ def test_a_code_is_found_in_what_a_person_pastes(answer):
         f"{BACK}?code=the-code",
         f"{BACK}?code=the-code&state=",
         f"{BACK}?error=access_denied&state=another",
+        f"{BACK}?error=access_denied",
+        BACK,
+        f"{BACK}?code",
+        f"{BACK}?code=the-code&state=the-state\udcff",
+        "http://[::1?code=the-code&state=the-state",
+        "http://\u2100/callback?code=the-code&state=the-state",
+        "the-code",
+        "",
     ],
 )
-def test_an_answer_with_another_state_is_not_ours(answer):
+def test_an_answer_without_our_state_is_not_ours(answer):
     with pytest.raises(ForeignAnswer, match="another login"):
         CONSENT.code_in(answer)
 
@@ -117,12 +132,12 @@ def test_an_answer_with_another_state_is_not_ours(answer):
     ("answer", "words"),
     [
         ("error=access_denied&state=the-state", "cancelled"),
-        ("error=access_denied", "cancelled"),
         ("error=invalid_scope&state=the-state", "one of the scopes offline_access a"),
         ("error=unauthorized_client&state=the-state", "Custom Connection needs no login"),
         ("error=server_error&state=the-state", "answered server_error"),
         ("error=%1B%5B31m&state=the-state", "an unknown error"),
         ("state=the-state", "holds no code"),
+        ("code=the-c%C3%B6de&state=the-state", "holds no code"),
     ],
 )
 def test_a_refusal_is_explained(answer, words):
@@ -131,19 +146,23 @@ def test_a_refusal_is_explained(answer, words):
     assert not isinstance(caught.value, ForeignAnswer)
 
 
-@pytest.mark.parametrize("answer", ["", "  ", BACK, "http://localhost:8765/", "https://login.xero.com/a"])
-def test_a_paste_without_a_code_is_refused(answer):
+@pytest.mark.parametrize(
+    "answer", ["", "  ", BACK, "http://localhost:8765/", "https://login.xero.com/a", "http://[::1", "\udcff"]
+)
+@pytest.mark.parametrize("verifier", [None, "v" * 43])
+def test_a_paste_without_a_code_is_refused(answer, verifier):
     with pytest.raises(LoginFailed, match="holds no code"):
-        CONSENT.code_in(answer)
+        replace(CONSENT, verifier=verifier).code_pasted(answer)
 
 
-@given(st.text())
-def test_no_paste_breaks_it(answer):
+@given(st.text(st.characters(exclude_categories=())), st.sampled_from(["", BACK, f"{BACK}?state=the-state&"]))
+def test_no_paste_breaks_it(answer, before):
     try:
-        code = CONSENT.code_in(answer)
+        code = CONSENT.code_pasted(before + answer)
     except LoginFailed:
         return
     assert code
+    assert code.isascii()
     assert not any(letter.isspace() for letter in code)
 
 
@@ -180,6 +199,10 @@ def test_a_refusal_ends_the_waiting(callback):
 def test_answers_of_others_do_not_end_the_waiting(callback):
     assert visit(callback, "?code=evil&state=guessed").status_code == 400
     assert visit(callback, "?code=evil").status_code == 400
+    assert visit(callback).status_code == 400
+    # Any web page can send the browser here; a refusal that does not know our state is not Xero's.
+    assert visit(callback, "?error=access_denied").status_code == 400
+    assert visit(callback, "?error=access_denied&state=guessed").status_code == 400
     assert visit(callback, path="/favicon.ico").status_code == 404
     assert requests.post(f"http://localhost:{callback.port}/callback", timeout=20).status_code == 501
     with pytest.raises(LoginFailed, match="redirect address of the app"):
@@ -222,7 +245,7 @@ def test_the_code_is_redeemed_with_what_the_consent_was_asked_with(login, xero, 
     xero.on("POST token", lambda _: xero.issue(refresh_token="refresh-1", scope=SCOPES))
     flow = login(client_secret=None)
     consent = flow.consent(8765)
-    flow.redeem(consent, "the-code")
+    token = flow.redeem(consent, "the-code")
     (call,) = xero.seen
     assert call.form == {
         "grant_type": "authorization_code",
@@ -231,8 +254,10 @@ def test_the_code_is_redeemed_with_what_the_consent_was_asked_with(login, xero, 
         "code_verifier": consent.verifier,
         "client_id": "THE-CLIENT",
     }
-    token = stored()
     assert (token.refresh_token, token.scope, token.logged_in_at) == ("refresh-1", SCOPES, clock.now())
+    assert stored() is None, "nothing is stored before the organisation is known"
+    chosen = flow.choose(token, "id-1", "Ours")
+    assert stored() == chosen == replace(token, tenant_id="id-1", tenant_name="Ours")
 
 
 def test_a_web_app_redeems_with_its_secret(login, xero):
@@ -298,10 +323,10 @@ def test_the_chosen_organisation_is_used_by_all_who_share_the_login(login, xero,
     xero.on("POST token", lambda _: xero.issue(refresh_token="refresh-1"))
     xero.on("GET connections", reply([row(1, "Other"), row(2, "Ours"), row(3, "Practice", "PRACTICE")]))
     flow = login()
-    flow.redeem(flow.consent(8765), "the-code")
-    reached = flow.organisations()
+    token = flow.redeem(flow.consent(8765), "the-code")
+    reached = flow.organisations(token)
     assert set(reached.values()) == {"Other", "Ours"}
-    flow.choose(pick(reached, "ours"), "Ours")
+    flow.choose(token, pick(reached, "ours"), "Ours")
     ours = row(2, "Ours")["tenantId"]
     xero.on("GET Organisation", reply({"Organisations": [{"OrganisationID": ours, "Name": "Ours"}]}))
     client = connect(grant="authorization_code")
@@ -313,13 +338,56 @@ def test_the_chosen_organisation_is_used_by_all_who_share_the_login(login, xero,
         client.organisation()
 
 
-def test_a_login_without_organisations_is_told(login, xero, reply):
-    xero.on("POST token", lambda _: xero.issue(refresh_token="refresh-1"))
-    xero.on("GET connections", reply([]))
+@pytest.fixture
+def logged_in(login, xero, reply):
+    """Log in as a person does; return the token that is stored."""
+
+    def run(flow=None):
+        xero.on("POST token", lambda _: xero.issue(refresh_token=f"refresh-{xero.tokens}"))
+        xero.on("GET connections", reply([row(1, "Ours")]))
+        flow = flow or login()
+        token = flow.redeem(flow.consent(8765), "the-code")
+        return flow.choose(token, *next(iter(flow.organisations(token).items())))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "kind", "words"),
+    [
+        (200, [], LoginFailed, "reaches no organisation"),
+        (401, {"Detail": "TokenExpired"}, LoginFailed, "does not accept the token that it has just given"),
+        (403, {}, AccessRefused, "organisation is refused"),
+        (500, {}, Unavailable, "answered 500"),
+    ],
+)
+def test_a_login_that_fails_on_the_way_leaves_the_one_before(
+    login, logged_in, xero, reply, stored, status, answer, kind, words
+):
+    before = logged_in()
+    xero.on("GET connections", reply(answer, status))
     flow = login()
-    flow.redeem(flow.consent(8765), "the-code")
-    with pytest.raises(LoginFailed, match="reaches no organisation"):
-        flow.organisations()
+    token = flow.redeem(flow.consent(8765), "the-code")
+    with pytest.raises(kind, match=words):
+        flow.organisations(token)
+    assert stored() == before
+    assert {call.headers["authorization"] for call in xero.calls("GET", "connections")[1:]} == {
+        f"Bearer {token.access_token}"
+    }, "the login before is not even asked with, and so not renewed"
+    assert len(xero.calls("POST", "token")) == 2
+
+
+def test_a_store_that_became_read_only_leaves_the_login_before(login, logged_in, stored, monkeypatch):
+    before, flow = logged_in(), login()
+    token = flow.redeem(flow.consent(8765), "the-code")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("msp_xero.xero.tokens.os.replace", full)
+    with pytest.raises(SettingError, match="No space left"):
+        flow.choose(token, "id-2", "Another")
+    assert stored() == before
 
 
 def test_an_organisation_is_meant_by_id_or_name():
@@ -351,16 +419,13 @@ def test_a_store_that_cannot_be_written_fails_before_a_person_is_asked(login, tm
         login(token_store=str(tmp_path / "file" / "token.json")).prepare_store()
 
 
-def test_a_login_mends_a_revoked_one(login, xero, reply, config, session, clock):
+def test_a_login_mends_a_revoked_one(logged_in, xero, reply, config, session, clock):
     settings = XeroSettings.from_config({**config, "grant": "authorization_code"})
     auth = XeroAuth(settings, session=session, clock=clock)
-    xero.on("POST token", lambda _: xero.issue(refresh_token="refresh-1"))
-    flow = login()
-    flow.redeem(flow.consent(8765), "the-code")
+    logged_in()
     clock.advance(hours=1)
     xero.on("POST token", reply({"error": "invalid_grant"}, 400))
     with pytest.raises(AccessRefused, match="msp-xero login"):
         auth.access_token()
-    xero.on("POST token", lambda _: xero.issue(refresh_token="refresh-2"))
-    flow.redeem(flow.consent(8765), "another-code")
+    logged_in()
     assert auth.access_token() == f"access-{xero.tokens}"

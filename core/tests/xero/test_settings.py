@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,16 @@ from msp_xero.errors import SettingError
 from msp_xero.xero import XERO_BUDGET, XERO_CONNECTION, XeroSettings
 from singer_sdk import typing as th
 
+BAD_ADDRESSES = (
+    "https://:PLANTED@host",
+    "https://me:PLANTED/1@host",
+    "https://me:1/PLANTED@host",
+    "https://me:PLANTED?1@host",
+    "https://@host",
+    "http://[::1",
+    "http://[PLANTED]",
+    "http://host:99999",
+)
 LEAST = {"client_id": "id", "client_secret": "s3cret"}
 
 
@@ -51,6 +62,7 @@ def test_every_setting_has_title_and_description():
         ("api_url", "https://api.xero.com/?a=b"),
         ("identity_url", "https://"),
         ("identity_url", "https://host:port"),
+        *((name, url) for name in ("api_url", "identity_url", "login_url") for url in BAD_ADDRESSES),
         ("timeout_seconds", 0),
         ("timeout_seconds", "soon"),
         ("timeout_seconds", float("nan")),
@@ -66,6 +78,7 @@ def test_a_wrong_setting_is_named(name, value):
         XeroSettings.from_config({**LEAST, name: value})
     assert caught.value.setting == name
     assert "pass@" not in str(caught.value)
+    assert "PLANTED" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_pkce_needs_no_secret():
