@@ -142,6 +142,25 @@ def test_an_invoice_in_xero_that_the_ledger_does_not_know(billed):
         check_at_rest(billed.world, billed.people)
 
 
+def test_an_invoice_of_another_environment_for_a_worklog_that_was_deleted_before_it_came_here(billed):
+    invoice = an_invoice(billed)
+    line = {**invoice.lines[0], "Description": "Work\n(SDP request worklog 99999)"}
+    billed.world.xero_app.rows.put_invoice(
+        replace(invoice, invoice_id="another", number="INV-9001", lines=[line])
+    )
+    check_at_rest(billed.world, billed.people)
+
+
+def test_a_worklog_that_was_moved_and_billed_again(billed):
+    invoice = an_invoice(billed)
+    text = str(invoice.lines[0]["Description"]).replace("(SDP request ", "(SDP project ")
+    assert "SDP project" in text
+    again = replace(invoice, invoice_id="another", lines=[{**invoice.lines[0], "Description": text}])
+    billed.world.xero_app.rows.put_invoice(again)
+    with noticed("never twice"):
+        check_always(billed.world, billed.people)
+
+
 def test_a_cent_more_in_xero(billed):
     invoice = an_invoice(billed)
     line = {**invoice.lines[0], "LineAmount": invoice.lines[0]["LineAmount"] + Decimal("0.01")}
@@ -187,6 +206,6 @@ def test_a_state_that_covers_what_is_not_stored(month):
 
 def test_a_program_that_never_comes_to_rest(month):
     played = month(RUN)
-    played._writes = iter(range(1000)).__next__
+    played._moved = iter(range(1000)).__next__
     with noticed("never stuck"):
         played.play()
