@@ -173,7 +173,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a refusal is not written into the history",
-        f"{_LEDGER}/pushing.py",
+        f"{_LEDGER}/outcomes.py",
         'Change("invoice", refused.invoice_id, "rejected", {"reason_code": refused.code})',
         'Change("invoice", refused.invoice_id, "refused", {"reason_code": refused.code})',
     ),

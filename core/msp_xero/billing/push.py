@@ -31,7 +31,8 @@ from msp_xero.errors import (
     Unavailable,
 )
 from msp_xero.ledger import pushing
-from msp_xero.ledger.pushing import BatchPart, Created, LineFault, Outcome, Refused, StoredBatch
+from msp_xero.ledger.outcomes import Created, LineFault, Outcome, Refused, record_outcome
+from msp_xero.ledger.pushing import BatchPart, StoredBatch
 from msp_xero.xero import wire
 from msp_xero.xero.errors import KeyConflict, messages_in
 
@@ -188,7 +189,7 @@ class _Sending:
 
     def _record(self, batch: StoredBatch, outcome: Outcome, taken: set[int]) -> None:
         result = self.result
-        pushing.record_outcome(self.ledger, self.fence, outcome, run_id=self.run_id)
+        record_outcome(self.ledger, self.fence, outcome, run_id=self.run_id)
         result.outcome.add(outcome)
         result.cleared = result.cleared or bool(outcome.created)
         if batch.attempts == 0:

@@ -18,7 +18,7 @@ from msp_xero.billing.refresh import ALL_SALES
 from msp_xero.billing.settle import pin_organisation
 from msp_xero.billing.strangers import worklogs_on
 from msp_xero.ledger.decisions import GONE_IN_XERO
-from msp_xero.ledger.pushing import live_state
+from msp_xero.ledger.outcomes import live_state
 from msp_xero.ledger.rebuilding import (
     FoundInvoice,
     FoundLine,

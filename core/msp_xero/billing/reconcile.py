@@ -12,7 +12,7 @@ from msp_xero.billing.push import created
 from msp_xero.billing.strangers import bills_what_waits, is_gone, unknown_to_us, worklogs_on
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice
-from msp_xero.ledger.pushing import Created, Outcome, Refused
+from msp_xero.ledger.outcomes import Created, Outcome, Refused, record_outcome
 from msp_xero.xero import wire
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def resolve_unknown(
             proven_missing[invoice.batch_id].append(invoice)
         else:
             _judge_foreign_holder(ledger, client, invoice, holders, outcome)
-    pushing.record_outcome(ledger, fence, outcome, run_id=run_id)
+    record_outcome(ledger, fence, outcome, run_id=run_id)
     for batch_id, missing_invoices in proven_missing.items():
         _plan_again(ledger, fence, batch_id, missing_invoices)
     return outcome

@@ -23,6 +23,7 @@ from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import Invoice
+from msp_xero.ledger.outcomes import live_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -114,7 +115,7 @@ def _refresh(ledger: Ledger, fence: Fence, rows: list[dict[str, Any]], run_id: i
         for invoice in known:
             status = str(by_id[invoice.xero_id or ""].get("Status", ""))
             if status != invoice.xero_status:
-                invoice.xero_status, invoice.state = status, pushing.live_state(status)
+                invoice.xero_status, invoice.state = status, live_state(status)
                 changes.append(Change("invoice", invoice.id, invoice.state, {"status": status}))
         record(session, ledger, changes, run_id=run_id)
     return len(changes)

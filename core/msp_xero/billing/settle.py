@@ -19,7 +19,7 @@ from msp_xero.billing.settled import Settled, sum_up
 from msp_xero.errors import DayLimitReached, LedgerError, Missing, Rejected, Unavailable
 from msp_xero.ledger import planning, pushing
 from msp_xero.ledger.organisation import pin, refuse_other
-from msp_xero.ledger.pushing import Outcome
+from msp_xero.ledger.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from msp_xero.billing.arithmetic import ZERO
 from msp_xero.billing.plan import HeldSum
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice, Worklog
-from msp_xero.ledger.pushing import Outcome
+from msp_xero.ledger.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,7 +9,7 @@ from sqlalchemy import case, func, select, update
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Event, Invoice, PastGeneration, Worklog
-from msp_xero.ledger.pushing import give_back
+from msp_xero.ledger.outcomes import give_back
 from msp_xero.reasons import explain
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.decisions import wait_again
 from msp_xero.ledger.models import Invoice, InvoiceLine, PastGeneration, PushBatch, Worklog
+from msp_xero.ledger.outcomes import free_worklogs
 from msp_xero.ledger.planning import move_worklogs
-from msp_xero.ledger.pushing import free_worklogs
 from msp_xero.ledger.survey import (
     Organisation,
     last_lines,
