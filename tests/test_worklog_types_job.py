@@ -131,6 +131,7 @@ def test_worklogs_of_a_type_without_an_item_wait_until_a_person_decides(billed: 
     # It is to be billed after all, as an item that the administrator names.
     advice = add_item(project, "MEET", "Meetings")
     project.run("worklog-types")  # a type of its own is made for it first
+    project.msp_xero("types", "unlink", "MEET")
     project.msp_xero("types", "link", "MEET", "Internal meeting")
     assert line(project, "MEET")["status"] == "renamed"
     project.run("worklogs")

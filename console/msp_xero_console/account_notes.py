@@ -50,7 +50,7 @@ class Notes:
             into = self.contact_name(row.merged_to_contact_id)
             named = f"{into} ({row.merged_to_contact_id})" if into else row.merged_to_contact_id
             notes.append(f"contact was merged in Xero into {named}")
-            if row.account_id is not None and not row.problem:
+            if row.account_id is not None and not row.problem and not self.held(row)[0]:
                 notes.append("its account is billed to that one; merge the accounts in ServiceDesk Plus")
         elif row.contact_status != ACTIVE:
             notes.append(f"contact is {row.contact_status.lower()} in Xero")

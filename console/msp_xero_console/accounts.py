@@ -86,8 +86,10 @@ def link(project: Project, *, contact: Contact, account: Account) -> None:
         links.link_account(ledger, contact_id, account_id)
         row = _row(ledger, contact_id)
     linked_to = f"{row.account_name} ({account_id})" if row.account_name else account_id
-    if row.contact_status == ACTIVE or row.merged_to_contact_id:
+    if row.contact_status == ACTIVE:
         then = "The next run bills what waited for it."
+    elif row.merged_to_contact_id:
+        then = "It was merged in Xero: the next run bills what waited to the contact that survived."
     else:
         then = f"The contact is {row.contact_status.lower()} in Xero, so its worklogs are held."
     show.say(f"Linked contact {_named(row)} to account {linked_to}. {then}")
@@ -104,7 +106,10 @@ def unlink(project: Project, *, contact: Contact) -> None:
         show.say(f"Contact {_named(before)} {was}; it waits on `{_LIST} --unmapped` until you decide.")
     else:
         status = "merged" if before.merged_to_contact_id else before.contact_status.lower()
-        show.say(f"Contact {_named(before)} {was}. It is {status} in Xero, so nothing waits for it.")
+        show.say(f"Contact {_named(before)} {was}. It is {status} in Xero, so it waits for nobody.")
+    if before.account_id:
+        account = f"{before.account_name} ({before.account_id})" if before.account_name else before.account_id
+        show.say(f"Worklogs of account {account} are held until it has a contact: `{_LIST} --accounts`.")
 
 
 @command(app)

@@ -42,10 +42,11 @@ def _notes(rows: list[AccountAlone]) -> list[str]:
         "Link one with `msp-xero accounts link CONTACT ACCOUNT`. A customer who is not in Xero yet: add the "
         "contact there under the same name, and the next `meltano run accounts` links both."
     )
-    return [f"{plural(len(rows), 'account')} without a contact{waits if held else ''}.", how]
+    sentence = f"{plural(len(rows), 'account')} without a contact{waits if held else ''}."
+    return [sentence, how] if any(row.obstacle is None for row in rows) else [sentence]
 
 
 def _cells(row: AccountAlone) -> tuple[str, ...]:
     held = (number(row.worklogs), hours(row.minutes)) if row.worklogs else ("", "")
-    note = "inactive in ServiceDesk Plus" if row.inactive else ""
+    note = row.obstacle or ("inactive in ServiceDesk Plus" if row.inactive else "")
     return text(row.account_name), row.account_id, *held, note

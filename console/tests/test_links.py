@@ -239,7 +239,7 @@ def test_an_archived_contact_gets_no_account_and_a_link_says_so(cli) -> None:
         "accounts", "create", "c-8"
     )
     said = cli.says("accounts", "unlink", "c-8")
-    assert "was not linked. It is archived in Xero, so nothing waits for it." in said
+    assert "was not linked. It is archived in Xero, so it waits for nobody." in said
     said = cli.says("accounts", "link", "c-8", "8")
     assert "The contact is archived in Xero, so its worklogs are held." in said
 

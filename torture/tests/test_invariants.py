@@ -148,6 +148,9 @@ def test_an_invoice_of_another_environment_for_a_worklog_that_was_deleted_before
     billed.world.xero_app.rows.put_invoice(
         replace(invoice, invoice_id="another", number="INV-9001", lines=[line])
     )
+    with noticed("agreement"):
+        check_at_rest(billed.world, billed.people)
+    billed.world.environment("dev")
     check_at_rest(billed.world, billed.people)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msp_xero.billing.arithmetic import totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
 
     from msp_xero.billing.arithmetic import Totals
@@ -73,13 +73,16 @@ def worklog_of(description: str | None) -> tuple[str, str] | None:
 
 def invoice_marker(number: str, lines: Iterable[DraftLine]) -> str:
     """Return the eight characters behind the reference that only this very invoice has."""
-    return marker_from(number, ((line.module, line.worklog_id, line.revision) for line in lines))
+    worklogs = ((line.module, line.worklog_id, line.revision) for line in lines)
+    return next(markers_from([number], worklogs))
 
 
-def marker_from(number: str, worklogs: Iterable[tuple[str, str, int]]) -> str:
-    """Return the marker of an invoice with this number and these ``(module, worklog id, revision)``."""
-    parts = [number, *(f"{module}/{worklog_id}/{revision}" for module, worklog_id, revision in worklogs)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+def markers_from(numbers: Iterable[str], worklogs: Iterable[tuple[str, str, int]]) -> Iterator[str]:
+    """Yield the marker of an invoice of ``(module, worklog id, revision)`` under each of the numbers."""
+    parts = (f"\n{module}/{worklog_id}/{revision}" for module, worklog_id, revision in worklogs)
+    tail = "".join(parts).encode()
+    for number in numbers:
+        yield hashlib.sha256(number.encode() + tail).hexdigest()[:8]
 
 
 def marker_of(reference: str | None) -> str | None:

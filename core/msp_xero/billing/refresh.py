@@ -82,6 +82,7 @@ def refresh_invoices(
         raise unknown_to_us(strangers)
     if known := list(dict.fromkeys([*billed_again(ledger, earlier), *memory.before])):
         raise billed_before(known)
+    foreign.note_tried(ledger, fence, memory.in_doubt)
     if late:
         raise LedgerError(
             f"Xero holds {', '.join(late[:3])} although it had refused it: an earlier call arrived late, and "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 
-from msp_xero.billing.document import described, marker_from, marker_of, worklog_of
+from msp_xero.billing.document import described, marker_of, markers_from, worklog_of
 from msp_xero.billing.plan import invoice_number, is_own_number
 from msp_xero.errors import LedgerError
 from msp_xero.ledger import foreign, pushing
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _GONE = ("VOIDED", "DELETED")
 _NUMBERS_AHEAD: Final = 1000
 """How many numbers a newer copy of a ledger may have given out that this one has not."""
+_NUMBERS_BACK: Final = 5000
+"""How many numbers of before are tried. More would make a marker that fits by chance likely."""
 
 
 def is_gone(row: Row) -> bool:
@@ -104,14 +106,18 @@ def _had_our_number(ledger: Ledger, row: Row, number_prefix: str) -> bool:
     if not waiting:
         return False
     with ledger.read() as session:
-        ahead = ledger.connection(session).next_number + _NUMBERS_AHEAD
-    first = [(line.module, line.worklog_id, 1) for line in lines]
-    known = [
-        (module, worklog_id, max((one.revision for one in waiting.get(worklog_id, ())), default=1))
-        for module, worklog_id, _ in first
-    ]
-    numbers = (invoice_number(number_prefix, sequence) for sequence in range(1, ahead))
-    return any(marker_from(number, worklogs) == marker for number in numbers for worklogs in (first, known))
+        following = ledger.connection(session).next_number
+    numbers = range(max(1, following - _NUMBERS_BACK), following + _NUMBERS_AHEAD)
+    known = {key: max(one.revision for one in some) for key, some in waiting.items() if some}
+    tries = {
+        tuple((line.module, line.worklog_id, revisions.get(line.worklog_id, 1)) for line in lines)
+        for revisions in ({}, known)
+    }
+    return any(
+        marker == made
+        for worklogs in tries
+        for made in markers_from((invoice_number(number_prefix, one) for one in numbers), worklogs)
+    )
 
 
 def _waiting(ledger: Ledger, lines: Iterable[Told]) -> defaultdict[str, list[Waiting]]:
@@ -130,7 +136,7 @@ def _is_billed_by(line: Told, one: Waiting) -> bool:
     """
     if _digest(described(one.description, line.module, line.worklog_id)) == line.digest:
         return True
-    return one.module == line.module and (line.is_ours or one.contact_id == line.contact_id)
+    return one.module == line.module and (line.is_ours or line.contact_id in one.contact_ids)
 
 
 def told_by(row: Row, *, is_ours: bool = False) -> Iterator[Told]:
@@ -158,11 +164,12 @@ class Remembered(NamedTuple):
 def remembered(ledger: Ledger) -> Remembered:
     """Compare what earlier looks told with what waits by now."""
     told = foreign.told_of_what_waits(ledger)
-    waiting, memory = _waiting(ledger, told), Remembered([], [], [])
+    waiting, memory, doubtful = _waiting(ledger, told), Remembered([], [], []), set[str]()
     for line in told:
         if any(_is_billed_by(line, one) for one in waiting[line.worklog_id]):
             (memory.before if line.is_ours else memory.strangers).append(line.number)
-        elif not line.is_ours and line.invoice_id not in memory.in_doubt:
+        elif not (line.is_ours or line.is_tried or line.invoice_id in doubtful):
+            doubtful.add(line.invoice_id)
             memory.in_doubt.append(line.invoice_id)
     return memory
 

@@ -32,6 +32,8 @@ _LATE: Final = timedelta(hours=1)
 
 _MOST_MERGES: Final = 20
 _NOT_YET: Final = "it was merged in Xero into a contact that has not been delivered yet"
+_UNUSABLE: Final = "it was merged in Xero into a contact that cannot be used"
+_DECIDED: Final = "it was merged in Xero into a contact about which a person decided otherwise"
 _AMBIGUOUS: Final = (
     "its name fits more than one account, or more than one contact is called so: link it by hand"
 )
@@ -141,7 +143,8 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
     moved = {move.survivor.contact_id for move in plan.moves}
     plan.links += [NewLink(row, *proposed[row.contact_id]) for row in waiting if row.contact_id in proposed]
     unmatched = [row for row in active if row.contact_id not in proposed and row.contact_id not in moved]
-    names = _Names(accounts, taken, [row for row in rows if is_active(row)])
+    given = {link.account.id for link in plan.links} | {move.account.id for move in plan.moves}
+    names = _Names(accounts, taken | given, reserved, [row for row in rows if is_active(row)])
     same_name = group({one.id: one.name for one in accounts if one.id in told.claimed}, exact_key)
     for row in unmatched:
         against = told.doubts.get(row.contact_id) or told.speaks_against(
@@ -205,10 +208,15 @@ class _Names:
     """Names that are nearly the same, so that no near-duplicate is created."""
 
     def __init__(
-        self, accounts: Sequence[Named], taken: Collection[str | None], active: Sequence[AccountLink]
+        self,
+        accounts: Sequence[Named],
+        taken: Collection[str | None],
+        reserved: Collection[str],
+        active: Sequence[AccountLink],
     ) -> None:
         self._accounts = group({one.id: one.name for one in accounts}, normalised_key)
-        self._free = group({one.id: one.name for one in accounts if one.id not in taken}, _without_suffix)
+        free = {one.id: one.name for one in accounts if one.id not in taken and one.id not in reserved}
+        self._free = group(free, _without_suffix)
         self._taken = taken
         self._contacts = group(
             {
@@ -254,14 +262,14 @@ def _follow_merges(
         if row.merged_to_contact_id is None or account is None:
             continue
         survivor = _survivor(row, by_contact)
-        if survivor is not None and (
-            survivor.account_id is not None or survivor.contact_id in given | proposed.keys()
-        ):
-            plan.shared.append(row)
-        elif survivor is None:
+        if survivor is None:
             plan.stranded.append((row, _NOT_YET))
-        elif (reason := _obstacle(survivor)) is not None:
-            plan.stranded.append((row, reason))
+        elif is_invalid(survivor) or not is_active(survivor):
+            plan.stranded.append((row, _UNUSABLE))
+        elif survivor.account_id is not None or survivor.contact_id in given | proposed.keys():
+            plan.shared.append(row)
+        elif survivor.state == "ignored" or survivor.choice is not None:
+            plan.stranded.append((row, _DECIDED))
         else:
             given.add(survivor.contact_id)
             proposed.pop(row.contact_id, None)
@@ -283,13 +291,4 @@ def _survivor(row: AccountLink, by_contact: Mapping[str, AccountLink]) -> Accoun
         if current is None or current.merged_to_contact_id is None:
             return current
         current = by_contact.get(current.merged_to_contact_id)
-    return None
-
-
-def _obstacle(survivor: AccountLink) -> str | None:
-    """Say why a link cannot follow to a surviving contact."""
-    if is_invalid(survivor) or not is_active(survivor):
-        return "it was merged in Xero into a contact that cannot be used"
-    if survivor.state == "ignored" or survivor.choice is not None:
-        return "it was merged in Xero into a contact about which a person decided otherwise"
     return None

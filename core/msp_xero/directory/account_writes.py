@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _TABLE: Final = AccountLink.__tablename__
 _LOST: Final = (
     "ServiceDesk Plus MSP does not list the linked account any more: it was deleted, or the key may not "
-    "see it; link another account, or unlink it"
+    "see it; unlink it, then link another account"
 )
 _SAME_NAME_TAKEN: Final = (
     "an account of this name is linked to another contact: unlink that one, or rename one"

@@ -192,8 +192,8 @@ class _Accounts:
         self._essences = sorted(self._by_essence, key=lambda essence: (len(essence), essence))
         self._lengths = [len(essence) for essence in self._essences]
         self._crowd = _crowd([*contacts, *beside[0]], [*accounts.values(), *beside[1]])
-        known = {clue for party in (*contacts, *beside[0]) for clue in party.clues if _names_owner(clue)}
-        # An account that carries the id of one contact is no other's.
+        known = {clue for party in contacts for clue in party.clues if _names_owner(clue)}
+        # An account that carries the id of a contact that waits is no other's.
         self._owners = {one: owner for one, party in accounts.items() if (owner := party.clues & known)}
 
     def _rarest(self, words: Iterable[str]) -> str:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _TABLE: Final = WorklogTypeLink.__tablename__
 _LOST: Final = (
-    "ServiceDesk Plus MSP does not list the linked worklog type any more; link another one, or unlink it and "
+    "ServiceDesk Plus MSP does not list the linked worklog type any more; unlink it, then link another or "
     "choose create"
 )
 
@@ -219,14 +219,25 @@ class TypeWriter:
             note_entry(session, ledger, WORKLOG_TYPE, Entry(found.id, found.name))
             if stored.type_id is not None or stored.state == "ignored" or stored.choice != row.choice:
                 return False
+            changes = self._release_holder(session, found, row)
             _set_link(stored, found, how)
             stored.written_at = ledger.clock.now() if how == CREATED else stored.written_at
             action = "created" if how == CREATED else "linked"
-            changes = [Change(_TABLE, row.id, action, {"sdp_id": found.id, "how": how})]
+            changes.append(Change(_TABLE, row.id, action, {"sdp_id": found.id, "how": how}))
             record(session, ledger, changes, run_id=self._work.run_id)
         _set_link(row, found, how)
         self._summary.linked += 1
         return True
+
+    def _release_holder(self, session: Session, found: Named, row: WorklogTypeLink) -> list[Change]:
+        """Take a type from an item that was deleted in Xero, so that the next item can have it."""
+        held = select(WorklogTypeLink).where(*self._work.mine(), WorklogTypeLink.type_id == found.id)
+        holder = session.scalar(held)
+        if holder is None or holder.gone_at is None:
+            return []
+        change = release_gone(holder, {"sdp_id": found.id, "instead": row.item_id})
+        session.flush()
+        return [change]
 
     def bring_up_to_date(self, row: WorklogTypeLink) -> None:
         """Let a linked type be called like its item."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from msp_xero.ledger.models import ForeignLine, Invoice, Worklog
 
@@ -25,7 +25,8 @@ class Told(NamedTuple):
     """A worklog on a line of an invoice in Xero that is not this ledger's.
 
     ``digest`` is the SHA-256 of the line's text; ``is_ours``: the invoice is of this connection, from
-    before it started over.
+    before it started over; ``is_tried``: its marker was tried with the numbers of this connection, and is
+    none of them.
     """
 
     invoice_id: str
@@ -35,6 +36,7 @@ class Told(NamedTuple):
     worklog_id: str
     digest: str
     is_ours: bool
+    is_tried: bool = False
 
 
 def remember(ledger: Ledger, fence: Fence, told: Iterable[Told]) -> None:
@@ -44,6 +46,23 @@ def remember(ledger: Ledger, fence: Fence, told: Iterable[Told]) -> None:
     if rows:
         with ledger.write(fence) as session:
             session.execute(insert(ForeignLine), rows)
+
+
+def note_tried(ledger: Ledger, fence: Fence, invoice_ids: Sequence[str]) -> None:
+    """Remember that the markers of these invoices are none of this connection."""
+    if not invoice_ids:
+        return
+    with ledger.write(fence) as session:
+        for some in _lots(invoice_ids):
+            session.execute(
+                update(ForeignLine)
+                .where(
+                    ForeignLine.connection_id == ledger.connection_id,
+                    ForeignLine.generation == ledger.generation,
+                    ForeignLine.invoice_id.in_(some),
+                )
+                .values(is_tried=True)
+            )
 
 
 def forget(ledger: Ledger, fence: Fence, invoice_ids: Collection[str]) -> None:

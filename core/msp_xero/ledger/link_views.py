@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import func, select
 
 from msp_xero.ledger.link_staging import ACCOUNT
-from msp_xero.ledger.links import pick_list
+from msp_xero.ledger.links import listed_entries, pick_list
 from msp_xero.ledger.models import AccountLink, Worklog
 
 if TYPE_CHECKING:
@@ -17,16 +17,22 @@ if TYPE_CHECKING:
     from msp_xero.ledger.store import Ledger
 
 ACTIVE = "ACTIVE"
+_OWN = "the service provider itself, nobody's customer: exclude its worklogs"
+_UNLISTED = "ServiceDesk Plus did not list it at the last run of accounts"
 
 
 class AccountAlone(NamedTuple):
-    """An account that no contact is linked to, and what is held because of that; ``minutes`` of work."""
+    """An account that no contact is linked to, and what is held because of that; ``minutes`` of work.
+
+    ``obstacle`` says why nobody can link it, None where somebody can.
+    """
 
     account_id: str
     account_name: str
     inactive: bool
     worklogs: int
     minutes: int
+    obstacle: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,12 +82,12 @@ def account_totals(ledger: Ledger) -> AccountTotals:
         ).all()
     for state, choice, status, account_id, merged_to, candidates, problem in rows:
         active = status == ACTIVE
-        waits = state == "unmapped" and active and choice != "create"
+        waits = state == "unmapped" and active and (choice != "create" or bool(problem))
         totals.contacts += 1
         totals.linked += account_id is not None
         totals.unmapped += waits
         totals.ambiguous += waits and bool(candidates)
-        totals.to_create += state == "unmapped" and active and choice == "create"
+        totals.to_create += state == "unmapped" and active and not waits
         totals.ignored += state == "ignored"
         totals.archived += account_id is not None and not active and merged_to is None
         totals.merged += merged_to is not None
@@ -99,11 +105,11 @@ def accounts_alone(ledger: Ledger) -> list[AccountAlone]:
         entry.sdp_id: AccountAlone(entry.sdp_id, entry.name, entry.inactive, *held.get(entry.sdp_id, (0, 0)))
         for entry in pick_list(ledger, ACCOUNT)
     }
-    named = _names_of(ledger, held.keys() - alone.keys())
-    alone |= {
-        one: AccountAlone(one, name, inactive=False, worklogs=held[one][0], minutes=held[one][1])
-        for one, name in named.items()
-    }
+    listed = {entry.sdp_id: entry for entry in listed_entries(ledger, ACCOUNT)}
+    for one, name in _names_of(ledger, held.keys() - alone.keys()).items():
+        is_own = one in listed and listed[one].own
+        obstacle = _OWN if is_own else _UNLISTED if listed else None
+        alone[one] = AccountAlone(one, name, False, *held[one], obstacle)  # noqa: FBT003 - its third column
     return sorted(alone.values(), key=lambda one: (-one.minutes, one.account_name, one.account_id))
 
 

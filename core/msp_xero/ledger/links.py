@@ -309,6 +309,8 @@ def _link(ledger: Ledger, side: _Side, key: str, sdp_id: str) -> None:
         with ledger.write() as session:
             lock_connection(session, ledger)
             row = _find(session, ledger, side, key)
+            if getattr(row, "gone_at", None) is not None:
+                raise LedgerError(f"{side.source} {key} was deleted in Xero, so nothing is billed by it")
             entries = _entries(session, ledger, side.kind)
             if entries and sdp_id not in entries:
                 raise LedgerError(

@@ -133,6 +133,7 @@ class ForeignLine(Base):
     worklog_id: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(String(64))
     is_ours: Mapped[bool]
+    is_tried: Mapped[bool] = mapped_column(default=False)
 
 
 class AccountLink(Base):

@@ -15,7 +15,7 @@ from msp_xero.ledger.outcomes import close_batches
 from msp_xero.ledger.planning import new_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -230,13 +230,16 @@ def worklog_keys(ledger: Ledger, invoice_id: int) -> set[tuple[str, str]]:
 
 
 class Waiting(NamedTuple):
-    """A worklog that waits to be billed: its text, and the contact that its account is linked to."""
+    """A worklog that waits to be billed: its text, and the contacts that its account may be billed to.
+
+    These are the contact that the account is linked to and those that it was merged into since.
+    """
 
     module: str
     worklog_id: str
     revision: int
     description: str | None
-    contact_id: str | None
+    contact_ids: frozenset[str]
 
 
 def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
@@ -262,7 +265,27 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
                 Worklog.worklog_id.in_(list(ids)),
             )
         )
-        return [Waiting(*row) for row in rows]
+        merged = session.execute(
+            select(AccountLink.contact_id, AccountLink.merged_to_contact_id).where(
+                AccountLink.connection_id == ledger.connection_id,
+                AccountLink.generation == ledger.generation,
+                AccountLink.merged_to_contact_id.is_not(None),
+            )
+        )
+        merges = dict(merged.tuples().all())
+        return [
+            Waiting(module, worklog_id, revision, description, frozenset(_merged(contact_id, merges)))
+            for module, worklog_id, revision, description, contact_id in rows
+        ]
+
+
+def _merged(contact_id: str | None, merges: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield a contact, and those that it was merged into, one into the other."""
+    seen: set[str] = set()
+    while contact_id is not None and contact_id not in seen:
+        seen.add(contact_id)
+        yield contact_id
+        contact_id = merges.get(contact_id)
 
 
 def note_unanswered(ledger: Ledger, fence: Fence, invoice_ids: Iterable[int], reason: str) -> None:

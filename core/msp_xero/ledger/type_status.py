@@ -92,7 +92,7 @@ def _no_need(what: str) -> _Advice:
 
 
 _LINKED: Final = {
-    "lost": _to_do("link another type, or `types unlink` and `types create` it; what is linked is billed"),
+    "lost": _to_do("`types unlink` it, then link another type or `types create`; what is linked is billed"),
     "gone": _to_do("link the type to another item, or ignore the type; until then its worklogs are held"),
     "not_sold": _to_do(
         "tick `I sell this item` in Xero, or link the type to another item: its worklogs are held"

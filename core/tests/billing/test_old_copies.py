@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from msp_xero.errors import LedgerError
-from msp_xero.ledger.models import Invoice, PushBatch, Worklog
-from sqlalchemy import update
+from msp_xero.ledger.models import AccountLink, Invoice, PushBatch, Worklog
+from sqlalchemy import select, update
 
 
 def forget_that_it_was_sent(world):
@@ -151,6 +151,56 @@ def test_an_empty_ledger_knows_a_renumbered_invoice_by_its_marker_when_its_workl
         world.settle()
     world.person("invoice", "edit", sent["InvoiceID"], Status="DELETED")
     assert world.settle().invoices == 1
+
+
+def test_an_empty_ledger_knows_an_invoice_that_went_to_the_contact_that_survived_a_merge(
+    make_world, databases, tmp_path_factory
+):
+    """The account is linked to the contact that lost; its invoice went to the other one."""
+    world = make_world(databases.fresh(tmp_path_factory.mktemp("first")))
+    loser, survivor = (world.contacts[n]["ContactID"] for n in (0, 5))
+    world.person("contact", "merge", loser, into=survivor)
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    assert sent["Contact"]["ContactID"] == survivor
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001", Reference="PO 7")
+    world.ledger.close()
+    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
+    world.ledger = world.open_ledger()
+    world.link_accounts()
+    world.link_types()
+    with world.ledger.write() as session:
+        link = session.scalars(select(AccountLink).where(AccountLink.contact_id == loser)).one()
+        link.merged_to_contact_id = survivor
+    world.deliver(world.line(0, account=0, description="Its ticket was renamed since"))
+    with pytest.raises(LedgerError, match="INV-9001"):
+        world.settle()
+    assert len(world.ours()) == 1
+
+
+def test_an_invoice_whose_marker_is_none_of_ours_is_tried_once(world):
+    """Another installation with worklogs of the same ids costs a look, and not one a run."""
+    line = {"Quantity": 1, "UnitAmount": 5, "Description": "Work\n(SDP task worklog 1000)"}
+    world.person(
+        "invoice",
+        "add",
+        InvoiceNumber="ABC-00001",
+        Contact={"ContactID": world.contacts[5]["ContactID"]},
+        Reference="Work [0badcafe]",
+        LineItems=[line],
+    )
+    world.settle()
+    world.deliver(world.line(0, account=0, type_id="unknown"))
+    looks = []
+    for _ in range(4):
+        world.clock.advance(24 * 3600)
+        before = len(world.faulty.log.since())
+        world.settle()
+        calls = [call for call in world.faulty.log.since()[before:] if "IDs" in str(call["query"])]
+        looks.append(len([call for call in calls if call["path"].endswith("/Invoices")]))
+    # Twice, because the second look still reads a little of what the first one read.
+    assert looks == [1, 1, 0, 0]
 
 
 def test_another_installation_with_other_numbers_and_worklogs_of_other_customers_is_no_stranger(world):

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column('worklog_id', sa.String(length=64), nullable=False),
         sa.Column('digest', sa.String(length=64), nullable=False),
         sa.Column('is_ours', sa.Boolean(), nullable=False),
+        sa.Column('is_tried', sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ['connection_id'], ['connection.id'], name=op.f('fk_foreign_line_connection_id')
         ),
