@@ -15,6 +15,7 @@ import tenacity
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import NewConnectionError
 
+from msp_xero.edges.deadline import is_unfinished
 from msp_xero.edges.redaction import without_secrets
 from msp_xero.errors import AccessRefused, RemoteError, Throttled, Unavailable
 from msp_xero.sdp.envelope import SYSTEM, Answer, read_answer
@@ -275,7 +276,9 @@ def _tell(state: tenacity.RetryCallState) -> None:
     )
 
 
-def _no_answer(error: requests.RequestException, address: str) -> AccessRefused | Unavailable:
+def _no_answer(  # noqa: PLR0911 - one return a failure
+    error: requests.RequestException, address: str
+) -> AccessRefused | Unavailable:
     """Name a failure of the connection; the library's text stays out, it holds the whole query."""
     if isinstance(error, requests.exceptions.SSLError):
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -300,6 +303,8 @@ def _no_answer(error: requests.RequestException, address: str) -> AccessRefused 
         return Unavailable(
             "no answer in time", system=SYSTEM, address=address, advice="timeout_seconds sets the limit"
         )
+    if is_unfinished(error):
+        return Unavailable("the answer did not come to its end in time", system=SYSTEM, address=address)
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return Unavailable("the answer was cut off", system=SYSTEM, address=address)
     return Unavailable("the connection broke", system=SYSTEM, address=address)

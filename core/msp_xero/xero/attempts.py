@@ -15,6 +15,7 @@ from tenacity import (
 )
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
 
+from msp_xero.edges.deadline import is_unfinished
 from msp_xero.errors import Throttled, Unavailable
 from msp_xero.xero.budget import LONGEST_WAIT
 from msp_xero.xero.errors import SYSTEM
@@ -74,6 +75,8 @@ def broken(error: requests.RequestException, *, address: str, timeout: float) ->
         problem, advice = "cannot be reached", "Check the network and the address"
     elif isinstance(error, requests.Timeout):
         problem, advice = f"did not answer within {timeout:g} seconds", "Try again later"
+    elif is_unfinished(error):
+        problem, advice = "the answer did not come to its end in time", "Try again later"
     elif isinstance(error, requests.exceptions.SSLError):
         problem, advice = "the TLS connection cannot be trusted", "Check the address and this machine's time"
     else:
