@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from msp_xero.edges.clock import SystemClock
 from msp_xero.errors import LedgerError
-from msp_xero.ledger.store import HEAD_REVISION, Ledger, make_engine, plain_failures, revision_of
+from msp_xero.ledger.store import HEAD_REVISION, Ledger, make_engine, patience, plain_failures, revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def _reading_engine(url: str, parsed: URL) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         writing = make_engine(url)
         writing.dispose()
-        options = {"options": "-c default_transaction_read_only=on"}
+        options = {**patience(writing.url), "options": "-c default_transaction_read_only=on"}
         return create_engine(writing.url, connect_args=options, pool_pre_ping=True)
     path = str(parsed.database)
     # A file in use has a log beside it, which has to be read too. Where there is none, nobody has it open:
