@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from msp_xero.ledger import Ledger
 from msp_xero_console.main import app
 from typer.testing import CliRunner
 
@@ -357,7 +359,73 @@ def test_a_day_without_calls_is_foreseen(doctor: Doctor) -> None:
     doctor.set("TARGET_XERO_INVOICES", day_call_reserve="0")
     doctor.project.sandbox.control("POST", "xero", "reset")
     rows = doctor.looks(0)
-    assert "0 kept for others" in rows["call limit of the day"]["seen"]
+    assert "; reserve 0; " in rows["call limit of the day"]["seen"]
+
+
+LATER = "Run `msp-xero doctor` again then; a run waits by itself."
+ASKS_TO_WAIT = (429, {"Retry-After": "40", "X-Rate-Limit-Problem": "minute"}, b"")
+
+
+def test_a_xero_that_asks_to_wait_is_told_and_not_waited_for(
+    doctor: Doctor, front: Callable[..., Front]
+) -> None:
+    relay = front(doctor.project.sandbox.xero, instead={"/api.xro/2.0/Items": ASKS_TO_WAIT})
+    doctor.set_xero(api_url=f"{relay.url}/api.xro/2.0", identity_url=relay.url)
+    started = time.monotonic()
+    rows = doctor.looks(1)
+    assert time.monotonic() - started < 20
+    for subject in ("items", "Xero invoices", "Xero role"):  # those after it ask no more
+        assert "Xero asks to wait" in rows[subject]["seen"]
+        assert rows[subject]["advice"] == LATER
+    for subject in (SDP, "modules", "ledger", "account_code", "call limit of the day"):
+        assert rows[subject]["status"] == "ok", subject
+    assert "could not be asked: Throttled, HTTP 429, it asks to wait 40 seconds" in doctor("--live-checklist")
+
+
+def test_a_service_desk_plus_that_asks_to_wait_is_told_and_not_waited_for(
+    doctor: Doctor, front: Callable[..., Front]
+) -> None:
+    relay = front(doctor.project.sandbox.sdp, instead={"/api/v3/worklog_types": ASKS_TO_WAIT})
+    doctor.set_sdp(base_url=relay.url)
+    started = time.monotonic()
+    rows = doctor.looks(1)
+    assert time.monotonic() - started < 20
+    assert "ServiceDesk Plus MSP asks to wait" in rows["worklog types"]["seen"]
+    assert rows["worklog types"]["advice"] == LATER
+    assert "ServiceDesk Plus MSP asks to wait" in rows["module requests"]["seen"]
+    assert others_are_looked_at(rows)
+
+
+def test_the_calls_of_the_day_are_one_number_for_the_look_and_the_run(
+    doctor: Doctor, front: Callable[..., Front]
+) -> None:
+    """Xero does not tell what is left; the ledger knows what the last run was told, and all calls count."""
+    with Ledger.open(doctor.project.ledger_url) as ledger, ledger.write() as session:
+        row = ledger.connection(session)
+        row.day_calls_remaining, row.day_calls_seen_at = 4_321, datetime.now(UTC) - timedelta(minutes=5)
+    relay = front(doctor.project.sandbox.xero, without={"x-daylimit-remaining"})
+    doctor.set_xero(api_url=f"{relay.url}/api.xro/2.0", identity_url=relay.url)
+    before = len(doctor.project.sandbox.calls("xero"))
+    row = doctor.looks(0)["call limit of the day"]
+    calls = doctor.project.sandbox.calls("xero")[before:]
+    made = sum("/api.xro/" in call["path"] for call in calls)
+    told_at = datetime.now(UTC) - timedelta(minutes=5)
+    moments = {f"{told_at - timedelta(minutes=ago):%H:%M}" for ago in (0, 1)}
+    assert row["seen"] in {
+        f"{4_321 - made:,} calls left today, as last told {at} UTC; reserve 100; a run needs about 12"
+        for at in moments
+    }
+
+
+def test_a_day_that_the_last_run_used_up_costs_no_call(doctor: Doctor) -> None:
+    with Ledger.open(doctor.project.ledger_url) as ledger, ledger.write() as session:
+        row = ledger.connection(session)
+        row.day_calls_remaining, row.day_calls_seen_at = 100, datetime.now(UTC)
+    rows = doctor.looks(1)
+    assert rows["call limit of the day"]["status"] == "failed"
+    assert rows["call limit of the day"]["seen"].startswith("100 calls left today, as last told ")
+    assert "the daily call limit is reached" in rows["Xero for target-xero-invoices"]["seen"]
+    assert not [call for call in doctor.project.sandbox.calls("xero") if "/api.xro/" in call["path"]]
 
 
 def test_locked_books_and_settings_that_xero_does_not_have(doctor: Doctor) -> None:

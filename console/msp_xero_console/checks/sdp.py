@@ -10,7 +10,7 @@ from msp_xero.ledger.links import account_links
 from msp_xero.sdp import SdpSettings
 
 from msp_xero_console.checks.doors import certificate, clock
-from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding
+from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding, failure
 from msp_xero_console.checks.scene import ServerClock
 from msp_xero_console.checks.sdp_fields import account_fields
 from msp_xero_console.checks.sdp_worklogs import costs, global_list
@@ -110,13 +110,13 @@ def accounts(  # noqa: PLR0911 - one return a judgement
         case Missing():
             return _misplaced(client, subject, path), True
         case AccessRefused(status=403) as error:
-            return Finding(subject, FAILED, str(error)), True
+            return failure(subject, error), True
         case error:
-            return Finding(subject, FAILED, str(error)), False
+            return failure(subject, error), False
     try:
         first = next(client.accounts(), None)
     except MspXeroError as error:
-        return Finding(subject, FAILED, str(error)), True
+        return failure(subject, error), True
     if first is None:
         advice = "Let the key's technician see all accounts."
         return Finding(subject, WARNING, "answers, but shows no account", advice), True
@@ -182,7 +182,7 @@ def worklog_types(scene: Scene, client: SdpClient) -> Iterator[Finding]:
     try:
         rows = list(client.worklog_types())
     except MspXeroError as error:
-        yield Finding(subject, FAILED, str(error))
+        yield failure(subject, error)
         return
     inactive = sum(str(row.get("inactive")).lower() == "true" for row in rows)
     seen = f"{number(len(rows))} at {path}" + (f", {number(inactive)} switched off" if inactive else "")
@@ -222,7 +222,8 @@ def _refusal(error: RemoteError) -> tuple[str, str]:
                 "Give the key's technician a role with it, or leave it out of the setting modules."
             )
         case Throttled():
-            return error.problem, "Wait, and set requests_per_minute."
+            asked = "" if error.retry_after is None else f"; {error.advice}"
+            return f"{error.problem}{asked}", "Wait, and set requests_per_minute."
         case Rejected():
             return (
                 f"it is refused: {', '.join(map(str, error.codes))}",
