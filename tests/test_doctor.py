@@ -229,6 +229,74 @@ def test_tls_where_there_is_none_and_nobody_where_somebody_should_be(doctor: Doc
     assert others_are_looked_at(rows)
 
 
+def test_the_token_service_of_zoho_is_verified_whatever_verify_tls_says(
+    doctor: Doctor,
+    front: Callable[..., Front],
+    authority: trustme.CA,
+    bundle: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    behind = doctor.project.sandbox.sdp
+    portal = front(behind, trustme.CA().issue_cert("localhost")).url
+    doctor.set_sdp(
+        edition="cloud",
+        base_url=f"{portal}/app/itdesk",
+        verify_tls="false",
+        oauth_url=front(behind, authority.issue_cert("localhost")).url,
+        oauth_client_id="sandbox-client",
+        oauth_client_secret="sandbox-secret",
+        oauth_refresh_token="sandbox-refresh",
+    )
+    rows = doctor.looks(1)
+    assert rows["TLS of ServiceDesk Plus"]["status"] == "warning"
+    assert rows["TLS of Zoho's token service"]["status"] == "failed"
+    assert rows[SDP]["seen"] == "is not asked, because a certificate is not trusted"
+    assert doctor.project.sandbox.calls("sdp") == []
+    assert others_are_looked_at(rows)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    rows = doctor.looks(3)
+    assert rows["TLS of Zoho's token service"]["seen"].startswith("trusted, signed by Kowhai Root")
+    assert rows[SDP]["status"] == "ok"
+
+
+def test_the_token_service_of_zoho_that_is_not_there_is_named(doctor: Doctor) -> None:
+    (port,) = free_ports(1)
+    doctor.set_sdp(
+        edition="cloud",
+        base_url=f"{doctor.project.sandbox.sdp}/app/itdesk",
+        oauth_url=f"http://127.0.0.1:{port}",
+        oauth_client_id="sandbox-client",
+        oauth_client_secret="sandbox-secret",
+        oauth_refresh_token="sandbox-refresh",
+    )
+    row = doctor.looks(1)[SDP]
+    assert f"127.0.0.1:{port}: connection refused" in row["seen"]
+    assert "Check oauth_url" in row["advice"]
+
+
+def test_the_token_service_of_xero_is_looked_at_too(
+    doctor: Doctor,
+    front: Callable[..., Front],
+    authority: trustme.CA,
+    bundle: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens = front(doctor.project.sandbox.xero, authority.issue_cert("localhost"))
+    doctor.set_xero(identity_url=tokens.url)
+    rows = doctor.looks(1)
+    assert rows["TLS of Xero's token service"]["status"] == "failed"
+    assert (
+        rows["Xero for target-xero-invoices"]["seen"] == "is not asked, because a certificate is not trusted"
+    )
+    assert rows[SDP]["status"] == "ok"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    rows = doctor.looks(0)
+    assert rows["TLS of Xero's token service"]["seen"].startswith("trusted, signed by Kowhai Root")
+    assert rows["TLS of Xero"]["status"] == rows["Xero for target-xero-invoices"]["status"] == "ok"
+
+
 # --------------------------------------------------------------------- clocks
 
 

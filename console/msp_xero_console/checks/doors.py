@@ -67,6 +67,12 @@ def certificate(  # noqa: PLR0911, PLR0913 - one return a judgement
     return Finding(subject, OK, seen)
 
 
+def same_server(one: str, other: str) -> bool:
+    """Tell whether two addresses lead to the same door."""
+    parts, others = urlsplit(one), urlsplit(other)
+    return (parts.scheme, parts.netloc.lower()) == (others.scheme, others.netloc.lower())
+
+
 def _cure(hands: Handshake, ca_bundle: str | None) -> str:
     if "expired" in hands.problem:
         return "Renew the certificate on that server."

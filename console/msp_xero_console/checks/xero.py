@@ -14,7 +14,7 @@ from msp_xero.ledger.runs import last_runs
 from msp_xero.xero import XeroSettings, classify
 
 from msp_xero_console.checks import books
-from msp_xero_console.checks.doors import certificate, clock
+from msp_xero_console.checks.doors import certificate, clock, same_server
 from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding, failure
 from msp_xero_console.checks.scene import ServerClock
 from msp_xero_console.project import XERO_PLUGINS
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from msp_xero.billing.reference import Organisation
-    from msp_xero.edges.certificates import Handshake
     from msp_xero.ledger import Ledger
     from msp_xero.xero import CallBudget, XeroClient
 
     from msp_xero_console.checks.scene import Scene
 
 SYSTEM = "Xero"
+TOKENS = "Xero's token service"
 TARGET = "target-xero-invoices"
 # What a user must be allowed to do for invoices of a status (fact sheet of Xero, section 7).
 _NEEDED = {
@@ -84,12 +84,9 @@ def _door(
 ) -> tuple[Finding, list[Finding], Organisation | None]:
     """Return what is said of the connection, of TLS and clock, and the organisation when we are let in."""
     subject = f"{SYSTEM} for {plugin}"
-    problem = _unreachable(settings)
-    hands = shake_hands(settings.api_url)
-    secured = certificate(SYSTEM, settings.api_url, hands, now=scene.clock.now())
-    more = [secured] if secured else []
-    if problem or (secured and secured.status == FAILED):
-        seen = problem or "is not asked, because its certificate is not trusted"
+    more, problem = _servers(settings, scene.clock.now())
+    if problem or any(one.status == FAILED for one in more):
+        seen = problem or "is not asked, because a certificate is not trusted"
         advice = "Check the network, and that the firewall lets api.xero.com and identity.xero.com through."
         return Finding(subject, FAILED, seen, advice), more, None
     server = ServerClock(scene.clock)
@@ -106,13 +103,19 @@ def _door(
     return Finding(subject, OK, seen), [*more, *([skew] if skew else [])], organisation
 
 
-def _unreachable(settings: XeroSettings) -> str:
-    """Return what keeps either of Xero's two servers from being reached, empty when nothing does."""
-    for address in dict.fromkeys((settings.identity_url, settings.api_url)):
-        hands: Handshake = shake_hands(address)
+def _servers(settings: XeroSettings, now: datetime) -> tuple[list[Finding], str]:
+    """Return what is said of TLS at Xero's two servers, and what keeps either from being reached."""
+    servers = {TOKENS: settings.identity_url, SYSTEM: settings.api_url}
+    if same_server(settings.identity_url, settings.api_url):
+        del servers[TOKENS]
+    found: list[Finding] = []
+    for name, address in servers.items():
+        hands = shake_hands(address)
         if not hands.reached:
-            return hands.problem
-    return ""
+            return found, hands.problem
+        if secured := certificate(name, address, hands, now=now):
+            found.append(secured)
+    return found, ""
 
 
 def _contacts(client: XeroClient) -> Finding:

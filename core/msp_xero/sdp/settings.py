@@ -87,7 +87,8 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
         th.BooleanType,
         default=True,
         title="Verify TLS",
-        description="false accepts any certificate. For a private authority set ca_bundle instead.",
+        description="false accepts any certificate of the server at base_url; that at oauth_url is always "
+        "verified. For a private authority set ca_bundle instead.",
     ),
     th.Property(
         "ca_bundle",
