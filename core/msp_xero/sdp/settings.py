@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
+from msp_xero.edges.addresses import is_readable
 from msp_xero.errors import SettingError
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
         "oauth_url",
         th.StringType,
         title="OAuth address",
-        description="Cloud: Zoho accounts server of the data centre. Example: https://accounts.zoho.eu.",
+        description="Cloud: Zoho accounts server of the data centre, https. Example: "
+        "https://accounts.zoho.eu.",
     ),
     th.Property(
         "portal_id",
@@ -207,7 +209,10 @@ def _address(name: str, value: object, example: str) -> str:
 
 
 def _token_address(value: object) -> str:
-    address = _address("oauth_url", value, "https://accounts.zoho.eu")
+    example = "https://accounts.zoho.eu"
+    address = _address("oauth_url", value, example)
+    if is_readable(address):
+        raise SettingError("oauth_url", "secrets would cross the network readable over http", example)
     return address if urlsplit(address).path.strip("/") else f"{address}/oauth/v2/token"
 
 
