@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import trustme
 
 HOP = {"connection", "transfer-encoding", "content-length", "date", "host"}
@@ -22,6 +24,7 @@ class Front:
         behind: address of the server that really answers.
         certificate: for HTTPS; None for plain HTTP.
         headers: headers of every answer that replace the server's own, such as ``Date``.
+        without: names of headers in small letters that the server's answers lose.
         instead: answers by path prefix, as (status, headers, body), that come instead of the server's.
     """
 
@@ -31,10 +34,12 @@ class Front:
         certificate: trustme.LeafCert | None = None,
         headers: dict[str, str] | None = None,
         instead: dict[str, tuple[int, dict[str, str], bytes]] | None = None,
+        without: Collection[str] = (),
     ) -> None:
         target = urlsplit(behind).netloc
         own = headers or {}
         replaced = instead or {}
+        lost = {*HOP, *without}
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -49,7 +54,7 @@ class Front:
                 sent = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
                 connection.request(self.command, self.path, body or None, sent)
                 answer = connection.getresponse()
-                came = {name: value for name, value in answer.getheaders() if name.lower() not in HOP}
+                came = {name: value for name, value in answer.getheaders() if name.lower() not in lost}
                 self._answer(answer.status, came, answer.read())
                 connection.close()
 

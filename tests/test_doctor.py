@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from msp_xero.ledger import Ledger
 from msp_xero_console.main import app
 from typer.testing import CliRunner
 
@@ -227,6 +229,74 @@ def test_tls_where_there_is_none_and_nobody_where_somebody_should_be(doctor: Doc
     assert others_are_looked_at(rows)
 
 
+def test_the_token_service_of_zoho_is_verified_whatever_verify_tls_says(
+    doctor: Doctor,
+    front: Callable[..., Front],
+    authority: trustme.CA,
+    bundle: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    behind = doctor.project.sandbox.sdp
+    portal = front(behind, trustme.CA().issue_cert("localhost")).url
+    doctor.set_sdp(
+        edition="cloud",
+        base_url=f"{portal}/app/itdesk",
+        verify_tls="false",
+        oauth_url=front(behind, authority.issue_cert("localhost")).url,
+        oauth_client_id="sandbox-client",
+        oauth_client_secret="sandbox-secret",
+        oauth_refresh_token="sandbox-refresh",
+    )
+    rows = doctor.looks(1)
+    assert rows["TLS of ServiceDesk Plus"]["status"] == "warning"
+    assert rows["TLS of Zoho's token service"]["status"] == "failed"
+    assert rows[SDP]["seen"] == "is not asked, because a certificate is not trusted"
+    assert doctor.project.sandbox.calls("sdp") == []
+    assert others_are_looked_at(rows)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    rows = doctor.looks(3)
+    assert rows["TLS of Zoho's token service"]["seen"].startswith("trusted, signed by Kowhai Root")
+    assert rows[SDP]["status"] == "ok"
+
+
+def test_the_token_service_of_zoho_that_is_not_there_is_named(doctor: Doctor) -> None:
+    (port,) = free_ports(1)
+    doctor.set_sdp(
+        edition="cloud",
+        base_url=f"{doctor.project.sandbox.sdp}/app/itdesk",
+        oauth_url=f"http://127.0.0.1:{port}",
+        oauth_client_id="sandbox-client",
+        oauth_client_secret="sandbox-secret",
+        oauth_refresh_token="sandbox-refresh",
+    )
+    row = doctor.looks(1)[SDP]
+    assert f"127.0.0.1:{port}: connection refused" in row["seen"]
+    assert "Check oauth_url" in row["advice"]
+
+
+def test_the_token_service_of_xero_is_looked_at_too(
+    doctor: Doctor,
+    front: Callable[..., Front],
+    authority: trustme.CA,
+    bundle: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens = front(doctor.project.sandbox.xero, authority.issue_cert("localhost"))
+    doctor.set_xero(identity_url=tokens.url)
+    rows = doctor.looks(1)
+    assert rows["TLS of Xero's token service"]["status"] == "failed"
+    assert (
+        rows["Xero for target-xero-invoices"]["seen"] == "is not asked, because a certificate is not trusted"
+    )
+    assert rows[SDP]["status"] == "ok"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    rows = doctor.looks(0)
+    assert rows["TLS of Xero's token service"]["seen"].startswith("trusted, signed by Kowhai Root")
+    assert rows["TLS of Xero"]["status"] == rows["Xero for target-xero-invoices"]["status"] == "ok"
+
+
 # --------------------------------------------------------------------- clocks
 
 
@@ -357,7 +427,73 @@ def test_a_day_without_calls_is_foreseen(doctor: Doctor) -> None:
     doctor.set("TARGET_XERO_INVOICES", day_call_reserve="0")
     doctor.project.sandbox.control("POST", "xero", "reset")
     rows = doctor.looks(0)
-    assert "0 kept for others" in rows["call limit of the day"]["seen"]
+    assert "; reserve 0; " in rows["call limit of the day"]["seen"]
+
+
+LATER = "Run `msp-xero doctor` again then; a run waits by itself."
+ASKS_TO_WAIT = (429, {"Retry-After": "40", "X-Rate-Limit-Problem": "minute"}, b"")
+
+
+def test_a_xero_that_asks_to_wait_is_told_and_not_waited_for(
+    doctor: Doctor, front: Callable[..., Front]
+) -> None:
+    relay = front(doctor.project.sandbox.xero, instead={"/api.xro/2.0/Items": ASKS_TO_WAIT})
+    doctor.set_xero(api_url=f"{relay.url}/api.xro/2.0", identity_url=relay.url)
+    started = time.monotonic()
+    rows = doctor.looks(1)
+    assert time.monotonic() - started < 20
+    for subject in ("items", "Xero invoices", "Xero role"):  # those after it ask no more
+        assert "Xero asks to wait" in rows[subject]["seen"]
+        assert rows[subject]["advice"] == LATER
+    for subject in (SDP, "modules", "ledger", "account_code", "call limit of the day"):
+        assert rows[subject]["status"] == "ok", subject
+    assert "could not be asked: Throttled, HTTP 429, it asks to wait 40 seconds" in doctor("--live-checklist")
+
+
+def test_a_service_desk_plus_that_asks_to_wait_is_told_and_not_waited_for(
+    doctor: Doctor, front: Callable[..., Front]
+) -> None:
+    relay = front(doctor.project.sandbox.sdp, instead={"/api/v3/worklog_types": ASKS_TO_WAIT})
+    doctor.set_sdp(base_url=relay.url)
+    started = time.monotonic()
+    rows = doctor.looks(1)
+    assert time.monotonic() - started < 20
+    assert "ServiceDesk Plus MSP asks to wait" in rows["worklog types"]["seen"]
+    assert rows["worklog types"]["advice"] == LATER
+    assert "ServiceDesk Plus MSP asks to wait" in rows["module requests"]["seen"]
+    assert others_are_looked_at(rows)
+
+
+def test_the_calls_of_the_day_are_one_number_for_the_look_and_the_run(
+    doctor: Doctor, front: Callable[..., Front]
+) -> None:
+    """Xero does not tell what is left; the ledger knows what the last run was told, and all calls count."""
+    with Ledger.open(doctor.project.ledger_url) as ledger, ledger.write() as session:
+        row = ledger.connection(session)
+        row.day_calls_remaining, row.day_calls_seen_at = 4_321, datetime.now(UTC) - timedelta(minutes=5)
+    relay = front(doctor.project.sandbox.xero, without={"x-daylimit-remaining"})
+    doctor.set_xero(api_url=f"{relay.url}/api.xro/2.0", identity_url=relay.url)
+    before = len(doctor.project.sandbox.calls("xero"))
+    row = doctor.looks(0)["call limit of the day"]
+    calls = doctor.project.sandbox.calls("xero")[before:]
+    made = sum("/api.xro/" in call["path"] for call in calls)
+    told_at = datetime.now(UTC) - timedelta(minutes=5)
+    moments = {f"{told_at - timedelta(minutes=ago):%H:%M}" for ago in (0, 1)}
+    assert row["seen"] in {
+        f"{4_321 - made:,} calls left today, as last told {at} UTC; reserve 100; a run needs about 12"
+        for at in moments
+    }
+
+
+def test_a_day_that_the_last_run_used_up_costs_no_call(doctor: Doctor) -> None:
+    with Ledger.open(doctor.project.ledger_url) as ledger, ledger.write() as session:
+        row = ledger.connection(session)
+        row.day_calls_remaining, row.day_calls_seen_at = 100, datetime.now(UTC)
+    rows = doctor.looks(1)
+    assert rows["call limit of the day"]["status"] == "failed"
+    assert rows["call limit of the day"]["seen"].startswith("100 calls left today, as last told ")
+    assert "the daily call limit is reached" in rows["Xero for target-xero-invoices"]["seen"]
+    assert not [call for call in doctor.project.sandbox.calls("xero") if "/api.xro/" in call["path"]]
 
 
 def test_locked_books_and_settings_that_xero_does_not_have(doctor: Doctor) -> None:

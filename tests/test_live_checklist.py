@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from msp_xero.edges.watching import watched
 from msp_xero.sdp import SdpClient, SdpSettings
 from msp_xero.xero import XeroClient, XeroSettings
 from msp_xero_console.live import PROBES, SDP_PROBES, XERO_PROBES, SdpGround, XeroGround, ask
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from msp_xero.edges.watching import Exchange
     from msp_xero_sandbox.assembly import Sandbox
 
 PAGE = (ROOT / "docs" / "live-checklist.md").read_text()
@@ -80,9 +83,7 @@ class World:
 
     def says(self, name: str, **config: Any) -> tuple[str, ...]:
         if name.startswith("sdp-"):
-            settings = {"base_url": "http://sdp.test", "auth_token": "sandbox-authtoken", **config}
-            client = SdpClient(SdpSettings.from_config(settings), session=self.session, clock=self._clock)
-            probes, ground = SDP_PROBES, SdpGround(client)
+            probes, ground = SDP_PROBES, SdpGround(self.sdp(**config))
         else:
             settings = {
                 "client_id": "sandbox-client",
@@ -95,6 +96,10 @@ class World:
             probes, ground = XERO_PROBES, XeroGround(xero)
         (answer,) = ask([probe for probe in probes if probe.name == name], ground, lambda _: None)
         return answer.seen
+
+    def sdp(self, **config: Any) -> SdpClient:
+        settings = {"base_url": "http://sdp.test", "auth_token": "sandbox-authtoken", **config}
+        return SdpClient(SdpSettings.from_config(settings), session=self.session, clock=self._clock)
 
     def writes(self) -> list[str]:
         logs = [getattr(self.sandbox, system).faulty.log.since() for system in ("sdp", "xero")]
@@ -163,6 +168,27 @@ def test_a_probe_tells_the_answers_of_its_switch_apart(world: World, name: str, 
     assert other
     assert one != other
     assert not any("could not be" in line for line in [*one, *other])
+
+
+@pytest.mark.parametrize("config", [{}, CLOUD], ids=["onprem", "cloud"])
+def test_no_probe_ever_sends_a_wrong_key(world: World, config: dict[str, Any]) -> None:
+    if config:
+        world.set("sdp.dialect", "cloud")
+    sent: set[str] = set()
+    ours = {"sandbox-authtoken"}
+
+    def note(exchange: Exchange) -> None:
+        if exchange.url.endswith("/oauth/v2/token"):
+            ours.add(f"Zoho-oauthtoken {json.loads(exchange.body).get('access_token')}")
+        headers = ("authtoken", "TECHNICIAN_KEY", "Authorization")
+        sent.update(exchange.request_headers[name] for name in headers if name in exchange.request_headers)
+
+    watched(world.session, note)
+    # One client for all, as the command has it: tokens are few.
+    answers = list(ask(SDP_PROBES, SdpGround(world.sdp(**config)), lambda _: None))
+    assert not any("Throttled" in line for one in answers for line in one.seen)
+    assert sent
+    assert sent <= ours
 
 
 def test_the_dialects_are_told_apart(world: World) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from msp_xero_console.checks import Finding
 
-app = command_group("Check settings, connections and books, and say what to do. Changes nothing.")
+app = command_group("Check settings, connections and books, and say what to do. Only looks.")
 
 
 @command(app)
@@ -58,7 +58,10 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check whether tonight's run will work, and say what to do where it will not. Changes nothing.
+    """Check whether tonight's run will work, and say what to do where it will not.
+
+    It only looks: nothing is changed in ledger, bookmarks, Xero and ServiceDesk Plus, and no file is made.
+    The token of a `msp-xero login` is stored when it had to be renewed, as it would be lost otherwise.
 
     Settings, both connections and their certificates and clocks, roles, the organisation and its books, the
     ledger, this machine. Ends with exit code 1 when a check failed, and 3 when there are warnings only.

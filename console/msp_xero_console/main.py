@@ -12,7 +12,7 @@ from typing_extensions import override
 
 _COMMANDS = {
     "status": "Show the last runs, where every worklog is, and what needs a person.",
-    "doctor": "Check settings, connections and books, and say what to do. Changes nothing.",
+    "doctor": "Check settings, connections and books, and say what to do. Only looks.",
     "login": "Connect a Xero web or PKCE app through the browser.",
     "accounts": "Link Xero contacts and ServiceDesk Plus accounts.",
     "types": "Link Xero items and ServiceDesk Plus worklog types.",

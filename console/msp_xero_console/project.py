@@ -234,18 +234,21 @@ class Project:
         with found as ledger:
             yield ledger
 
-    def sdp(self, plugin: str = "target-msp-sdp", *, watch: Watch | None = None) -> SdpClient:
+    def sdp(
+        self, plugin: str = "target-msp-sdp", *, watch: Watch | None = None, patience: float | None = None
+    ) -> SdpClient:
         """Return a client of ServiceDesk Plus MSP with a plugin's settings; ``watch`` is shown its calls."""
         # The clients and what they pull in are slow to import, and few commands need them.
         from msp_xero.sdp import SdpClient, SdpSettings  # noqa: PLC0415
 
-        return SdpClient(SdpSettings.from_config(self.config(plugin)), watch=watch)
+        settings = SdpSettings.from_config(self.config(plugin))
+        return SdpClient(settings, watch=watch, patience=patience)
 
-    def xero(self, plugin: str = "target-xero-invoices", *, watch: Watch | None = None) -> XeroClient:
-        """Return a client of Xero with a plugin's settings; ``watch`` is shown its calls."""
+    def xero(self, plugin: str = "target-xero-invoices", **options: Any) -> XeroClient:
+        """Return a client of Xero with a plugin's settings; ``options`` are those of the client."""
         from msp_xero.xero import XeroClient, XeroSettings  # noqa: PLC0415 - as above
 
-        return XeroClient(XeroSettings.from_config(self.config(plugin)), watch=watch)
+        return XeroClient(XeroSettings.from_config(self.config(plugin)), **options)
 
     def _anchored(self, url: object) -> str:
         text = str(url or DEFAULT_LEDGER_URL)

@@ -17,7 +17,7 @@ from msp_xero_console.project import XERO_PLUGINS
 from msp_xero_console.words import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from msp_xero.xero.scopes import Need
@@ -41,11 +41,18 @@ def xero_logins(project: Project, now: datetime | None = None) -> Iterator[Line]
         yield from _privacy(path)
 
 
-def xero_scopes(project: Project) -> Iterator[Line]:
-    """Check, when a token is there, that its scopes are enough."""
+def xero_scopes(
+    project: Project, store_of: Callable[[XeroSettings], TokenStore] = lambda one: TokenStore(one.token_store)
+) -> Iterator[Line]:
+    """Check, when a token is there, that its scopes are enough.
+
+    Args:
+        project: the connections.
+        store_of: where the token of a connection is kept.
+    """
     for plugins, settings in _sharing(project):
         needs = NEEDS if "target-xero-invoices" in plugins else READING
-        yield from _scopes(" and ".join(plugins), settings, needs)
+        yield from _scopes(" and ".join(plugins), settings, store_of(settings), needs)
 
 
 def login_standing(project: Project, now: datetime | None = None) -> Standing | None:
@@ -89,10 +96,10 @@ def _login(name: str, settings: XeroSettings, now: datetime) -> Iterator[Line]:
         yield "Xero organisation", WARNING, seen, "Correct tenant_id, or log in again and choose the other."
 
 
-def _scopes(name: str, settings: XeroSettings, needs: Sequence[Need]) -> Iterator[Line]:
+def _scopes(name: str, settings: XeroSettings, store: TokenStore, needs: Sequence[Need]) -> Iterator[Line]:
     """Compare the scopes of the last token with what is needed; without a token nothing is known."""
     try:
-        token = TokenStore(settings.token_store).load(connection_name(settings))
+        token = store.load(connection_name(settings))
     except SettingError:
         return
     if token is None or not token.scope:

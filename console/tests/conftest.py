@@ -392,12 +392,18 @@ class Systems:
 
     def writes(self) -> list[str]:
         """Return the calls that were no reads, but for tokens."""
-        calls = [
-            (call["method"], call["path"])
+        return [one for one in self._calls() if not one.startswith("GET ") and "token" not in one]
+
+    def calls_to(self, path: str) -> list[str]:
+        """Return the calls to a path of either system."""
+        return [one for one in self._calls() if one.endswith(f" {path}")]
+
+    def _calls(self) -> list[str]:
+        return [
+            f"{call['method']} {call['path']}"
             for address in (self._xero, self._sdp)
             for call in requests.get(f"{address}/_sandbox/calls", timeout=30).json()
         ]
-        return [f"{method} {path}" for method, path in calls if method != "GET" and "token" not in path]
 
 
 @pytest.fixture

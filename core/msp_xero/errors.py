@@ -88,7 +88,8 @@ class Throttled(RemoteError):
     def __init__(
         self, problem: str, *, system: str, address: str, retry_after: float | None = None, limit: str = ""
     ) -> None:
-        super().__init__(problem, system=system, address=address, status=429)
+        advice = "" if retry_after is None else f"{system} asks to wait {retry_after:.0f} seconds"
+        super().__init__(problem, system=system, address=address, status=429, advice=advice)
         self.retry_after = retry_after
         self.limit = limit
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msp_xero.errors import MspXeroError
 
 from msp_xero_console.checks.books import fallbacks, lock_dates, time_zone
-from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding
+from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding, failure
 from msp_xero_console.checks.ledger import bookmarks, default_type, ledger, runs
 from msp_xero_console.checks.machine import disk
 from msp_xero_console.checks.scene import Scene
@@ -40,7 +40,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Scene], Iterable[Finding]]], ...]] = (
     # Before anything renews it, and after.
     ("Xero login", lambda scene: (Finding(*line) for line in xero_logins(scene.project))),
     ("Xero", xero),
-    ("Xero scopes", lambda scene: (Finding(*line) for line in xero_scopes(scene.project))),
+    ("Xero scopes", lambda scene: (Finding(*line) for line in xero_scopes(scene.project, scene.store))),
 )
 
 
@@ -61,7 +61,7 @@ def examine(
             try:
                 yield from check(scene)
             except MspXeroError as error:
-                yield Finding(subject, FAILED, str(error))
+                yield failure(subject, error)
             except Exception as error:
                 log.debug("the check of %s failed", subject, exc_info=True)
                 seen = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msp_xero.billing.reference import MOST_CLOCK_ERROR
+from msp_xero.edges.address import is_here
 
 from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding
 from msp_xero_console.words import plural
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 SOON = timedelta(days=30)
 _NOTICEABLE = timedelta(minutes=2)
-_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def certificate(  # noqa: PLR0911, PLR0913 - one return a judgement
@@ -33,7 +33,7 @@ def certificate(  # noqa: PLR0911, PLR0913 - one return a judgement
     """Judge how the way to a system is secured; None when nobody answers there."""
     subject = f"TLS of {system}"
     if not hands.is_tls:
-        if urlsplit(address).hostname in _HERE:
+        if is_here(urlsplit(address).hostname or ""):
             return Finding(subject, OK, "http on this machine itself")
         seen = "http: the credentials and all data cross the network readable"
         return Finding(subject, WARNING, seen, "Switch HTTPS on there, and set its https address.")
@@ -65,6 +65,12 @@ def certificate(  # noqa: PLR0911, PLR0913 - one return a judgement
             subject, WARNING, f"{seen}, {plural(max(left.days, 0), 'day')} left", "Renew it there."
         )
     return Finding(subject, OK, seen)
+
+
+def same_server(one: str, other: str) -> bool:
+    """Tell whether two addresses lead to the same door."""
+    parts, others = urlsplit(one), urlsplit(other)
+    return (parts.scheme, parts.netloc.lower()) == (others.scheme, others.netloc.lower())
 
 
 def _cure(hands: Handshake, ca_bundle: str | None) -> str:

@@ -9,8 +9,8 @@ from msp_xero.errors import AccessRefused, Missing, MspXeroError, Rejected, Thro
 from msp_xero.ledger.links import account_links
 from msp_xero.sdp import SdpSettings
 
-from msp_xero_console.checks.doors import certificate, clock
-from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding
+from msp_xero_console.checks.doors import certificate, clock, same_server
+from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding, failure
 from msp_xero_console.checks.scene import ServerClock
 from msp_xero_console.checks.sdp_fields import account_fields
 from msp_xero_console.checks.sdp_worklogs import costs, global_list
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TAP: Final = "tap-msp-sdp"
 TARGET: Final = "target-msp-sdp"
 SYSTEM: Final = "ServiceDesk Plus"
+TOKENS: Final = "Zoho's token service"
 ONE: Final = {"list_info": {"row_count": 1, "start_index": 1, "get_total_count": True}}
 MODULES: Final = ("requests", "problems", "changes", "projects", "tasks")
 # Where accounts are known to be: on-premises, cloud (fact sheet of SDP, section 5).
@@ -81,9 +82,15 @@ def _door(scene: Scene, plugin: str, settings: SdpSettings) -> tuple[list[Findin
     if not hands.reached:
         advice = "Check base_url (host, port, http or https), that it runs, and the firewall between."
         return [Finding(subject, FAILED, hands.problem, advice), *findings], False
-    if secured and secured.status == FAILED:
+    if settings.oauth_url:
+        tokens, problem = _token_door(scene, settings, settings.oauth_url)
+        findings += tokens
+        if problem:
+            advice = "Check oauth_url, and that the firewall lets it through."
+            return [Finding(subject, FAILED, problem, advice), *findings], False
+    if any(one.status == FAILED for one in findings):
         return [
-            Finding(subject, FAILED, "is not asked, because its certificate is not trusted"),
+            Finding(subject, FAILED, "is not asked, because a certificate is not trusted"),
             *findings,
         ], False
     server = ServerClock(scene.clock)
@@ -91,6 +98,18 @@ def _door(scene: Scene, plugin: str, settings: SdpSettings) -> tuple[list[Findin
     finding, open_door = accounts(scene, client, subject)
     skew = clock(SYSTEM, server.ahead)
     return [finding, *findings, *([skew] if skew else [])], open_door
+
+
+def _token_door(scene: Scene, settings: SdpSettings, address: str) -> tuple[list[Finding], str]:
+    """Return what is said of TLS at the token service, and why it cannot be reached; empty when it can."""
+    if same_server(address, settings.base_url) and settings.verify_tls:
+        return [], ""
+    hands = shake_hands(address, ca_bundle=settings.ca_bundle, timeout=min(settings.timeout_seconds, 15))
+    if not hands.reached:
+        return [], hands.problem
+    now = scene.clock.now()
+    found = certificate(TOKENS, address, hands, ca_bundle=settings.ca_bundle, now=now)
+    return [found] if found else [], ""
 
 
 def accounts(  # noqa: PLR0911 - one return a judgement
@@ -110,13 +129,13 @@ def accounts(  # noqa: PLR0911 - one return a judgement
         case Missing():
             return _misplaced(client, subject, path), True
         case AccessRefused(status=403) as error:
-            return Finding(subject, FAILED, str(error)), True
+            return failure(subject, error), True
         case error:
-            return Finding(subject, FAILED, str(error)), False
+            return failure(subject, error), False
     try:
         first = next(client.accounts(), None)
     except MspXeroError as error:
-        return Finding(subject, FAILED, str(error)), True
+        return failure(subject, error), True
     if first is None:
         advice = "Let the key's technician see all accounts."
         return Finding(subject, WARNING, "answers, but shows no account", advice), True
@@ -182,7 +201,7 @@ def worklog_types(scene: Scene, client: SdpClient) -> Iterator[Finding]:
     try:
         rows = list(client.worklog_types())
     except MspXeroError as error:
-        yield Finding(subject, FAILED, str(error))
+        yield failure(subject, error)
         return
     inactive = sum(str(row.get("inactive")).lower() == "true" for row in rows)
     seen = f"{number(len(rows))} at {path}" + (f", {number(inactive)} switched off" if inactive else "")
@@ -222,7 +241,8 @@ def _refusal(error: RemoteError) -> tuple[str, str]:
                 "Give the key's technician a role with it, or leave it out of the setting modules."
             )
         case Throttled():
-            return error.problem, "Wait, and set requests_per_minute."
+            asked = "" if error.retry_after is None else f"; {error.advice}"
+            return f"{error.problem}{asked}", "Wait, and set requests_per_minute."
         case Rejected():
             return (
                 f"it is refused: {', '.join(map(str, error.codes))}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from msp_xero.billing.reference import meet_settings, read_organisation
@@ -13,24 +14,24 @@ from msp_xero.ledger.runs import last_runs
 from msp_xero.xero import XeroSettings, classify
 
 from msp_xero_console.checks import books
-from msp_xero_console.checks.doors import certificate, clock
-from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding
+from msp_xero_console.checks.doors import certificate, clock, same_server
+from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding, failure
 from msp_xero_console.checks.scene import ServerClock
 from msp_xero_console.project import XERO_PLUGINS
-from msp_xero_console.words import number, text
+from msp_xero_console.words import number, plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from msp_xero.billing.reference import Organisation
-    from msp_xero.edges.certificates import Handshake
     from msp_xero.ledger import Ledger
-    from msp_xero.xero import XeroClient
+    from msp_xero.xero import CallBudget, XeroClient
 
     from msp_xero_console.checks.scene import Scene
 
 SYSTEM = "Xero"
+TOKENS = "Xero's token service"
 TARGET = "target-xero-invoices"
 # What a user must be allowed to do for invoices of a status (fact sheet of Xero, section 7).
 _NEEDED = {
@@ -41,10 +42,20 @@ _NEEDED = {
 # Calls of a run beside its invoices: organisation, items, accounts, tax rates, currencies, contacts, and
 # the look at what changed in Xero since the last one; some more for pages.
 _CALLS_OF_A_RUN = 12
+_NOT_LOOKED_AT = "Not looked at because of this: organisation, lock dates, account, tax, items."
 
 
 def xero(scene: Scene) -> Iterator[Finding]:
     """Check each Xero connection, and with the target's the books."""
+    yield from _connections(scene)
+    if TARGET in scene.usable:
+        # Last, so that the calls of this look are counted; and where the day is over already, too.
+        settings = XeroSettings.from_config(scene.project.config(TARGET))
+        config = scene.project.config(TARGET)
+        yield from guarded("call limit of the day", lambda: budget(scene, config, scene.budget(settings)))
+
+
+def _connections(scene: Scene) -> Iterator[Finding]:
     refused: dict[tuple[str, str, str | None], Finding] = {}
     for plugin in (name for name in XERO_PLUGINS if name in scene.usable):
         scene.tell(f"{SYSTEM} for {plugin}")
@@ -73,12 +84,9 @@ def _door(
 ) -> tuple[Finding, list[Finding], Organisation | None]:
     """Return what is said of the connection, of TLS and clock, and the organisation when we are let in."""
     subject = f"{SYSTEM} for {plugin}"
-    problem = _unreachable(settings)
-    hands = shake_hands(settings.api_url)
-    secured = certificate(SYSTEM, settings.api_url, hands, now=scene.clock.now())
-    more = [secured] if secured else []
-    if problem or (secured and secured.status == FAILED):
-        seen = problem or "is not asked, because its certificate is not trusted"
+    more, problem = _servers(settings, scene.clock.now())
+    if problem or any(one.status == FAILED for one in more):
+        seen = problem or "is not asked, because a certificate is not trusted"
         advice = "Check the network, and that the firewall lets api.xero.com and identity.xero.com through."
         return Finding(subject, FAILED, seen, advice), more, None
     server = ServerClock(scene.clock)
@@ -86,8 +94,7 @@ def _door(
     try:
         organisation = read_organisation(client.organisation())
     except MspXeroError as error:
-        seen = f"{error} Not looked at because of this: organisation, lock dates, account, tax, items."
-        return Finding(subject, FAILED, seen if plugin == TARGET else str(error)), more, None
+        return failure(subject, error, _NOT_LOOKED_AT if plugin == TARGET else ""), more, None
     skew = clock(
         SYSTEM,
         max((one for one in (server.ahead, client.clock_error) if one is not None), key=abs, default=None),
@@ -96,13 +103,19 @@ def _door(
     return Finding(subject, OK, seen), [*more, *([skew] if skew else [])], organisation
 
 
-def _unreachable(settings: XeroSettings) -> str:
-    """Return what keeps either of Xero's two servers from being reached, empty when nothing does."""
-    for address in dict.fromkeys((settings.identity_url, settings.api_url)):
-        hands: Handshake = shake_hands(address)
+def _servers(settings: XeroSettings, now: datetime) -> tuple[list[Finding], str]:
+    """Return what is said of TLS at Xero's two servers, and what keeps either from being reached."""
+    servers = {TOKENS: settings.identity_url, SYSTEM: settings.api_url}
+    if same_server(settings.identity_url, settings.api_url):
+        del servers[TOKENS]
+    found: list[Finding] = []
+    for name, address in servers.items():
+        hands = shake_hands(address)
         if not hands.reached:
-            return hands.problem
-    return ""
+            return found, hands.problem
+        if secured := certificate(name, address, hands, now=now):
+            found.append(secured)
+    return found, ""
 
 
 def _contacts(client: XeroClient) -> Finding:
@@ -123,10 +136,9 @@ def target(scene: Scene, organisation: Organisation) -> Iterator[Finding]:
     yield from guarded("tax_type", lambda: [books.tax_type(config, client)])
     yield from guarded("items", lambda: books.items(ledger, project, client))
     yield from guarded("settings of invoices", lambda: [invoice_settings(config, client, organisation)])
-    scene.tell("scopes, roles and call limits")
+    scene.tell("scopes and roles")
     yield from guarded("Xero invoices", lambda: [_invoices(client, now)])
     yield from guarded("Xero role", lambda: [role(config, client, now)])
-    yield from guarded("call limit of the day", lambda: [budget(ledger, config, client)])
 
 
 def guarded(subject: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
@@ -134,7 +146,7 @@ def guarded(subject: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Fi
     try:
         yield from check()
     except MspXeroError as error:
-        yield Finding(subject, FAILED, str(error))
+        yield failure(subject, error)
 
 
 def invoice_settings(config: Mapping[str, Any], client: XeroClient, organisation: Organisation) -> Finding:
@@ -177,19 +189,24 @@ def role(config: Mapping[str, Any], client: XeroClient, now: datetime) -> Findin
     return Finding("Xero role", OK, f"may make {settings.invoice_status} invoices")
 
 
-def budget(ledger: Ledger | None, config: Mapping[str, Any], client: XeroClient) -> Finding:
+def budget(scene: Scene, config: Mapping[str, Any], calls: CallBudget) -> Iterator[Finding]:
     """Compare the calls that the day has left with the reserve and with what a run needs."""
-    subject, left, reserve = "call limit of the day", client.budget.day_left, client.settings.day_call_reserve
+    subject, left, reserve = "call limit of the day", calls.day_left, calls.reserve
     if left is None:
-        return Finding(subject, OK, "Xero does not tell how many calls are left")
-    need = calls_of_a_run(ledger, BillingSettings.from_config(config).batch_size)
-    seen = f"{number(left)} calls left, {number(reserve)} kept for others, a run needs about {number(need)}"
+        return  # no answer came; why, another line says
+    told_at = scene.clock.now() - timedelta(seconds=calls.day_news_age)
+    need = calls_of_a_run(scene.ledger, BillingSettings.from_config(config).batch_size)
+    seen = (
+        f"{plural(left, 'call')} left today, as last told {told_at:%H:%M} UTC; reserve {number(reserve)}; "
+        f"a run needs about {number(need)}"
+    )
     if left <= reserve:
         advice = "A run stops at once, and goes on when Xero's day begins anew. Or lower day_call_reserve."
-        return Finding(subject, FAILED, seen, advice)
-    if left - reserve < need:
-        return Finding(subject, WARNING, seen, "The run stops at the reserve, and the next one goes on.")
-    return Finding(subject, OK, seen)
+        yield Finding(subject, FAILED, seen, advice)
+    elif left - reserve < need:
+        yield Finding(subject, WARNING, seen, "The run stops at the reserve, and the next one goes on.")
+    else:
+        yield Finding(subject, OK, seen)
 
 
 def calls_of_a_run(ledger: Ledger | None, batch_size: int) -> int:

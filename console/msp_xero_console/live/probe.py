@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from msp_xero.errors import MspXeroError, RemoteError, SettingError
+from msp_xero.errors import MspXeroError, RemoteError, SettingError, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +63,8 @@ def kind_of(error: MspXeroError) -> str:
     if isinstance(error, RemoteError):
         codes = getattr(error, "codes", None)
         told = f", codes {', '.join(str(code) for code in codes)}" if codes else ""
+        if isinstance(error, Throttled) and error.retry_after is not None:
+            told += f", it asks to wait {error.retry_after:.0f} seconds"
         return f"{type(error).__name__}, HTTP {error.status or 'without an answer'}{told}"
     if isinstance(error, SettingError):
         return f"the setting {error.setting}"

@@ -9,6 +9,7 @@ from msp_xero.errors import MspXeroError, SettingError
 from msp_xero.sdp import SdpSettings
 from msp_xero.xero import XeroSettings
 
+from msp_xero_console.checks.scene import PATIENCE, looking_store
 from msp_xero_console.live.probe import Answered, Probe, ask, kind_of
 from msp_xero_console.live.sdp import SDP_PROBES, SdpGround
 from msp_xero_console.live.xero import XERO_PROBES, XeroGround
@@ -30,7 +31,7 @@ def probe_all(project: Project, *, tell: Callable[[str], None], watch: Watch | N
 
 def _sdp(project: Project, tell: Callable[[str], None], watch: Watch | None) -> Iterator[Answered]:
     try:
-        client = project.sdp(_plugin(project, SDP_PLUGINS), watch=watch)
+        client = project.sdp(_plugin(project, SDP_PLUGINS), watch=watch, patience=PATIENCE)
     except MspXeroError as error:
         yield from _unasked(SDP_PROBES, error)
         return
@@ -46,7 +47,9 @@ def _sdp(project: Project, tell: Callable[[str], None], watch: Watch | None) -> 
 
 def _xero(project: Project, tell: Callable[[str], None], watch: Watch | None) -> Iterator[Answered]:
     try:
-        client = project.xero(_plugin(project, reversed(XERO_PLUGINS)), watch=watch)
+        plugin = _plugin(project, reversed(XERO_PLUGINS))
+        store = looking_store(XeroSettings.from_config(project.config(plugin)))
+        client = project.xero(plugin, watch=watch, store=store, patience=PATIENCE)
     except MspXeroError as error:
         yield from _unasked(XERO_PROBES, error)
         return

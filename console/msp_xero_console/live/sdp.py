@@ -125,6 +125,9 @@ SDP_PROBES: Final[tuple[Probe[SdpGround], ...]] = (
         section=f"{_SHEET} 1.1, 7",
         question="What do a wrong key and no key get, and is the header TECHNICIAN_KEY taken?",
         run=sdp_lists.keys,
+        steps="A wrong key is not sent by the command: whether an installation counts wrong keys, or locks a "
+        "technician or an address out for them, is not documented. On a test installation set a wrong "
+        "auth_token and run `msp-xero doctor` once: note the HTTP status and the code.",
     ),
     Probe(
         name="sdp-refusals",

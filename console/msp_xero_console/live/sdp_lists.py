@@ -12,8 +12,6 @@ from msp_xero_console.live.shapes import headers, name, names
 if TYPE_CHECKING:
     from msp_xero.sdp.calls import Probed
 
-# No key looks like this, and it tells whoever reads the log of the other side what it was.
-_WRONG_KEY: Final = "00000000-0000-0000-0000-msp-xero-probe"
 _NO_COLUMN: Final = "no_column_is_called_this"
 
 
@@ -101,26 +99,18 @@ def columns(ground: SdpGround) -> list[str]:
 
 
 def keys(ground: SdpGround) -> list[str]:
-    """Call with a wrong key, without one, and with the older header."""
+    """Call without a key, and with ours in the older header.
+
+    No wrong key is ever sent: whether an installation counts those, and against whom, is not documented.
+    """
     settings = ground.client.settings
+    ways: dict[str, dict[str, str | None]]
     if settings.edition == "cloud":
-        bad: dict[str, str | None] = {"Authorization": "Zoho-oauthtoken 1000.msp-xero-probe"}
-        return [
-            outcome("a wrong access token", ground.get("requests", listed(row_count=1), headers=bad)),
-            outcome(
-                "no access token",
-                ground.get("requests", listed(row_count=1), headers={"Authorization": None}),
-            ),
-        ]
-    own, other = (
-        settings.auth_header,
-        "TECHNICIAN_KEY" if settings.auth_header == "authtoken" else "authtoken",
-    )
-    ways: dict[str, dict[str, str | None]] = {
-        "a wrong key": {own: _WRONG_KEY},
-        "no key": {own: None},
-        f"the key as {other}": {own: None, other: settings.auth_token},
-    }
+        ways = {"no access token": {"Authorization": None}}
+    else:
+        own = settings.auth_header
+        other = "TECHNICIAN_KEY" if own == "authtoken" else "authtoken"
+        ways = {"no key": {own: None}, f"the key as {other}": {own: None, other: settings.auth_token}}
     return [
         outcome(label, ground.get("requests", listed(row_count=1), headers=changed))
         for label, changed in ways.items()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.ledger.models import Invoice
+    from msp_xero.xero.budget import CallBudget
     from msp_xero.xero.client import XeroClient
 
 __all__ = ["Settled", "pin_organisation", "preview", "settle"]
@@ -81,7 +82,7 @@ def settle(  # noqa: PLR0913 - everything at the border is handed in
     """
     settled = Settled()
     with ledger.settling() as fence:
-        _recall_budget(ledger, client)
+        recall_day(ledger, client.budget)
         work = _Settle(ledger, client, settings, fence, settled, run_id, retry_refused, accounts)
         try:
             work.run(stop_requested, progress)
@@ -315,13 +316,13 @@ def _reference(
     return read_reference(client, settings, organisation, contact_ids)
 
 
-def _recall_budget(ledger: Ledger, client: XeroClient) -> None:
+def recall_day(ledger: Ledger, budget: CallBudget) -> None:
     """Tell the budget what the last run learnt of the day."""
     with ledger.read() as session:
         row = ledger.connection(session)
         if row.day_calls_remaining is not None and row.day_calls_seen_at is not None:
             age = ledger.clock.now() - row.day_calls_seen_at
-            client.budget.recall(row.day_calls_remaining, age.total_seconds())
+            budget.recall(row.day_calls_remaining, age.total_seconds())
 
 
 def _remember_budget(ledger: Ledger, client: XeroClient, fence: Fence) -> None:

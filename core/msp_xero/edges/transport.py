@@ -1,4 +1,4 @@
-"""The HTTP session that both clients are given: certificates, pooling, no hidden retries."""
+"""The HTTP session that both clients are given: certificates, pooling, deadlines, no hidden retries."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import requests
-from requests.adapters import HTTPAdapter
 from typing_extensions import override
 
+from msp_xero.edges.deadline import ANSWER_SECONDS, DeadlineAdapter
 from msp_xero.edges.watching import watched
 from msp_xero.errors import SettingError
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from msp_xero.edges.watching import Watch
 
 
-def http_session(
+def http_session(  # noqa: PLR0913 - what a session can be
     *,
     pool_size: int = 8,
     verify_tls: bool = True,
     ca_bundle: str | None = None,
     user_agent: str = "msp-xero",
     watch: Watch | None = None,
+    answer_seconds: float = ANSWER_SECONDS,
 ) -> requests.Session:
     """Return a session that does exactly what it is told, once.
 
@@ -37,6 +38,8 @@ def http_session(
         ca_bundle: path of a PEM file with private authorities, used instead of the public ones.
         user_agent: sent with every call.
         watch: shown every call and its answer; None for nobody.
+        answer_seconds: what a whole answer may take beyond the timeout that each call is given for one
+            read; afterwards it fails as one that was broken off.
 
     Raises:
         SettingError: ``ca_bundle`` is not a readable file.
@@ -44,7 +47,13 @@ def http_session(
     # At debug level urllib3 logs addresses with their query, which can name customers.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     session = _StraightSession()
-    adapter = HTTPAdapter(pool_connections=pool_size, pool_maxsize=pool_size, max_retries=0, pool_block=True)
+    adapter = DeadlineAdapter(
+        answer_seconds=answer_seconds,
+        pool_connections=pool_size,
+        pool_maxsize=pool_size,
+        max_retries=0,
+        pool_block=True,
+    )
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.auth = _leave_alone

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from sqlalchemy import create_engine
 from msp_xero.edges.clock import SystemClock
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.address import ledger_address
-from msp_xero.ledger.store import HEAD_REVISION, Ledger, make_engine, plain_failures, revision_of
+from msp_xero.ledger.store import HEAD_REVISION, Ledger, make_engine, patience, plain_failures, revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,8 +57,8 @@ def look_at(url: str, *, connection: str = "default", clock: Clock | None = None
     if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).is_file():
         yield Look()
         return
-    engine = _reading_engine(url, parsed)
-    try:
+    with contextlib.ExitStack() as stack:
+        engine = _reading_engine(url, parsed, stack)
         with plain_failures(engine):
             revision = revision_of(engine)
         if revision is not None and revision > HEAD_REVISION:
@@ -68,19 +70,36 @@ def look_at(url: str, *, connection: str = "default", clock: Clock | None = None
         if revision == HEAD_REVISION:
             ledger = Ledger(engine, connection, clock or SystemClock(), "nobody")
         yield Look(revision, ledger if ledger and ledger.connection_id else None)
-    finally:
-        engine.dispose()
 
 
-def _reading_engine(url: str, parsed: URL) -> Engine:
-    """Return an engine whose database refuses to write."""
+def _reading_engine(url: str, parsed: URL, stack: contextlib.ExitStack) -> Engine:
+    """Return an engine whose database refuses to write; the stack closes it."""
     if parsed.get_backend_name() != "sqlite":
         writing = make_engine(url)
         writing.dispose()
-        options = {"options": "-c default_transaction_read_only=on"}
-        return create_engine(writing.url, connect_args=options, pool_pre_ping=True)
-    path = str(parsed.database)
-    # A file in use has a log beside it, which has to be read too. Where there is none, nobody has it open:
-    # "immutable" then keeps SQLite from making one, which would belong to whoever looks.
-    mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
-    return create_engine(f"sqlite:///file:{quote(path)}?{mode}&uri=true", connect_args={"timeout": 10})
+        options = {**patience(writing.url), "options": "-c default_transaction_read_only=on"}
+        engine = create_engine(writing.url, connect_args=options, pool_pre_ping=True)
+    else:
+        path, mode = _as_it_lies(Path(str(parsed.database)), stack)
+        address = f"sqlite:///file:{quote(str(path))}?{mode}&uri=true"
+        engine = create_engine(address, connect_args={"timeout": 10})
+    stack.callback(engine.dispose)
+    return engine
+
+
+def _as_it_lies(path: Path, stack: contextlib.ExitStack) -> tuple[Path, str]:
+    """Return the file to open and the mode for it, so that SQLite makes no file beside the ledger.
+
+    A file in use has a log beside it, which has to be read too, and an index of the log. Where there is no
+    log, nobody has it open. Where there is a log without an index, nobody has it open either (a restored
+    backup, say): SQLite would make the index and leave it there, so that a copy is read.
+    """
+    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    if not log.exists() or (not index.exists() and log.stat().st_size == 0):
+        return path, "immutable=1"
+    if index.exists():
+        return path, "mode=ro"
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="msp-xero-look-")))
+    for one in (path, log):
+        shutil.copyfile(one, folder / one.name)
+    return folder / path.name, "mode=ro"

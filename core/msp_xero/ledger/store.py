@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
 HEAD_REVISION = "0006"
+CONNECT_SECONDS = 10
+_VANISHED_SECONDS = 60
 _BUSY_SECONDS = 60
 _READ_BATCH = 1000
 _NOT_ALLOWED = "42501"
@@ -264,7 +266,9 @@ def make_engine(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     # Serializable writes are not needed: the writers of a connection take turns.
-    return _engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    return _engine(
+        parsed.set(drivername="postgresql+psycopg"), connect_args=patience(parsed), pool_pre_ping=True
+    )
 
 
 def _engine(parsed: URL, **options: Any) -> Engine:
@@ -272,6 +276,22 @@ def _engine(parsed: URL, **options: Any) -> Engine:
         return create_engine(parsed, **options)
     except ArgumentError:  # such as a plugin of SQLAlchemy in the query
         raise SettingError("ledger_url", "its parameters are not understood", DEFAULT_LEDGER_URL) from None
+
+
+def patience(url: URL) -> dict[str, int]:
+    """Return how long PostgreSQL may be silent, but for what the URL says itself.
+
+    libpq waits for ever by default: for a server that takes the connection and says nothing, and for one
+    that vanished without a word. What the server works on has no limit.
+    """
+    wanted = {
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": _VANISHED_SECONDS // 2,
+        "keepalives_interval": _VANISHED_SECONDS // 6,
+        "keepalives_count": 3,
+        "tcp_user_timeout": _VANISHED_SECONDS * 1000,  # milliseconds
+    }
+    return {name: value for name, value in wanted.items() if name not in url.query}
 
 
 def _prepare_sqlite(dbapi: Any, _record: ConnectionPoolEntry) -> None:

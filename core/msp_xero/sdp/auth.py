@@ -105,10 +105,24 @@ class ZohoAuth:
             "refresh_token": self._settings.oauth_refresh_token,
         }
         try:
+            # Verified whatever verify_tls says: that is about the server of base_url, and this one, which is
+            # another, is sent the secret of the client.
             response = self._session.post(
-                url, data=form, timeout=self._settings.timeout_seconds, allow_redirects=False
+                url,
+                data=form,
+                timeout=self._settings.timeout_seconds,
+                allow_redirects=False,
+                verify=self._settings.ca_bundle or True,
             )
             answer = msgspec.json.decode(response.content, type=dict)
+        except requests.exceptions.SSLError:
+            raise AccessRefused(
+                "the certificate of the token endpoint is not trusted",
+                system=SYSTEM,
+                address=address,
+                advice="Check oauth_url; where a proxy of yours signs it, set ca_bundle. verify_tls does not "
+                "switch this off",
+            ) from None
         except requests.RequestException as error:
             raise Unavailable(
                 f"no answer from the token endpoint ({type(error).__name__})",

@@ -15,6 +15,7 @@ import tenacity
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import NewConnectionError
 
+from msp_xero.edges.deadline import is_unfinished
 from msp_xero.edges.redaction import headers_without_secrets, without_secrets
 from msp_xero.errors import AccessRefused, RemoteError, Throttled, Unavailable
 from msp_xero.sdp.envelope import SYSTEM, Answer, read_answer
@@ -39,17 +40,35 @@ STEP_SECONDS: Final = 1.0
 class Pace:
     """When the next call may start, for all workers together."""
 
-    def __init__(self, clock: Clock, per_minute: int | None, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        per_minute: int | None,
+        sleep: Callable[[float], None],
+        patience: float | None = None,
+    ) -> None:
         self._clock = clock
         self._sleep = sleep
+        self._patience = patience
+        self._held_until = 0.0
         self._interval = 60.0 / per_minute if per_minute else 0.0
         self._next = 0.0
         self._lock = Lock()
 
-    def wait(self) -> None:
-        """Wait for this call's turn."""
+    def wait(self, address: str) -> None:
+        """Wait for this call's turn.
+
+        Args:
+            address: the call, for the error.
+
+        Raises:
+            Throttled: calls are held for longer than there is patience.
+        """
         with self._lock:
             now = self._clock.monotonic()
+            held = self._held_until - now
+            if self._patience is not None and held > self._patience:
+                raise Throttled("no call is made for now", system=SYSTEM, address=address, retry_after=held)
             turn = max(now, self._next)
             self._next = turn + self._interval if self._interval else self._next
         if turn > now:
@@ -58,7 +77,8 @@ class Pace:
     def hold(self, seconds: float) -> None:
         """Start no call for some seconds: what throttled one worker would throttle the others too."""
         with self._lock:
-            self._next = max(self._next, self._clock.monotonic() + seconds)
+            self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+            self._next = max(self._next, self._held_until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +102,22 @@ class Caller:
     was processed (throttled, connection refused).
     """
 
-    def __init__(self, settings: SdpSettings, session: requests.Session, clock: Clock, auth: Auth) -> None:
+    def __init__(
+        self,
+        settings: SdpSettings,
+        session: requests.Session,
+        clock: Clock,
+        auth: Auth,
+        *,
+        patience: float | None = None,
+    ) -> None:
         self.calls: Counter[str] = Counter()
         self._settings = settings
         self._session = session
         self._clock = clock
         self._auth = auth
-        self._pace = Pace(clock, settings.requests_per_minute, self._sleep)
+        self._patience = patience
+        self._pace = Pace(clock, settings.requests_per_minute, self._sleep, patience)
         self._lock = Lock()
         self._closed = False
         timeout = settings.timeout_seconds
@@ -148,6 +177,8 @@ class Caller:
         try:
             payload = read_answer(answer, address=address, now=self._clock.now())
         except RemoteError as error:
+            if isinstance(error, Throttled):
+                self._pace.hold(error.retry_after or THROTTLED_SECONDS)
             return Probed(answer, error=error)
         return Probed(answer, payload)
 
@@ -203,7 +234,7 @@ class Caller:
         if body is not None:
             request.headers["Content-Type"] = "application/x-www-form-urlencoded"
             request.headers["Content-Length"] = str(len(body))
-        self._pace.wait()
+        self._pace.wait(f"{method} {url}")
         with self._lock:
             self.calls[endpoint(method, path)] += 1
         try:
@@ -220,7 +251,8 @@ class Caller:
     def _repeater(self, may_repeat: Callable[[BaseException], bool]) -> tenacity.Retrying:
         return tenacity.Retrying(
             sleep=self._sleep,
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            stop=tenacity.stop_after_attempt(ATTEMPTS)
+            | (tenacity.stop_never if self._patience is None else tenacity.stop_before_delay(self._patience)),
             wait=self._pause,
             retry=tenacity.retry_if_exception(lambda error: not self._closed and may_repeat(error)),
             before_sleep=_tell,
@@ -276,7 +308,9 @@ def _tell(state: tenacity.RetryCallState) -> None:
     )
 
 
-def _no_answer(error: requests.RequestException, address: str) -> AccessRefused | Unavailable:
+def _no_answer(  # noqa: PLR0911 - one return a failure
+    error: requests.RequestException, address: str
+) -> AccessRefused | Unavailable:
     """Name a failure of the connection; the library's text stays out, it holds the whole query."""
     if isinstance(error, requests.exceptions.SSLError):
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -301,6 +335,8 @@ def _no_answer(error: requests.RequestException, address: str) -> AccessRefused 
         return Unavailable(
             "no answer in time", system=SYSTEM, address=address, advice="timeout_seconds sets the limit"
         )
+    if is_unfinished(error):
+        return Unavailable("the answer did not come to its end in time", system=SYSTEM, address=address)
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return Unavailable("the answer was cut off", system=SYSTEM, address=address)
     return Unavailable("the connection broke", system=SYSTEM, address=address)

@@ -36,6 +36,14 @@ class SdpClient:
     Attributes:
         settings: what it was made with.
         calls: number of requests by method and path, ids replaced, e.g. ``GET requests/{id}/worklogs``.
+
+    Args:
+        settings: the connection.
+        session: an HTTP session without retries; one is made when None.
+        clock: measures and does all waiting.
+        watch: shown every call and its answer, if the session is made here.
+        patience: seconds that may be spent on waiting for one answer, for a pause that the server asks for
+            and for further attempts; None for as long as a run does.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class SdpClient:
         session: requests.Session | None = None,
         clock: Clock | None = None,
         watch: Watch | None = None,
+        patience: float | None = None,
     ) -> None:
         self.settings = settings
         clock = clock or SystemClock()
@@ -58,7 +67,7 @@ class SdpClient:
         if not settings.verify_tls:
             _accept_any_certificate(settings.base_url)
         auth = KeyAuth(settings) if settings.edition == "onprem" else ZohoAuth(settings, session, clock)
-        self._caller = Caller(settings, session, clock, auth)
+        self._caller = Caller(settings, session, clock, auth, patience=patience)
         self._unknown: dict[str, frozenset[str]] = {}
         self._fields_twice: set[str] = set()
         self._unsortable: set[str] = set()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
-from msp_xero.edges.address import http_address
+from msp_xero.edges.address import http_address, is_readable
 from msp_xero.errors import SettingError
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
         "oauth_url",
         th.StringType,
         title="OAuth address",
-        description="Cloud: Zoho accounts server of the data centre. Example: https://accounts.zoho.eu.",
+        description="Cloud: Zoho accounts server of the data centre, https. Example: "
+        "https://accounts.zoho.eu.",
     ),
     th.Property(
         "portal_id",
@@ -88,7 +89,8 @@ SDP_CONNECTION: Final[tuple[th.Property[Any], ...]] = (
         th.BooleanType,
         default=True,
         title="Verify TLS",
-        description="false accepts any certificate. For a private authority set ca_bundle instead.",
+        description="false accepts any certificate of the server at base_url; that at oauth_url is always "
+        "verified. For a private authority set ca_bundle instead.",
     ),
     th.Property(
         "ca_bundle",
@@ -202,7 +204,10 @@ def _address(name: str, value: object, example: str) -> str:
 
 
 def _token_address(value: object) -> str:
-    address = _address("oauth_url", value, "https://accounts.zoho.eu")
+    example = "https://accounts.zoho.eu"
+    address = _address("oauth_url", value, example)
+    if is_readable(address):
+        raise SettingError("oauth_url", "secrets would cross the network readable over http", example)
     return address if urlsplit(address).path.strip("/") else f"{address}/oauth/v2/token"
 
 

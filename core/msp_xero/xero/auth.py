@@ -44,20 +44,24 @@ class XeroAuth:
         session: HTTP session without retries.
         clock: tells when a token is stale, and does the waiting between attempts.
         count: called with ``POST /connect/token`` for every call made.
+        store: where tokens are kept; None for the file of the settings.
+        patience: seconds that may be spent on waiting for a token; None for as long as a run does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a token depends on
         self,
         settings: XeroSettings,
         *,
         session: requests.Session,
         clock: Clock,
         count: Callable[[str], None] = lambda _: None,
+        store: TokenStore | None = None,
+        patience: float | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._service = TokenService(settings, session=session, clock=clock, count=count)
-        self._store = TokenStore(settings.token_store)
+        self._service = TokenService(settings, session=session, clock=clock, count=count, patience=patience)
+        self._store = store or TokenStore(settings.token_store)
         self._name = connection_name(settings)
         self._token: Token | None = None
         self._lock = threading.Lock()
@@ -92,6 +96,8 @@ class XeroAuth:
     def _shared_token(self, refused: str | None) -> Token:
         """Take a token that another process has put into the store, or renew it there."""
         try:
+            if (login := self._login_without_lock(refused)) is not None:
+                return login
             with self._store.locked():
                 stored = self._load()
                 if stored is not None and self._is_good(stored, refused):
@@ -106,6 +112,18 @@ class XeroAuth:
             # Sharing only saves a call; a new client_credentials token can always be had.
             log.warning("%s The token is not shared with other processes.", error)
             return self._by_credentials()
+
+    def _login_without_lock(self, refused: str | None) -> Token | None:
+        """Return a stored login that is good: the file is replaced in one step, and can be read any time.
+
+        Where there is no login nothing is made: neither folder nor lock.
+        """
+        if self._settings.grant == "client_credentials":
+            return None
+        stored = self._store.load(self._name)
+        if stored is None:
+            raise self._no_login()
+        return stored if self._is_good(stored, refused) else None
 
     def _load(self) -> Token | None:
         try:

@@ -25,6 +25,7 @@ MINUTE = 60.0
 
 # A minute's limit is over after a minute; a few seconds are added for clocks that differ.
 LONGEST_WAIT = 70.0
+_OTHERS = "others"
 
 # The day's window starts at a different time for every organisation (xero-api §2), so after a while it is
 # worth one call to find out whether it has begun anew. Matters to runs that follow each other closely, and to
@@ -42,11 +43,21 @@ class CallBudget:
         clock: measures the windows and does the waiting.
         max_calls_per_minute: calls in any 60 seconds.
         day_call_reserve: calls of the day that are left to others.
+        patience: seconds that a pause may have which Xero asks for, or which calls of others make needed; a
+            longer one is an error.
     """
 
-    def __init__(self, clock: Clock, *, max_calls_per_minute: int = 60, day_call_reserve: int = 100) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        max_calls_per_minute: int = 60,
+        day_call_reserve: int = 100,
+        patience: float = LONGEST_WAIT,
+    ) -> None:
         self._clock = clock
-        self._reserve = day_call_reserve
+        self.reserve = day_call_reserve
+        self._patience = min(patience, LONGEST_WAIT)
         self._limit = max_calls_per_minute
         self._minute = InMemoryBucket([Rate(max_calls_per_minute, int(MINUTE * 1000))])
         self._slots = threading.BoundedSemaphore(CONCURRENT_CALLS)
@@ -146,10 +157,12 @@ class CallBudget:
                 return 0.0
             wait = self._minute.waiting(item)
             assert isinstance(wait, int)
-            return max(wait, 1) / 1000
+            seconds = max(wait, 1) / 1000
+            spent_by_others = any(one.name == _OTHERS for one in self._minute.items)
+            return self._bounded(seconds, address) if spent_by_others else seconds
 
     def _check_day(self, address: str) -> None:
-        if self._day_left is None or self._day_left > self._reserve:
+        if self._day_left is None or self._day_left > self.reserve:
             return
         if self.day_news_age >= DAY_NEWS_SECONDS and not self._day_is_over():
             self._day_left, self._day_over = None, None
@@ -158,7 +171,7 @@ class CallBudget:
         advice = (
             ""
             if self._day_over
-            else f"day_call_reserve keeps the last {self._reserve} calls for others. Xero's day of 24 hours "
+            else f"day_call_reserve keeps the last {self.reserve} calls for others. Xero's day of 24 hours "
             "begins anew by itself; the next run goes on where this one stopped"
         )
         raise DayLimitReached(system=SYSTEM, address=address, resume_at=resume_at, advice=advice)
@@ -173,11 +186,9 @@ class CallBudget:
         moment = int(self._clock.monotonic() * 1000)
         self._minute.leak(moment)
         for _ in range(self._limit - self._minute.count() - minute_left):
-            self._minute.put(RateItem("others", moment))
+            self._minute.put(RateItem(_OTHERS, moment))
 
     def _bounded(self, wait: float, address: str) -> float:
-        if wait > LONGEST_WAIT:
-            raise Throttled(
-                f"it asks for a pause of {wait:.0f} seconds", system=SYSTEM, address=address, retry_after=wait
-            )
+        if wait > self._patience:
+            raise Throttled("no call is made for now", system=SYSTEM, address=address, retry_after=wait)
         return wait

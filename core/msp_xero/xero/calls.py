@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from msp_xero.xero.auth import Auth
     from msp_xero.xero.budget import CallBudget
     from msp_xero.xero.settings import XeroSettings
+    from msp_xero.xero.tokens import TokenStore
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,11 @@ class XeroCalls:
         clock: measures and waits.
         budget: limits the calls to the organisation.
         auth: gives the access tokens; the stored ones are used when None.
+        store: where tokens are kept; None for the file of the settings.
+        patience: seconds after which a call that fails is not made again; None for as long as a run does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a call depends on
         self,
         settings: XeroSettings,
         *,
@@ -66,13 +69,18 @@ class XeroCalls:
         clock: Clock,
         budget: CallBudget,
         auth: Auth | None = None,
+        store: TokenStore | None = None,
+        patience: float | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._settings = settings
         self._session = session
         self._clock = clock
         self._budget = budget
-        self._auth = auth or XeroAuth(settings, session=session, clock=clock, count=self._count)
+        self._patience = patience
+        self._auth = auth or XeroAuth(
+            settings, session=session, clock=clock, count=self._count, store=store, patience=patience
+        )
         self._lock = threading.Lock()
         self._tenant_lock = threading.Lock()
         self._tenant_id = settings.tenant_id
@@ -127,7 +135,7 @@ class XeroCalls:
         """Return the organisations that the login reaches (``GET /connections``, xero-api §1.4)."""
         # Not a call to an organisation: no tenant header, and no part of its budget.
         call = _Call(method="GET", url=self._settings.connections_url, label="GET /connections")
-        for attempt in repeating(self._clock, writes=False):
+        for attempt in repeating(self._clock, writes=False, patience=self._patience):
             with attempt:
                 return [row for row in self._with_token(call).json_list() if isinstance(row, dict)]
         raise AssertionError
@@ -150,7 +158,7 @@ class XeroCalls:
             body=body,
             budget=self._budget,
         )
-        for attempt in repeating(self._clock, writes=body is not None):
+        for attempt in repeating(self._clock, writes=body is not None, patience=self._patience):
             with attempt:
                 answer = self._with_token(call)
                 if body is None and answer.status != 304:

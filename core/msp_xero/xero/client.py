@@ -10,7 +10,7 @@ from msp_xero.edges.clock import SystemClock
 from msp_xero.edges.transport import http_session
 from msp_xero.errors import SettingError
 from msp_xero.xero import wire
-from msp_xero.xero.budget import CONCURRENT_CALLS, CallBudget
+from msp_xero.xero.budget import CONCURRENT_CALLS, LONGEST_WAIT, CallBudget
 from msp_xero.xero.calls import XeroCalls
 from msp_xero.xero.paging import Page, walk_by_change, walk_by_id
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from msp_xero.xero.auth import Auth
     from msp_xero.xero.errors import Answer
     from msp_xero.xero.settings import XeroSettings
+    from msp_xero.xero.tokens import TokenStore
 
 # The length of the URL bounds list filters (xero-api §2).
 IDS_PER_CALL = 40
@@ -49,9 +50,12 @@ class XeroClient:
         budget: the call budget, to be shared by clients of the same organisation; one is made when None.
         watch: shown every call and its answer, if the session is made here.
         auth: gives the access tokens; the stored ones are used when None.
+        store: where tokens are kept; None for the file of the settings.
+        patience: seconds that may be spent on waiting for one answer, for a pause that Xero asks for and for
+            further attempts; None for as long as a run does.
     """
 
-    def __init__(  # noqa: PLR0913 - each has a default that does
+    def __init__(  # noqa: PLR0913 - what a client can be given
         self,
         settings: XeroSettings,
         *,
@@ -60,6 +64,8 @@ class XeroClient:
         budget: CallBudget | None = None,
         watch: Watch | None = None,
         auth: Auth | None = None,
+        store: TokenStore | None = None,
+        patience: float | None = None,
     ) -> None:
         clock = clock or SystemClock()
         self.settings = settings
@@ -70,9 +76,18 @@ class XeroClient:
             clock,
             max_calls_per_minute=settings.max_calls_per_minute,
             day_call_reserve=settings.day_call_reserve,
+            patience=LONGEST_WAIT if patience is None else patience,
         )
         self._session = session or http_session(pool_size=CONCURRENT_CALLS, watch=watch)
-        self._calls = XeroCalls(settings, session=self._session, clock=clock, budget=self.budget, auth=auth)
+        self._calls = XeroCalls(
+            settings,
+            session=self._session,
+            clock=clock,
+            budget=self.budget,
+            auth=auth,
+            store=store,
+            patience=patience,
+        )
 
     def close(self) -> None:
         """Close the connections; the client opens new ones if it is used again."""

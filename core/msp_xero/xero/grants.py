@@ -63,6 +63,7 @@ class TokenService:
         session: HTTP session without retries.
         clock: dates the tokens, and does the waiting between attempts.
         count: called with ``POST /connect/token`` for every call made.
+        patience: seconds that may be spent on waiting for a token; None for as long as a run does.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class TokenService:
         session: requests.Session,
         clock: Clock,
         count: Callable[[str], None] = lambda _: None,
+        patience: float | None = None,
     ) -> None:
         self._settings = settings
+        self._patience = patience
         self._session = session
         self._clock = clock
         self._count = count
@@ -142,7 +145,7 @@ class TokenService:
         **parameters: str,
     ) -> Token:
         """Get a token from the token service, trying again when that is down."""
-        for attempt in repeating(self._clock, writes=writes, attempts=attempts):
+        for attempt in repeating(self._clock, writes=writes, attempts=attempts, patience=self._patience):
             with attempt:
                 return self._ask_once(verb, old, parameters)
         raise AssertionError
@@ -219,7 +222,7 @@ class TokenService:
         if (
             isinstance(error, Throttled)
             and error.retry_after is not None
-            and error.retry_after <= LONGEST_WAIT
+            and error.retry_after <= (LONGEST_WAIT if self._patience is None else self._patience)
         ):
             self._clock.sleep(error.retry_after)  # the budget of an organisation does not cover this service
         if error is not None:

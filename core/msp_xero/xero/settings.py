@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
 
-from msp_xero.edges.address import http_address
+from msp_xero.edges.address import http_address, is_readable
 from msp_xero.errors import SettingError
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ XERO_CONNECTION: tuple[th.Property[Any], ...] = (
         th.StringType,
         default=IDENTITY_URL,
         title="Identity URL",
-        description=f"Base address of the token service, for example {IDENTITY_URL}; change it for tests.",
+        description=f"Base address of the token service, for example {IDENTITY_URL}; change it for tests. "
+        "http is taken on this machine only.",
     ),
     th.Property(
         "login_url",
@@ -191,7 +192,7 @@ class XeroSettings:
             scopes=None if scopes is None else " ".join(scopes.split()),
             token_store=Path(_text(config, "token_store") or TOKEN_STORE).expanduser(),
             api_url=_address(config, "api_url", API_URL),
-            identity_url=_address(config, "identity_url", IDENTITY_URL),
+            identity_url=_token_address(config, "identity_url", IDENTITY_URL),
             login_url=_address(config, "login_url", LOGIN_URL),
             timeout_seconds=_number(config, "timeout_seconds", 100.0, least=0.001, most=3600.0),
             max_calls_per_minute=int(_number(config, "max_calls_per_minute", 60, least=1, most=60)),
@@ -232,6 +233,13 @@ def _number(config: Mapping[str, Any], name: str, default: float, *, least: floa
     if isinstance(default, int) and not number.is_integer():
         raise SettingError(name, "must be a whole number", f"{default:g}")
     return number
+
+
+def _token_address(config: Mapping[str, Any], name: str, default: str) -> str:
+    address = _address(config, name, default)
+    if is_readable(address):
+        raise SettingError(name, "secrets would cross the network readable over http", default)
+    return address
 
 
 def _address(config: Mapping[str, Any], name: str, default: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from filelock import FileLock, Timeout
+from typing_extensions import override
 
 from msp_xero.errors import SettingError
 
@@ -277,6 +279,34 @@ class TokenStore:
     def _unusable(self, error: OSError) -> SettingError:
         reason = error.strerror or type(error).__name__
         return SettingError("token_store", f"{self.path} cannot be used ({reason})", _EXAMPLE)
+
+
+class UnwrittenStore(TokenStore):
+    """The store of somebody who only looks: new tokens are kept in memory, no file is made or changed.
+
+    Only for tokens that can always be had again (client_credentials). A login's rotated token that is not
+    written is lost.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._kept: dict[str, Token] = {}
+        self._lock = threading.Lock()
+
+    @override
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._lock:
+            yield
+
+    @override
+    def load(self, name: str) -> Token | None:
+        return self._kept.get(name) or super().load(name)
+
+    @override
+    def save(self, name: str, token: Token) -> None:
+        assert token.refresh_token is None
+        self._kept[name] = token
 
 
 def _is_root() -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from msp_xero.errors import LedgerError
 from msp_xero.ledger import Ledger, views
@@ -58,3 +60,19 @@ def test_a_file_that_nobody_has_open_keeps_its_bytes_and_gets_no_neighbours(tmp_
         views.connection_view(look.ledger)
         assert {one.name for one in tmp_path.iterdir() if one.is_file()} == {"plain.db"}
     assert (tmp_path / "plain.db").read_bytes() == before
+
+
+def test_a_log_without_its_index_is_read_and_gets_none(tmp_path):
+    """A restored backup of both files: SQLite would leave an index beside them that belongs to the looker."""
+    with Ledger.open(f"sqlite:///{tmp_path}/used.db") as used, used.write() as session:
+        session.execute(update(BillingConnection).values(organisation_name="In the log"))
+        session.commit()
+        (tmp_path / "restored").mkdir()
+        for name in ("used.db", "used.db-wal"):
+            shutil.copyfile(tmp_path / name, tmp_path / "restored" / name)
+    before = {one.name: one.read_bytes() for one in (tmp_path / "restored").iterdir()}
+    assert before["used.db-wal"]
+    with look_at(f"sqlite:///{tmp_path}/restored/used.db") as look:
+        assert views.connection_view(look.ledger).organisation_name == "In the log"
+        assert {one.name for one in (tmp_path / "restored").iterdir()} == before.keys()
+    assert {one.name: one.read_bytes() for one in (tmp_path / "restored").iterdir()} == before

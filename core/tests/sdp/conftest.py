@@ -16,6 +16,7 @@ import pytest
 from msp_xero.sdp import SdpClient, SdpSettings
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
 OK = {"status_code": 2000, "status": "success"}
@@ -123,6 +124,14 @@ class ScriptedServer:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self._server.handle_error = lambda *_: None  # clients that do not trust us leave in the middle
+        self.url = f"https://localhost:{self._server.server_address[1]}"
 
     def close(self) -> None:
         self.release.set()

@@ -72,3 +72,35 @@ def test_whoever_watches_sees_each_exchange_and_the_client_its_answer(server, cl
     assert "KEY-1" not in repr(first)
     assert broken.status is None
     assert broken.error == "ConnectionError"
+
+
+@pytest.mark.parametrize("probed", [True, False])
+def test_a_pause_that_is_asked_for_is_told_to_a_look_and_kept_without_waiting(server, clock, probed):
+    server.answer = lambda _: Reply(b"", 429, {"Retry-After": "40"})
+    client = SdpClient(SdpSettings(base_url=server.url, auth_token="k"), clock=clock, patience=10.0)
+    if probed:
+        assert isinstance(client.probe("accounts").error, Throttled)
+    else:
+        with pytest.raises(
+            Throttled, match=r"too many requests .*ServiceDesk Plus MSP asks to wait 40 seconds"
+        ):
+            list(client.accounts())
+    with pytest.raises(Throttled, match=r"no call is made for now .*asks to wait 40 seconds"):
+        list(client.accounts())
+    error = client.probe("requests").error
+    assert isinstance(error, Throttled)
+    assert len(server.seen) == 1
+    assert clock.slept == []
+    server.answer = Listing("accounts", [{"id": "1"}])
+    clock.sleep(41)
+    assert [row["id"] for row in client.accounts()] == ["1"]
+    client.close()
+
+
+def test_a_look_keeps_the_pace_that_the_settings_name(server, clock):
+    settings = SdpSettings(base_url=server.url, auth_token="k", requests_per_minute=2)
+    client = SdpClient(settings, clock=clock, patience=10.0)
+    for _ in range(3):
+        assert client.probe("requests").error is None
+    assert sum(clock.slept) == 60
+    client.close()
