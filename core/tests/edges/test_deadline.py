@@ -68,7 +68,7 @@ class Dripping:
 
 
 def _request(connection: socket.socket) -> bytes:
-    """Read one request with its body, which may come in a piece of its own; empty when the client has gone."""
+    """Read one request with its body, which may come later; empty when the client has gone."""
     asked = b""
     while b"\r\n\r\n" not in asked and (more := connection.recv(65536)):
         asked += more

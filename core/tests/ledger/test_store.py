@@ -16,7 +16,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from msp_xero.errors import LedgerError, SettingError
-from msp_xero.ledger import Fence, Ledger, store
+from msp_xero.ledger import Fence, Ledger, migrations, store
 from msp_xero.ledger.models import Base, BillingConnection, Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.staging import stage_lines
 from msp_xero.ledger.store import make_engine
@@ -75,6 +75,15 @@ def test_processes_that_open_a_new_ledger_at_once_all_succeed(empty_url):
     assert [opener.communicate(timeout=100)[0].strip() for opener in openers] == ["1", "1", "1"]
     with Ledger.open(empty_url) as ledger, ledger.read() as session:
         assert session.scalar(select(func.count()).select_from(BillingConnection)) == 1
+
+
+def test_a_new_ledger_is_made_in_one_transaction(empty_url):
+    """Else another process could find some of its tables and make the others beside us."""
+    engine, commits = make_engine(empty_url), []
+    event.listen(engine, "commit", commits.append)
+    migrations.upgrade(engine)
+    engine.dispose()
+    assert len(commits) == 1
 
 
 def set_revision(url, revision):

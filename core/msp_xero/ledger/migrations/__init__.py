@@ -21,8 +21,10 @@ def upgrade(engine: Engine) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    with engine.connect().execution_options(msp_xero_write=True) as connection:
+    connection = engine.connect().execution_options(msp_xero_write=True)
+    # Begun before Alembic looks: on SQLite it would otherwise commit after each revision, and another process
+    # that opens the same new ledger could come in between.
+    with connection, connection.begin():
         open_one_by_one(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        connection.commit()
