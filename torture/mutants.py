@@ -79,8 +79,8 @@ MUTANTS: Final = (
     Mutant(
         "a lost answer to a write is sent again at once",
         "core/msp_xero/xero/calls.py",
-        "repeating(self._clock, writes=body is not None)",
-        "repeating(self._clock, writes=False)",
+        "repeating(self._clock, writes=body is not None,",
+        "repeating(self._clock, writes=False,",
     ),
     Mutant(
         "the ledger does not look for invoices of strangers",

@@ -69,8 +69,8 @@ def log_in() -> tuple[TokenStore, str, Token]:
         consent = flow.consent(callback.port)
         callback.start(consent.code_in)
         requests.get(consent.address, timeout=30)
-        flow.redeem(consent, callback.wait(30))
-    flow.choose(*next(iter(flow.organisations().items())))
+        token = flow.redeem(consent, callback.wait(30))
+    flow.choose(token, *next(iter(flow.organisations(token).items())))
     store, name = TokenStore(settings.token_store), connection_name(settings)
     login = store.load(name)
     assert login is not None
