@@ -29,8 +29,10 @@ setup: $(VENV)/installed ## install everything into .venv and .meltano
 demo: setup ## run the three jobs on a fresh sandbox and show what a billing person sees
 	@$(BIN)/python -m demo
 
+# One worker more than processors: while one waits for a process it has started, another works.
+WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 test: setup ## run all tests
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 lint: setup ## check style
 	@$(BIN)/ruff check
