@@ -246,6 +246,10 @@ def test_fields_are_mapped_by_path_with_phones_and_addresses_by_type_and_joined_
 
 def test_worklogs_of_an_archived_contact_are_held_with_the_reason(desk: Project) -> None:
     desk.run("worklog-types", "worklogs")
+    alone = desk.listed("accounts", "list", "--accounts")
+    assert sum(row["worklogs"] for row in alone) == desk.reasons()["ACCOUNT_UNMAPPED"]
+    text = desk.msp_xero("accounts", "list", "--accounts")
+    assert f"{len(alone)} accounts without a contact, {desk.reasons()['ACCOUNT_UNMAPPED']} worklogs" in text
     assert desk.reasons()["CONTACT_ARCHIVED"] >= 1
     row = contacts(desk)["Harbour Print"]
     assert row["held_worklogs"] == desk.reasons()["CONTACT_ARCHIVED"]

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -537,12 +536,12 @@ def test_the_list_is_read_once(world: World) -> None:
     assert last_runs(world.ledger)["accounts"].calls == {"GET accounts": 1, "GET accounts/_metainfo": 1}
 
 
-def test_ten_thousand_contacts_settle_in_seconds(world: World) -> None:
-    for number in range(10_000):
+def test_a_thousand_contacts_are_linked_at_once_and_then_left_alone(world: World) -> None:
+    """How long ten thousand take is measured by ``make bench``."""
+    for number in range(1_000):
         world.sdp.account(str(number), f"Name {number}", city="Leeds")
     wanted = {"city": "Leeds"}
-    world.deliver(*(world.contact(f"c{n}", f"Name {n}", wanted=wanted) for n in range(10_000)))
-    began = time.perf_counter()
-    assert world.settle().new == 10_000
-    assert world.settle().unchanged == 10_000
-    assert timedelta(seconds=time.perf_counter() - began) < timedelta(seconds=30)
+    world.deliver(*(world.contact(f"c{n}", f"Name {n}", wanted=wanted) for n in range(1_000)))
+    assert world.settle().new == 1_000
+    assert world.settle().unchanged == 1_000
+    assert world.sdp.writes == []

