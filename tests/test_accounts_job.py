@@ -249,7 +249,8 @@ def test_worklogs_of_an_archived_contact_are_held_with_the_reason(desk: Project)
     alone = desk.listed("accounts", "list", "--accounts")
     assert sum(row["worklogs"] for row in alone) == desk.reasons()["ACCOUNT_UNMAPPED"]
     text = desk.msp_xero("accounts", "list", "--accounts")
-    assert f"{len(alone)} accounts without a contact, {desk.reasons()['ACCOUNT_UNMAPPED']} worklogs" in text
+    assert f"{len(alone)} accounts without a contact, 1 worklog (" in text
+    assert "hours) waits for one.\nLink one with `msp-xero accounts link CONTACT ACCOUNT`." in text
     assert desk.reasons()["CONTACT_ARCHIVED"] >= 1
     row = contacts(desk)["Harbour Print"]
     assert row["held_worklogs"] == desk.reasons()["CONTACT_ARCHIVED"]

@@ -37,7 +37,8 @@ def list_alone(project: Project, *, as_json: bool) -> None:
 
 def _notes(rows: list[AccountAlone]) -> list[str]:
     held = sum(row.worklogs for row in rows)
-    waits = f", {plural(held, 'worklog')} ({hours(sum(row.minutes for row in rows))} hours) wait for one"
+    verb = "waits" if held == 1 else "wait"
+    waits = f", {plural(held, 'worklog')} ({hours(sum(row.minutes for row in rows))} hours) {verb} for one"
     how = (
         "Link one with `msp-xero accounts link CONTACT ACCOUNT`. A customer who is not in Xero yet: add the "
         "contact there under the same name, and the next `meltano run accounts` links both."
