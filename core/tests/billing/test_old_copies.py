@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msp_xero.errors import LedgerError
+from msp_xero.ledger.decisions import release_invoice
 from msp_xero.ledger.models import AccountLink, Invoice, PushBatch, Worklog
 from sqlalchemy import select, update
 
@@ -175,6 +176,34 @@ def test_an_empty_ledger_knows_an_invoice_that_went_to_the_contact_that_survived
         link.merged_to_contact_id = survivor
     world.deliver(world.line(0, account=0, description="Its ticket was renamed since"))
     with pytest.raises(LedgerError, match="INV-9001"):
+        world.settle()
+    assert len(world.ours()) == 1
+
+
+def test_what_another_ledger_billed_under_a_number_that_was_free_again_is_not_billed_once_more(
+    make_world, databases, tmp_path_factory
+):
+    """Same worklogs, same number, same marker, and yet not the invoice that this ledger sent (seed 12658)."""
+    world = make_world(databases.fresh(tmp_path_factory.mktemp("first")))
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], Status="DELETED")
+    world.clock.advance(3600)
+    world.settle()
+    release_invoice(world.ledger, "SDP-00001")
+    world.ledger.close()
+    first, world.url = world.url, databases.fresh(tmp_path_factory.mktemp("other"))
+    world.ledger = world.open_ledger()
+    world.link_accounts()
+    world.link_types()
+    world.deliver(world.line(0, account=0))
+    assert world.settle().invoices == 1
+    world.ledger.close()
+    world.url = first
+    world.ledger = world.open_ledger()
+    world.clock.advance(3600)
+    with pytest.raises(LedgerError, match="SDP-00001"):
         world.settle()
     assert len(world.ours()) == 1
 
