@@ -236,9 +236,9 @@ def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unex
             number in known_numbers and marker in known_markers
         ):
             strangers.append(number)
-        else:
-            # Ours by its marker, and yet not the one we sent: a copy by a person, or the same worklogs billed
-            # by another ledger under a number that was free again.
+        elif marker not in known_markers or is_own_number(number_prefix, number):
+            # Ours by number and marker, and yet not the one we sent: another ledger has billed the same
+            # worklogs under a number that was free again. A copy by a person has a number of their own.
             elsewhere.append(xero_id)
     planned = {row.marker for row in known if row.state == "planned"}
     return Unexplained(sorted(strangers), sorted(late), planned & markers, elsewhere, before)
