@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from msp_xero.ledger.models import AccountLink, WorklogTypeLink
-from sqlalchemy import update
+from msp_xero.ledger.models import AccountLink, SdpEntry, WorklogTypeLink
+from sqlalchemy import delete, update
 
 
 def linked(cli) -> dict[str, str | None]:
@@ -207,6 +207,20 @@ def test_accounts_without_a_contact_are_listed_with_what_they_hold_up(cli) -> No
     assert "7" not in rows
     cli.says("accounts", "link", "c-8", "8")
     assert "8" not in {row["account_id"] for row in cli.data("accounts", "list", "--accounts")}
+
+
+def test_an_account_that_nobody_can_link_says_why_and_is_not_said_to_be_linked(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(update(SdpEntry).where(SdpEntry.sdp_id == "8").values(own=True))
+        session.execute(
+            delete(SdpEntry).where(SdpEntry.kind == "account", SdpEntry.sdp_id.not_in(("7", "8")))
+        )
+    text = cli.says("accounts", "list", "--accounts")
+    assert "the service provider itself, nobody's customer" in text
+    assert "Link one with" not in text
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(delete(SdpEntry).where(SdpEntry.sdp_id == "8"))
+    assert "did not list it at the last run of accounts" in cli.says("accounts", "list", "--accounts")
 
 
 def test_a_name_with_two_blanks_is_found_as_a_table_shows_it(cli) -> None:

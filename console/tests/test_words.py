@@ -35,6 +35,14 @@ def test_money(amount, expected) -> None:
     assert words.money(Decimal(amount), "NZD") == expected
 
 
+@pytest.mark.parametrize(
+    ("count", "unpriced", "expected"),
+    [(3, 0, "NZD 12.50"), (3, 1, "NZD 12.50 and 1 without a price"), (3, 3, "no price yet")],
+)
+def test_what_worklogs_are_worth_says_how_many_have_no_price(count, unpriced, expected) -> None:
+    assert words.worth(Decimal("12.5"), "NZD", count=count, unpriced=unpriced) == expected
+
+
 def test_what_is_not_known_is_a_dash() -> None:
     assert (
         words.money(None, "NZD") == words.moment(None) == words.day(None) == words.text("") == words.NOTHING

@@ -183,7 +183,8 @@ class Unexplained(NamedTuple):
 
     The numbers of those that the ledger does not know, the numbers of those that it knows as refused, the
     markers of those that it has not sent yet, and the ids of those of which only the lines tell: with neither
-    our number nor a marker of ours, and those from before the connection started over.
+    our number nor a marker of ours, or with both and yet not the one we sent, and those from before the
+    connection started over.
     """
 
     strangers: list[str]

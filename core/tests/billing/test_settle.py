@@ -44,6 +44,13 @@ def test_only_the_wanted_accounts_are_billed_and_the_others_wait(world):
     world.assert_exactly_once(9)
 
 
+def test_a_push_for_some_accounts_tells_of_what_is_held_for_them_alone(world):
+    world.deliver(world.line(0), world.line(1, type_id="unknown"), world.line(2, type_id="unknown"))
+    assert world.settle().held["TYPE_NOT_SYNCED"].lines == 2
+    told = settle(world.ledger, world.client(), BillingSettings(), accounts={"1"}).held
+    assert {code: (held.lines, held.unpriced) for code, held in told.items()} == {"TYPE_NOT_SYNCED": (1, 1)}
+
+
 LOST = [
     {"kind": "reset_after_commit"},
     {"kind": "timeout_after_commit"},

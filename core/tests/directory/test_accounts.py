@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msp_xero.errors import LedgerError, SettingError, Unavailable
-from msp_xero.ledger.links import ignore_contact, link_account, pick_list, request_create, unlink_account
+from msp_xero.ledger.link_views import account_totals
+from msp_xero.ledger.links import (
+    account_links,
+    ignore_contact,
+    link_account,
+    pick_list,
+    request_create,
+    unlink_account,
+)
 from msp_xero.ledger.runs import last_runs
 
 if TYPE_CHECKING:
@@ -151,6 +159,35 @@ def test_no_account_is_created_beside_a_free_one_that_differs_in_the_company_suf
 
 
 # ------------------------------------------------------------- what people decide
+
+
+def test_an_account_that_is_given_away_in_the_same_run_is_no_doubt_for_another_contact(world: World) -> None:
+    """Else it would be listed now, and created by itself by the next run."""
+    world.settle()
+    world.sdp.account("301", "Acme Ltd")
+    world.sdp.account("1", "Us Ltd", is_msp=True)
+    world.clock.sleep(7200)
+    fresh = {"updated_time": world.clock.now()}
+    world.deliver(*(world.contact(name, name, **fresh) for name in ("Acme Ltd", "Acme LLC", "Us")))
+    summary = world.settle()
+    # The provider's own account is nobody's either, so it is no candidate.
+    assert (summary.new, summary.created, summary.unmapped) == (1, 2, 0)
+    assert world.links()["Acme Ltd"] == "301"
+
+
+def test_a_decision_to_create_that_is_in_doubt_waits_for_a_person_in_every_count(world: World) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("302", "Acme")
+    world.deliver(world.contact("c1", "Acme"), world.contact("c2", "Other"))
+    request_create(world.ledger, "c1")
+    request_create(world.ledger, "c2")
+    before = account_totals(world.ledger)
+    assert (before.unmapped, before.to_create) == (0, 2)
+    assert account_links(world.ledger, unmapped_only=True) == []
+    world.settle()
+    after = account_totals(world.ledger)
+    assert (after.unmapped, after.ambiguous, after.to_create) == (1, 1, 0)
+    assert [row.contact_id for row in account_links(world.ledger, unmapped_only=True)] == ["c1"]
 
 
 def test_choices_of_people_are_carried_out(world: World) -> None:
@@ -358,6 +395,19 @@ def test_of_two_merged_contacts_only_one_link_follows(world: World) -> None:
 
 
 # ------------------------------------------------------------------ refusals and crashes
+
+
+def test_a_merge_into_a_contact_that_was_archived_since_needs_a_person(world: World) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("302", "Zed")
+    world.deliver(
+        world.contact("c1", "Acme", "ARCHIVED", merged_to_contact_id="c2"),
+        world.contact("c2", "Zed", "ARCHIVED"),
+    )
+    summary = world.settle()
+    assert world.links() == {"c1": "301", "c2": "302"}
+    assert (summary.failed, summary.outcome) == (1, "needs_person")
+    assert "a contact that cannot be used" in (world.link("c1").problem or "")
 
 
 def test_one_refused_record_does_not_stop_the_others(world: World) -> None:

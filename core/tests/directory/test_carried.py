@@ -279,7 +279,11 @@ def test_an_account_that_carries_the_id_of_a_contact_is_suggested_to_that_one_al
     [only] = found.by_contact["c1"]
     assert (only.account_id, only.reason) == ("301", "the account carries its ContactID")
     assert only.score > 90
-    # An id that no contact here has, as after a move to other books, keeps nobody away.
+    # The id of a contact that is not in use any more keeps nobody away.
+    world.deliver(world.contact("c1", "Quite another", "ARCHIVED"))
+    world.settle(write_link_to=FIELD)
+    assert [one.account_id for one in read_suggestions(world.ledger).by_contact["c2"]] == ["301"]
+    # Nor does one that no contact here has, as after a move to other books.
     account(world, "302", "Rimu Ltd", "from-other-books")
     world.deliver(world.contact("c3", "Rimu"))
     world.settle(write_link_to=FIELD)

@@ -14,7 +14,7 @@ from msp_xero.ledger.links import (
     unlink_type,
 )
 from msp_xero.ledger.runs import last_runs
-from msp_xero.ledger.type_status import count_by_status, type_status
+from msp_xero.ledger.type_status import TypeStatus, count_by_status, type_status
 
 if TYPE_CHECKING:
     from msp_xero.ledger.type_status import TypeStatus
@@ -269,6 +269,48 @@ def test_a_type_of_a_deleted_item_is_offered_when_only_the_case_of_its_name_diff
     assert "a worklog type of this name exists: link it by hand" in str(line.problem)
     link_type(world.ledger, "i2", "1")
     assert world.type_links() == {"i1": None, "i2": "1"}
+
+
+def test_a_type_that_gets_the_name_just_now_is_taken_over_from_a_deleted_item(world: World) -> None:
+    """Renamed in ServiceDesk Plus between the list and the write: the second look finds it."""
+    world.sdp.worklog_type("1", "Old name")
+    world.deliver_items(world.item("i1", "Old name"))
+    world.settle_types()
+    world.deliver_items(world.item("i2", "Remote"))
+
+    def rename(_kind: str, _values: Any) -> None:
+        world.sdp.types["1"]["name"] = "Remote"
+
+    world.sdp.before_write = rename
+    world.settle_types(present={"i2"})
+    assert world.type_links() == {"i1": None, "i2": "1"}
+
+
+def test_nothing_is_linked_to_an_item_that_was_deleted_in_xero(world: World) -> None:
+    world.sdp.worklog_type("1", "Travel")
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    unlink_type(world.ledger, "i1")
+    world.settle_types(present=set())
+    with pytest.raises(LedgerError, match="item i1 was deleted in Xero, so nothing is billed by it"):
+        link_type(world.ledger, "i1", "1")
+
+
+def test_before_items_of_the_present_organisation_came_no_type_asks_for_one(world: World) -> None:
+    world.sdp.worklog_type("1", "Remote")
+    world.settle_types()
+    assert line_of_type(world, "1").needs_person
+    with world.ledger.write() as session:
+        world.ledger.connection(session).worklog_types_synced_at = None  # as after a reinitialise
+    line = line_of_type(world, "1")
+    assert (line.needs_person, line.next) == (
+        False,
+        "not compared with Xero yet: `meltano run worklog-types`",
+    )
+
+
+def line_of_type(world: World, type_id: str) -> TypeStatus:
+    return next(one for one in type_status(world.ledger) if one.type_id == type_id)
 
 
 def test_an_ignored_type_is_not_offered_to_an_item_of_the_same_name_in_another_case(world: World) -> None:
