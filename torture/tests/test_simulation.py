@@ -47,6 +47,18 @@ def test_a_few_months_keep_every_promise(workshop, seed):
     assert simulate(workshop, script_of(seed)).violations == []
 
 
+def test_two_ledgers_with_different_histories_do_not_bill_at_the_same_moment(month):
+    """A limit in docs/guarantees.md; two machines on one ledger are no such case."""
+    push = {"do": "other_push", "lock_lost": False}
+    apart = month(RUN, {**RUN, "at": "dev", "meanwhile": [{"call": 2, "step": push}]})
+    apart.play()
+    assert "another environment has another history: not at the same moment" in apart.story
+    assert not [told for told in apart.story if told.startswith("other push")]
+    together = month({**RUN, "meanwhile": [{"commit": 9, "step": push}]})
+    together.play()
+    assert [told for told in together.story if told.startswith("other push")]
+
+
 def test_faults_and_crashes_are_counted_where_they_really_happen(month):
     calm = month(RUN)
     calm.play()

@@ -21,7 +21,7 @@ from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.pushing import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from msp_xero.ledger import Ledger
 
@@ -76,11 +76,7 @@ def billed_elsewhere(ledger: Ledger, rows: Iterable[Row], number_prefix: str) ->
     Another installation numbers its own way. But a person may have renumbered one of ours since this ledger
     was copied; then its lines tell, and where its worklogs were moved elsewhere since, its marker.
     """
-    return [
-        str(row.get("InvoiceNumber"))
-        for row in rows
-        if bills_what_waits(ledger, row) or _had_our_number(ledger, row, number_prefix)
-    ]
+    return [str(row.get("InvoiceNumber")) for row in rows if _is_ours_or_billed(ledger, row, number_prefix)]
 
 
 def billed_again(ledger: Ledger, rows: Iterable[Row]) -> list[str]:
@@ -91,24 +87,39 @@ def billed_again(ledger: Ledger, rows: Iterable[Row]) -> list[str]:
 def bills_what_waits(ledger: Ledger, row: Row, *, is_ours: bool = False) -> bool:
     """Tell whether an invoice that stands bills a worklog that waits here."""
     lines = list(told_by(row, is_ours=is_ours))
+    return _bill(lines, _waiting(ledger, lines))
+
+
+def _is_ours_or_billed(ledger: Ledger, row: Row, number_prefix: str) -> bool:
+    lines, marker = list(told_by(row)), marker_of(row.get("Reference"))
     waiting = _waiting(ledger, lines)
-    return any(_is_billed_by(line, one) for line in lines for one in waiting[line.worklog_id])
+    if _bill(lines, waiting):
+        return True
+    if not waiting or marker is None:
+        return False
+    return _had_our_number(ledger, lines, waiting, marker, number_prefix)
 
 
-def _had_our_number(ledger: Ledger, row: Row, number_prefix: str) -> bool:
+def _bill(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> bool:
+    return any(_is_billed_by(line, one) for line in lines for one in waiting.get(line.worklog_id, ()))
+
+
+def _had_our_number(
+    ledger: Ledger,
+    lines: Sequence[Told],
+    waiting: Mapping[str, list[Waiting]],
+    marker: str,
+    number_prefix: str,
+) -> bool:
     """Tell whether an invoice with worklogs that wait here got its marker with a number of this prefix.
 
     Two installations never share a prefix, so it is ours. The marker also holds the revisions of the
     worklogs: tried are the first ones, and those that this ledger knows.
     """
-    marker, lines = marker_of(row.get("Reference")), list(told_by(row))
-    waiting = _waiting(ledger, lines) if marker else {}
-    if not waiting:
-        return False
     with ledger.read() as session:
         following = ledger.connection(session).next_number
     numbers = range(max(1, following - _NUMBERS_BACK), following + _NUMBERS_AHEAD)
-    known = {key: max(one.revision for one in some) for key, some in waiting.items() if some}
+    known = {key: max(one.revision for one in some) for key, some in waiting.items()}
     tries = {
         tuple((line.module, line.worklog_id, revisions.get(line.worklog_id, 1)) for line in lines)
         for revisions in ({}, known)
@@ -120,7 +131,7 @@ def _had_our_number(ledger: Ledger, row: Row, number_prefix: str) -> bool:
     )
 
 
-def _waiting(ledger: Ledger, lines: Iterable[Told]) -> defaultdict[str, list[Waiting]]:
+def _waiting(ledger: Ledger, lines: Iterable[Told]) -> Mapping[str, list[Waiting]]:
     """Return what waits under the ids of these lines, of whatever module: a worklog may have been moved."""
     waiting = defaultdict[str, list[Waiting]](list)
     ids = {line.worklog_id for line in lines}
@@ -166,7 +177,7 @@ def remembered(ledger: Ledger) -> Remembered:
     told = foreign.told_of_what_waits(ledger)
     waiting, memory, doubtful = _waiting(ledger, told), Remembered([], [], []), set[str]()
     for line in told:
-        if any(_is_billed_by(line, one) for one in waiting[line.worklog_id]):
+        if _bill([line], waiting):
             (memory.before if line.is_ours else memory.strangers).append(line.number)
         elif not (line.is_ours or line.is_tried or line.invoice_id in doubtful):
             doubtful.add(line.invoice_id)

@@ -25,6 +25,15 @@ def finds_out_that_another_ledger_sent_it(world):
         world.settle()
 
 
+def begin_anew(world, url):
+    """Go on with an empty ledger, on the same books."""
+    world.ledger.close()
+    world.url = url
+    world.ledger = world.open_ledger()
+    world.link_accounts()
+    world.link_types()
+
+
 def test_a_planned_invoice_that_xero_has_under_another_number_is_adopted(world):
     world.deliver(*(world.line(n, account=0) for n in range(3)))
     world.settle()
@@ -88,11 +97,7 @@ def test_an_empty_ledger_knows_a_renumbered_invoice_by_its_lines(make_world, dat
     world.settle()
     [sent] = world.invoices()
     world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
-    world.ledger.close()
-    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
-    world.ledger = world.open_ledger()
-    world.link_accounts()
-    world.link_types()
+    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
     world.deliver(world.line(0, account=0))
     with pytest.raises(LedgerError, match="INV-9001"):
         world.settle()
@@ -110,11 +115,7 @@ def test_what_a_look_told_of_strangers_is_held_against_worklogs_that_come_later(
     world.person("invoice", "edit", sent["SDP-00001"]["InvoiceID"], InvoiceNumber="INV-9001")
     second = sent["SDP-00002"]["InvoiceID"]
     world.person("invoice", "edit", second, InvoiceNumber="INV-9002", Reference="PO 7")
-    world.ledger.close()
-    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
-    world.ledger = world.open_ledger()
-    world.link_accounts()
-    world.link_types()
+    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
     assert world.settle().invoices == 0
     world.clock.advance(24 * 3600)
     assert world.settle().invoices == 0
@@ -138,11 +139,7 @@ def test_an_empty_ledger_knows_a_renumbered_invoice_by_its_marker_when_its_workl
     world.settle()
     [sent] = world.invoices()
     world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
-    world.ledger.close()
-    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
-    world.ledger = world.open_ledger()
-    world.link_accounts()
-    world.link_types()
+    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
     moved = world.line(1, account=1, module="project", description="On-site work, moved")
     if comes == "after the look":
         assert world.settle().invoices == 0
@@ -166,11 +163,7 @@ def test_an_empty_ledger_knows_an_invoice_that_went_to_the_contact_that_survived
     [sent] = world.invoices()
     assert sent["Contact"]["ContactID"] == survivor
     world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001", Reference="PO 7")
-    world.ledger.close()
-    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
-    world.ledger = world.open_ledger()
-    world.link_accounts()
-    world.link_types()
+    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
     with world.ledger.write() as session:
         link = session.scalars(select(AccountLink).where(AccountLink.contact_id == loser)).one()
         link.merged_to_contact_id = survivor
@@ -192,11 +185,8 @@ def test_what_another_ledger_billed_under_a_number_that_was_free_again_is_not_bi
     world.clock.advance(3600)
     world.settle()
     release_invoice(world.ledger, "SDP-00001")
-    world.ledger.close()
-    first, world.url = world.url, databases.fresh(tmp_path_factory.mktemp("other"))
-    world.ledger = world.open_ledger()
-    world.link_accounts()
-    world.link_types()
+    first = world.url
+    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("other")))
     world.deliver(world.line(0, account=0))
     assert world.settle().invoices == 1
     world.ledger.close()
@@ -287,11 +277,7 @@ def test_an_empty_ledger_knows_an_invoice_without_any_mark_but_its_lines(
     world.settle()
     [sent] = world.invoices()
     world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001", Reference="As agreed")
-    world.ledger.close()
-    world.url = databases.fresh(tmp_path_factory.mktemp("empty"))
-    world.ledger = world.open_ledger()
-    world.link_accounts()
-    world.link_types()
+    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
     world.deliver(world.line(1, account=1), world.line(0, account=0))
     with pytest.raises(LedgerError, match="INV-9001"):
         world.settle()

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import traceback
+
 import pytest
-from msp_xero.edges.address import is_readable
+from msp_xero.edges.address import http_address, is_readable
 from msp_xero.errors import SettingError
 from msp_xero.sdp import SdpSettings
 from msp_xero.xero import XeroSettings
 
+BAD = [
+    "https://:PLANTED@host",
+    "https://me:PLANTED/1@host",
+    "https://me:1/PLANTED@host",
+    "https://me:PLANTED?1@host",
+    "https://@host",
+    "http://[::1",
+    "http://[PLANTED]",
+    "http://host:99999",
+]
 SAFE = [
     "https://accounts.zoho.eu",
     "http://localhost:8080",
@@ -32,6 +44,17 @@ CLOUD = {
     "oauth_client_secret": "S",
     "oauth_refresh_token": "R",
 }
+
+
+@pytest.mark.parametrize("address", BAD)
+def test_an_address_with_credentials_or_none_at_all_is_refused_and_not_quoted(address):
+    with pytest.raises(SettingError, match=r"base_url: .*without a query or credentials") as caught:
+        http_address("base_url", address, "https://sdp.example.com")
+    assert "PLANTED" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_address_loses_its_last_slash_and_the_blanks_around_it():
+    assert http_address("base_url", " https://host/path/ ", "https://x") == "https://host/path"
 
 
 @pytest.mark.parametrize("address", SAFE)
