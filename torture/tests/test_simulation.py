@@ -54,7 +54,7 @@ def test_two_ledgers_with_different_histories_do_not_bill_at_the_same_moment(mon
     apart.play()
     assert "another environment has another history: not at the same moment" in apart.story
     assert not [told for told in apart.story if told.startswith("other push")]
-    together = month({**RUN, "meanwhile": [{"commit": 9, "step": push}]})
+    together = month({**RUN, "meanwhile": [{"put": 1, "step": push}]})
     together.play()
     assert [told for told in together.story if told.startswith("other push")]
 
