@@ -210,13 +210,13 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
     ours = {one.invoice_id for one in people.our_invoices()}
     known = {row["xero_id"]: row for row in books.invoices if row["xero_id"]}
     if unknown := ours - known.keys():
-        # Another environment may have billed a worklog that was deleted before this ledger ever got it.
+        # Billed by a ledger that was lost, or by another one, and deleted before this one got it.
         here = {row["worklog_id"] for row in books.worklogs}
         live = [
             in_xero[key].number
             for key in unknown
             if in_xero[key].status not in _GONE
-            and not (len(world.environments) > 1 and _is_of_others(in_xero[key], here))
+            and not (world.is_disturbed and _bills_what_is_gone(in_xero[key], here))
         ]
         if live:
             raise Surprise("agreement", f"Xero has {live}, which the ledger does not know")
@@ -240,10 +240,13 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
             _check_cents(row, lines, invoice)
 
 
-def _is_of_others(invoice: Invoice, here: set[str]) -> bool:
-    """Tell whether an invoice bills worklogs, and none that this ledger has."""
+def _bills_what_is_gone(invoice: Invoice, here: set[str]) -> bool:
+    """Tell whether a person renumbered an invoice that bills worklogs, and none that this ledger has.
+
+    Those that ServiceDesk Plus has are in the ledger, so nothing of it can be billed again.
+    """
     billed = {one for _, one in keys_on(invoice)}
-    return bool(billed) and billed.isdisjoint(here)
+    return not invoice.number.startswith("SDP-") and bool(billed) and billed.isdisjoint(here)
 
 
 def _check_cents(row: sqlite3.Row, lines: list[sqlite3.Row], invoice: Invoice) -> None:

@@ -84,7 +84,6 @@ class Month:
         self.tally = Tally(seeds=1)
         self.story: list[str] = []
         self.counted: dict[str, dict[str, int]] = {}
-        self._disturbed = False
         self._running, self._next_number = self.world.here, 1
         ran = {step.get("job", "worklogs") for step in script.steps if step["do"] == "run"}
         self._jobs = [job for job in JOBS if job in ran | {"worklogs"}]
@@ -143,7 +142,7 @@ class Month:
         else:
             self._running, self._next_number = at, at.next_number()
             self._pass(2 / 60)  # nobody starts two runs in one minute
-        self._disturbed = self._disturbed or at is not self.world.here
+        self.world.is_disturbed |= at is not self.world.here
         plans = self._plans(step)
         for fault in step.get("faults", ()):
             system = self.world.xero if fault["system"] == "xero" else self.world.sdp
@@ -228,7 +227,7 @@ class Month:
     def _restore(self, what: str) -> None:
         if self.world.here.backup is None:
             return
-        self._disturbed = True
+        self.world.is_disturbed = True
         backup, bookmarks = self.world.here.backup
         if what != "bookmark":
             self.world.here.put_ledger(backup)
@@ -237,7 +236,7 @@ class Month:
         self.story.append(f"restore {what}")
 
     def _lose(self, what: str) -> None:
-        self._disturbed = True
+        self.world.is_disturbed = True
         if what != "ledger":
             self.world.here.bookmarks = {}
         if what != "bookmark":
@@ -295,9 +294,9 @@ class Month:
                     self.people.withdraw(invoice)
             self.books.look()
             return False
-        if "--full-refresh" in error and self._disturbed:
+        if "--full-refresh" in error and self.world.is_disturbed:
             return True
-        if "does not know" in error and self._disturbed:
+        if "does not know" in error and self.world.is_disturbed:
             self._rebuild()
             return True
         if "run again" in error:

@@ -224,6 +224,8 @@ class World:
         self.errors: list[str] = []
         self.is_crowded = False
         """Whether the program was misled about Xero's limits: by a machine beside it, or by a fault."""
+        self.is_disturbed = False
+        """Whether another ledger has run too, or this one was put back or lost."""
         self.crossed: dict[str, int] = {}
 
     def environment(self, name: str) -> Environment:

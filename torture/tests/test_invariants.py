@@ -142,7 +142,8 @@ def test_an_invoice_in_xero_that_the_ledger_does_not_know(billed):
         check_at_rest(billed.world, billed.people)
 
 
-def test_an_invoice_of_another_environment_for_a_worklog_that_was_deleted_before_it_came_here(billed):
+def test_an_invoice_of_another_ledger_for_a_worklog_that_was_deleted_before_it_came_here(billed):
+    """Without a number of ours nothing can tell of it, and nothing of it can be billed again."""
     invoice = an_invoice(billed)
     line = {**invoice.lines[0], "Description": "Work\n(SDP request worklog 99999)"}
     billed.world.xero_app.rows.put_invoice(
@@ -150,8 +151,13 @@ def test_an_invoice_of_another_environment_for_a_worklog_that_was_deleted_before
     )
     with noticed("agreement"):
         check_at_rest(billed.world, billed.people)
-    billed.world.environment("dev")
+    billed.world.is_disturbed = True
     check_at_rest(billed.world, billed.people)
+    billed.world.xero_app.rows.put_invoice(
+        replace(invoice, invoice_id="another", number="SDP-00077", lines=[line])
+    )
+    with noticed("agreement"):
+        check_at_rest(billed.world, billed.people)
 
 
 def test_a_worklog_that_was_moved_and_billed_again(billed):

@@ -25,7 +25,6 @@ SECOND_LOOK_SECONDS = 5.0
 """Pause before a miss is believed: lists may lag behind a write (xero-api §4.7)."""
 
 _OVERLAP = timedelta(minutes=10)
-_NOTHING = {"Status": "DELETED"}
 
 
 def resolve_unknown(
@@ -94,16 +93,24 @@ def _look_for_renumbered(
     Only their marker or their lines tell. Believing the miss of their number would bill them twice.
     """
     since = min(invoice.planned_at for invoice in invoices) - _OVERLAP
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, list[dict[str, Any]]] = {}
     for row in client.invoices(if_modified_since=since):
         if row.get("Type") != "ACCREC" or not (
             marker_of(row.get("Reference")) or (worklogs_on(row) and not is_gone(row))
         ):
             continue
         for invoice in invoices:
-            if _is_ours(ledger, invoice, row) and is_gone(found.get(invoice.id, _NOTHING)):
-                found[invoice.id] = row
-    return found
+            if _is_ours(ledger, invoice, row):
+                found.setdefault(invoice.id, []).append(row)
+    return {invoice.id: _likest(invoice, found[invoice.id]) for invoice in invoices if invoice.id in found}
+
+
+def _likest(invoice: Invoice, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the one that is most like what we sent: the others are copies that a person made of it.
+
+    One that stands comes before one that is gone.
+    """
+    return min(rows, key=lambda row: (is_gone(row), len(_differences(invoice, row))))
 
 
 def _adopt_renumbered(invoice: Invoice, row: Mapping[str, Any]) -> Created:
@@ -125,7 +132,12 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
 
 def _drift(invoice: Invoice, row: Mapping[str, Any]) -> str | None:
     """Say what a person changed between our call and our look, None when nothing."""
-    differs = [
+    differs = _differences(invoice, row)
+    return f"Somebody changed its {' and '.join(differs)} in Xero before we could look." if differs else None
+
+
+def _differences(invoice: Invoice, row: Mapping[str, Any]) -> list[str]:
+    return [
         name
         for name, ours, theirs in (
             ("contact", invoice.contact_id, (row.get("Contact") or {}).get("ContactID")),
@@ -134,7 +146,6 @@ def _drift(invoice: Invoice, row: Mapping[str, Any]) -> str | None:
         )
         if ours != theirs
     ]
-    return f"Somebody changed its {' and '.join(differs)} in Xero before we could look." if differs else None
 
 
 def _judge_foreign_holder(
@@ -147,7 +158,7 @@ def _judge_foreign_holder(
         if row.get("Type") == "ACCREC" and _is_ours(ledger, invoice, row)
     ]
     if renumbered:
-        outcome.created.append(_adopt_renumbered(invoice, min(renumbered, key=is_gone)))
+        outcome.created.append(_adopt_renumbered(invoice, _likest(invoice, renumbered)))
         return
     # One that was voided keeps its number for ever, but bills nobody: nothing is left to judge.
     standing = [row for row in holders if not is_gone(row)]

@@ -13,10 +13,12 @@ from msp_xero.billing.strangers import (
     billed_before,
     billed_elsewhere,
     is_gone,
+    made_elsewhere,
     remembered,
     told_by,
     unexplained,
     unknown_to_us,
+    unmarked_with_our_number,
 )
 from msp_xero.errors import LedgerError
 from msp_xero.ledger import foreign, pushing
@@ -56,7 +58,8 @@ def refresh_invoices(
     else:
         rows = client.invoices(if_modified_since=since - _OVERLAP, summary_only=True)
     changed, strangers, late = 0, list[str](), list[str]()
-    elsewhere, before, looked_into, told = list[str](), list[str](), list[str](), list[Told]()
+    elsewhere, numbered, before = list[str](), list[str](), list[str]()
+    looked_into, told = list[str](), list[Told]()
     for chunk in _chunks(row for row in rows if row.get("Type") == "ACCREC"):
         changed += _refresh(ledger, fence, chunk, run_id)
         found = unexplained(ledger, chunk, number_prefix)
@@ -64,13 +67,16 @@ def refresh_invoices(
         late += found.late
         pushing.mark_doubtful(ledger, fence, found.planned)
         elsewhere += found.elsewhere
+        numbered += unmarked_with_our_number(ledger, chunk, number_prefix)
         before += found.before
         unmarked = [row for row in chunk if not marker_of(row.get("Reference"))]
         strangers += billed_elsewhere(ledger, unmarked, number_prefix)
         told += [line for row in unmarked for line in told_by(row)]
         looked_into += [str(row.get("InvoiceID")) for row in chunk if is_gone(row)]
     others = list(client.invoices(ids=elsewhere)) if elsewhere else []
+    numbered_like_ours = list(client.invoices(ids=numbered)) if numbered else []
     earlier = list(client.invoices(ids=before)) if before else []
+    strangers += made_elsewhere(ledger, numbered_like_ours)
     strangers += billed_elsewhere(ledger, others, number_prefix)
     told += [line for row in others for line in told_by(row)]
     told += [line for row in earlier for line in told_by(row, is_ours=True)]

@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from msp_xero.billing.document import described, marker_of, markers_from, worklog_of
 from msp_xero.billing.plan import invoice_number, is_own_number
@@ -189,13 +189,56 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def unmarked_with_our_number(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> list[str]:
+    """Return the ids of live invoices without a marker that have a number of ours, but are not those we sent.
+
+    Somebody may simply have taken the number. But where its lines name worklogs, another ledger made it, and
+    a person has rewritten its reference since. Left out is what the look-up judges, and what was billed
+    before the connection started over.
+    """
+    suspects = {
+        str(row.get("InvoiceID")): str(row.get("InvoiceNumber")).casefold()
+        for row in rows
+        if not is_gone(row)
+        and not marker_of(row.get("Reference"))
+        and is_own_number(number_prefix, str(row.get("InvoiceNumber")))
+    }
+    if not suspects:
+        return []
+    with ledger.read() as session:
+        known = session.execute(
+            select(Invoice.number, Invoice.xero_id, Invoice.state, Invoice.generation).where(
+                Invoice.connection_id == ledger.connection_id,
+                func.lower(Invoice.number).in_(suspects.values()) | Invoice.xero_id.in_(suspects),
+            )
+        ).all()
+    ids = {row.xero_id for row in known}
+    judged = {
+        row.number.casefold()
+        for row in known
+        if row.generation != ledger.generation or (row.xero_id is None and row.state != "rejected")
+    }
+    return [one for one, number in suspects.items() if one not in ids and number not in judged]
+
+
+def made_elsewhere(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
+    """Return the numbers of those that bill worklogs, but for what the look-up finds by its lines."""
+    if not rows:
+        return []
+    unsettled = [pushing.worklog_keys(ledger, one.id) for one in pushing.unsettled_invoices(ledger)]
+    return [
+        str(row.get("InvoiceNumber"))
+        for row in rows
+        if not is_gone(row) and (on_lines := worklogs_on(row)) and not any(map(on_lines.issubset, unsettled))
+    ]
+
+
 class Unexplained(NamedTuple):
     """Live invoices that msp-xero made but that should not be there.
 
     The numbers of those that the ledger does not know, the numbers of those that it knows as refused, the
     markers of those that it has not sent yet, and the ids of those of which only the lines tell: with neither
-    our number nor a marker of ours, or with both and yet not the one we sent, and those from before the
-    connection started over.
+    our number nor a marker of ours, and those from before the connection started over.
     """
 
     strangers: list[str]
@@ -214,16 +257,16 @@ def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unex
     ]
     if not suspects:
         return Unexplained([], [], set(), [], [])
-    numbers, ids, markers = (set(values) for values in zip(*suspects, strict=True))
+    ids, markers = ({one[field] for one in suspects} for field in (1, 2))
     with ledger.read() as session:
         known = session.execute(
-            select(Invoice.number, Invoice.xero_id, Invoice.marker, Invoice.state, Invoice.generation).where(
+            select(Invoice.xero_id, Invoice.marker, Invoice.state, Invoice.generation).where(
                 Invoice.connection_id == ledger.connection_id,
-                Invoice.number.in_(numbers) | Invoice.xero_id.in_(ids) | Invoice.marker.in_(markers),
+                Invoice.xero_id.in_(ids) | Invoice.marker.in_(markers),
             )
         ).all()
     known_ids = {row.xero_id for row in known if row.generation == ledger.generation}
-    known_numbers, known_markers = ({row.number for row in known}, {row.marker for row in known})
+    known_markers = {row.marker for row in known}
     # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
     open_markers = {
         row.marker
@@ -243,14 +286,12 @@ def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unex
             late.append(number)
         elif xero_id in earlier_ids or marker in earlier_markers:
             before.append(xero_id)
-        elif is_own_number(number_prefix, number) and not (
-            # A known number is no excuse for a marker that this ledger never made.
-            number in known_numbers and marker in known_markers
-        ):
+        elif is_own_number(number_prefix, number):
+            # Also with a marker of ours: another ledger may have billed the same worklogs under a number that
+            # was free again.
             strangers.append(number)
-        elif marker not in known_markers or is_own_number(number_prefix, number):
-            # Ours by number and marker, and yet not the one we sent: another ledger has billed the same
-            # worklogs under a number that was free again. A copy by a person has a number of their own.
+        elif marker not in known_markers:
+            # A copy that a person made has a number of its own, and our marker.
             elsewhere.append(xero_id)
     planned = {row.marker for row in known if row.state == "planned"}
     return Unexplained(sorted(strangers), sorted(late), planned & markers, elsewhere, before)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Engine, create_engine, event, select, text, update
+from sqlalchemy import Engine, bindparam, create_engine, event, select, text, update
 from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -40,6 +40,21 @@ class Fence:
     """Proof of holding the settle lock; every write of a settle checks it."""
 
     epoch: int
+
+
+# Built once: every transaction begins with one of these.
+_CONNECTION = select(BillingConnection).where(BillingConnection.id == bindparam("id"))
+_GENERATION = select(BillingConnection.generation).where(BillingConnection.id == bindparam("id"))
+_HOLD = (
+    update(BillingConnection)
+    .where(
+        BillingConnection.id == bindparam("row"),
+        BillingConnection.settle_epoch == bindparam("held"),
+        BillingConnection.generation == bindparam("begun"),
+    )
+    .values(settle_epoch=BillingConnection.settle_epoch)
+    .execution_options(synchronize_session=False)
+)
 
 
 class Ledger:
@@ -79,7 +94,7 @@ class Ledger:
         clock = clock or SystemClock()
         engine = make_engine(url)
         with _kept_open_if_used(engine), plain_failures(engine):
-            _upgrade(engine)
+            _upgrade(engine, revision_of(engine))
             with Session(engine) as session, session.begin():
                 _begin_write(session)
                 open_one_by_one(session.connection())
@@ -99,8 +114,8 @@ class Ledger:
         if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
             return None
         with _kept_open_if_used(engine), plain_failures(engine):
-            if revision_of(engine) is not None:
-                _upgrade(engine)
+            if (revision := revision_of(engine)) is not None:
+                _upgrade(engine, revision)
                 ledger = cls(engine, connection, clock or SystemClock(), actor or person())
                 if ledger.connection_id:
                     return ledger
@@ -147,14 +162,15 @@ class Ledger:
         ):
             _begin_write(session)
             self._one_writer(session)
-            self._check_generation(session)
-            if fence is not None:
+            if fence is None:
+                self._check_generation(session)
+            else:
                 self._check_fence(session, fence)
             yield session
 
     def connection(self, session: Session) -> BillingConnection:
         """Return the connection's row within a transaction."""
-        return session.get_one(BillingConnection, self.connection_id)
+        return session.execute(_CONNECTION, {"id": self.connection_id}).scalar_one()
 
     @contextlib.contextmanager
     def settling(self, *, wait_seconds: float = 30) -> Iterator[Fence]:
@@ -219,9 +235,7 @@ class Ledger:
 
     def _check_generation(self, session: Session) -> None:
         """Keep a run that began before a new start from writing into the history that this one ended."""
-        now = session.scalar(
-            select(BillingConnection.generation).where(BillingConnection.id == self.connection_id)
-        )
+        now = session.scalar(_GENERATION, {"id": self.connection_id})
         if now is not None and now != self.generation:
             raise LedgerError(
                 f"connection {self.connection_name} was started over with another organisation meanwhile; "
@@ -229,12 +243,13 @@ class Ledger:
             )
 
     def _check_fence(self, session: Session, fence: Fence) -> None:
+        """Check the generation too, in the one statement that also keeps others from taking over."""
         held = session.execute(
-            update(BillingConnection)
-            .where(BillingConnection.id == self.connection_id, BillingConnection.settle_epoch == fence.epoch)
-            .values(settle_epoch=fence.epoch)
+            _HOLD,
+            {"row": self.connection_id, "held": fence.epoch, "begun": self.generation},
         )
         if held.rowcount != 1:  # type: ignore[attr-defined]
+            self._check_generation(session)
             raise LedgerError("another settle of this connection took over; this one stops without writing")
 
 
@@ -346,8 +361,7 @@ def revision_of(engine: Engine) -> str | None:
         return revision
 
 
-def _upgrade(engine: Engine) -> None:
-    revision = revision_of(engine)
+def _upgrade(engine: Engine, revision: str | None) -> None:
     if revision == HEAD_REVISION:
         return
     if revision is not None and revision > HEAD_REVISION:

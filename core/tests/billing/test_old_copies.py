@@ -306,3 +306,73 @@ def test_a_number_that_is_held_by_what_waits_here_stops_everything(world, databa
             world.settle()
         world.recover()
     assert len(world.ours()) == 2
+
+
+@pytest.mark.parametrize("sees", ["its lines at once", "a summary"])
+def test_an_invoice_with_our_number_and_worklogs_that_we_never_sent_stops_everything(
+    make_world, databases, tmp_path_factory, sees
+):
+    """No marker any more, and its worklog does not wait here: another ledger made it (seed 32273)."""
+    world = make_world(databases.fresh(tmp_path_factory.mktemp("other")))
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    if sees == "its lines at once":
+        world.person("invoice", "edit", sent["InvoiceID"], Reference="As agreed")
+    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("here")))
+    if sees == "a summary":
+        with world.ledger.write() as session:
+            world.ledger.connection(session).invoices_refreshed_at = world.ledger.clock.now()
+        world.clock.advance(3600)
+        world.person("invoice", "edit", sent["InvoiceID"], Reference="As agreed")
+    world.deliver(world.line(1, account=1))
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"does not know \(SDP-00001\)"):
+            world.settle()
+    assert len(world.ours()) == 1
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
+    assert world.settle().invoices == 1
+    assert world.states() == {"invoiced": 1}
+
+
+def test_a_number_of_ours_that_somebody_took_for_other_work_is_looked_into_and_passed_over(world):
+    world.settle()
+    world.clock.advance(3600)
+    world.person(
+        "invoice",
+        "add",
+        InvoiceNumber="sdp-00001",
+        Contact={"ContactID": world.contacts[5]["ContactID"]},
+        Reference="By hand",
+        LineItems=[{"Description": "Cabling", "Quantity": 1, "UnitAmount": 250}],
+    )
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.clock.advance(3600)
+    world.settle()
+    assert world.states() == {"invoiced": 1}
+    assert [row["InvoiceNumber"] for row in world.ours()] == ["SDP-00002"]
+
+
+def test_what_another_ledger_billed_under_the_number_of_a_deleted_draft_stops_everything(
+    make_world, databases, tmp_path_factory
+):
+    """Same number and marker, and its worklog does not even wait here: nobody released it (seed 33712)."""
+    world = make_world(databases.fresh(tmp_path_factory.mktemp("first")))
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], Status="DELETED")
+    world.clock.advance(3600)
+    world.settle()
+    first = world.url
+    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("other")))
+    world.deliver(world.line(0, account=0))
+    assert world.settle().invoices == 1
+    world.ledger.close()
+    world.url = first
+    world.ledger = world.open_ledger()
+    world.clock.advance(3600)
+    with pytest.raises(LedgerError, match=r"does not know \(SDP-00001\)"):
+        world.settle()
+    assert len(world.ours()) == 1

@@ -114,10 +114,10 @@ def test_reading_a_connection_that_is_not_there_is_nothing(ledger_url):
 
 def test_reading_an_older_ledger_brings_it_up_to_date(ledger_url, monkeypatch):
     upgraded = []
-    monkeypatch.setattr(store, "_upgrade", upgraded.append)
+    monkeypatch.setattr(store, "_upgrade", lambda _engine, revision: upgraded.append(revision))
     set_revision(ledger_url, "0000")
     with Ledger.open_existing(ledger_url):
-        assert len(upgraded) == 1
+        assert upgraded == ["0000"]
 
 
 @pytest.mark.parametrize(
