@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from tests import contract
 from tests.project import Project
@@ -29,7 +31,7 @@ def _judge_and_stop(sandbox: Sandbox) -> list[str]:
 
 @pytest.fixture(scope="session")
 def ports() -> tuple[int, int]:
-    """One pair of ports for all sandboxes, so that a copied project finds its systems again."""
+    """One pair of ports for all sandboxes of a worker, so that a copied project finds its systems again."""
     xero, sdp = free_ports(2)
     return xero, sdp
 
@@ -56,13 +58,24 @@ def project(tmp_path: Path, start_sandbox: StartSandbox) -> Project:
 
 
 @pytest.fixture(scope="session")
-def first_run(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, int]) -> Path:
+def first_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str, ports: tuple[int, int]) -> Path:
     """A project in three moments of its first run, with the rows of both systems then; made once.
 
-    ``linked``: accounts and worklog types are linked, no worklog has come yet. ``staged``: the worklogs
-    are in the ledger, and pushing is off. ``billed``: after all three jobs, with pushing on.
+    The workers share it. ``linked``: accounts and worklog types are linked, no worklog has come yet.
+    ``staged``: the worklogs are in the ledger, and pushing is off. ``billed``: after all three jobs, with
+    pushing on.
     """
-    folder = tmp_path_factory.mktemp("first-run")
+    mine = tmp_path_factory.getbasetemp()
+    folder = (mine if worker_id == "master" else mine.parent) / "first-run"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "whole").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a worker left that failed in the middle of it
+            _run_for_the_first_time(folder, ports)
+            (folder / "whole").touch()
+    return folder
+
+
+def _run_for_the_first_time(folder: Path, ports: tuple[int, int]) -> None:
     sandbox = Sandbox(ports, "--scale", "small")
     linked = Project.create(folder / "linked" / "project", sandbox)
     try:
@@ -77,7 +90,6 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, int]) 
     finally:
         problems = _judge_and_stop(sandbox)
     assert not problems, "\n".join(problems)
-    return folder
 
 
 def _keep(project: Project) -> None:
@@ -110,5 +122,6 @@ def _continued(moment: Path, tmp_path: Path, start_sandbox: StartSandbox) -> Pro
     """Copy the project, and start a sandbox that holds what it held then."""
     sandbox = start_sandbox("--data", str(moment / "rows.json"))
     project = Project(moment / "project", sandbox).copy(tmp_path / "project")
+    project.meet(sandbox)
     project.output = (moment / "output").read_text()
     return project

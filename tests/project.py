@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 LINKED = ("core", "tap-msp-sdp", "tap-xero-lite", "transforms", "target-msp-sdp", "target-xero-invoices")
 JOBS = ("accounts", "worklog-types", "worklogs")
+DEMO = {"xero": "http://127.0.0.1:9101", "sdp": "http://127.0.0.1:9102"}
+SYSTEMS = Path(".meltano") / "systems.json"
 NAMES_OF_OURS = ("TAP_", "TARGET_", "MSP_XERO_", "MELTANO_")
 
 
@@ -99,16 +101,28 @@ class Project(Books):
     def create(cls, folder: Path, sandbox: Sandbox) -> Project:
         """Make a project: our ``meltano.yml``, pointed at the sandbox."""
         folder.mkdir(parents=True)
-        text = (ROOT / "meltano.yml").read_text()
-        for ours, theirs in ((":9101", sandbox.xero), (":9102", sandbox.sdp)):
-            text = text.replace(f"http://127.0.0.1{ours}", theirs)
-        (folder / "meltano.yml").write_text(text)
+        shutil.copyfile(ROOT / "meltano.yml", folder / "meltano.yml")
         for name in (*LINKED, "constraints.txt"):
             (folder / name).symlink_to(ROOT / name)
         (folder / ".meltano").mkdir()
         for kind in ("extractors", "loaders", "mappers"):
             (folder / ".meltano" / kind).symlink_to(ROOT / ".meltano" / kind)
-        return cls(folder, sandbox)
+        (folder / SYSTEMS).write_text(json.dumps(DEMO))
+        project = cls(folder, sandbox)
+        project.meet(sandbox)
+        return project
+
+    def meet(self, sandbox: Sandbox) -> None:
+        """Let ``meltano.yml`` lead to this sandbox instead of the one that it led to before."""
+        path, remembered = self.folder / "meltano.yml", self.folder / SYSTEMS
+        now = {"xero": sandbox.xero, "sdp": sandbox.sdp}
+        text = path.read_text()
+        for system, address in json.loads(remembered.read_text()).items():
+            text = text.replace(address, f"<{system}>")
+        for system, address in now.items():
+            text = text.replace(f"<{system}>", address)
+        path.write_text(text)
+        remembered.write_text(json.dumps(now))
 
     def copy(self, folder: Path) -> Project:
         """Return a copy of the whole project on the same sandbox: ledger, bookmarks, all but tokens."""

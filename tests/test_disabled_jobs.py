@@ -71,7 +71,7 @@ def test_one_job_is_off_and_the_others_go_on(billed: Project, job: str) -> None:
 
 def test_a_first_run_with_every_job_off_leaves_neither_ledger_nor_bookmark(project: Project) -> None:
     for plugin, setting in SWITCHES.values():
-        project.set_loader(plugin, **{setting: False})
+        project.environment[f"{plugin}_{setting}".replace("-", "_").upper()] = "false"
     project.run(*JOBS)
     for job, (_, setting) in SWITCHES.items():
         assert f"disabled by {setting}" in project.summary(job)

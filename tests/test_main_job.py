@@ -173,37 +173,6 @@ def test_a_broken_extraction_makes_no_half_invoices(linked: Project) -> None:
     reconcile(project)
 
 
-def test_a_disabled_job_writes_nothing_moves_no_bookmark_and_carries_on_later(billed: Project) -> None:
-    sandbox = billed.sandbox
-    near = invoiced_request(billed)
-    sandbox.change(
-        "sdp", "worklog", "add", parent=f"requests/{near['parent_id']}", type_id=near["type_id"], minutes=25
-    )
-    sandbox.change("xero", "contact", "add", Name="New Customer Limited")
-    sandbox.change("xero", "item", "add", Code="NEW-1", Name="New service", SalesDetails={"UnitPrice": 50})
-    ledger, bookmarks = billed.ledger_path.read_bytes(), billed.bookmarks()
-    books = sandbox.raw("xero", "invoices")
-    billed.run(
-        *JOBS,
-        TARGET_XERO_INVOICES_WORKLOGS_ENABLED="false",
-        TARGET_MSP_SDP_ACCOUNTS_ENABLED="false",
-        TARGET_MSP_SDP_TYPES_WORKLOG_TYPES_ENABLED="false",
-    )
-    for job in JOBS:
-        assert "disabled" in billed.summary(job), job
-    assert billed.ledger_path.read_bytes() == ledger
-    assert billed.bookmarks() == bookmarks
-    assert sandbox.raw("xero", "invoices") == books
-    assert sandbox.writes("xero") == []
-    assert sandbox.writes("sdp") == []
-    reconcile(billed, complete=False)
-
-    billed.run("worklog-types", "worklogs")
-    assert billed.summary("worklogs").startswith("1 worklog invoiced on 1 invoice")
-    assert "1 created" in billed.summary("worklog-types")
-    reconcile(billed)
-
-
 def test_without_push_nothing_is_sent_until_a_person_pushes(staged: Project) -> None:
     sandbox = staged.sandbox
     assert staged.summary().startswith("push is off: 5 invoices over NZD ")

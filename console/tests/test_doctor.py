@@ -388,6 +388,12 @@ def test_clocks(system, minutes, status) -> None:
             "ca_bundle holds another authority",
         ),
         (
+            Handshake(reached=True, is_tls=True, problem="unable to get local issuer certificate"),
+            {"is_public": True},
+            "failed",
+            "Something between signs it anew",
+        ),
+        (
             Handshake(reached=True, is_tls=True, trusted=True),
             {"verify_tls": False},
             "warning",

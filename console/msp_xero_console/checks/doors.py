@@ -28,9 +28,13 @@ def certificate(  # noqa: PLR0911, PLR0913 - one return a judgement
     *,
     verify_tls: bool = True,
     ca_bundle: str | None = None,
+    is_public: bool = False,
     now: datetime,
 ) -> Finding | None:
-    """Judge how the way to a system is secured; None when nobody answers there."""
+    """Judge how the way to a system is secured; None when nobody answers there.
+
+    ``is_public``: everybody's authorities have signed it, so there is no setting for another one.
+    """
     subject = f"TLS of {system}"
     if not hands.is_tls:
         if is_here(urlsplit(address).hostname or ""):
@@ -52,9 +56,8 @@ def certificate(  # noqa: PLR0911, PLR0913 - one return a judgement
         )
         return Finding(subject, WARNING, seen, worth[0].upper() + worth[1:])
     if not hands.trusted:
-        return Finding(
-            subject, FAILED, f"the certificate is not trusted: {hands.problem}", _cure(hands, ca_bundle)
-        )
+        cure = _cure(hands, ca_bundle, is_public=is_public)
+        return Finding(subject, FAILED, f"the certificate is not trusted: {hands.problem}", cure)
     by = f"by {hands.issuer or 'an authority without a name'}{', of ca_bundle' if ca_bundle else ''}"
     if hands.ends_at is None:
         return Finding(subject, OK, f"trusted, signed {by}")
@@ -73,13 +76,18 @@ def same_server(one: str, other: str) -> bool:
     return (parts.scheme, parts.netloc.lower()) == (others.scheme, others.netloc.lower())
 
 
-def _cure(hands: Handshake, ca_bundle: str | None) -> str:
+def _cure(hands: Handshake, ca_bundle: str | None, *, is_public: bool) -> str:
     if "expired" in hands.problem:
         return "Renew the certificate on that server."
     if "not yet valid" in hands.problem:
         return "Set the clock of this machine, or wait."
     if "mismatch" in hands.problem or "doesn't match" in hands.problem or "not valid for" in hands.problem:
         return "Use the host name that the certificate is for, or have it issued for this one."
+    if is_public:
+        return (
+            "Something between signs it anew, a proxy or a firewall: let this address pass, or name the PEM "
+            "file of its authority in the environment variable REQUESTS_CA_BUNDLE."
+        )
     if ca_bundle:
         return "ca_bundle holds another authority: put the PEM of the one that signed it into that file."
     return "Set ca_bundle to the PEM file of the authority that signed it. Do not switch verify_tls off."

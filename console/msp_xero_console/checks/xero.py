@@ -113,7 +113,7 @@ def _servers(settings: XeroSettings, now: datetime) -> tuple[list[Finding], str]
         hands = shake_hands(address)
         if not hands.reached:
             return found, hands.problem
-        if secured := certificate(name, address, hands, now=now):
+        if secured := certificate(name, address, hands, is_public=True, now=now):
             found.append(secured)
     return found, ""
 
