@@ -85,13 +85,13 @@ MUTANTS: Final = (
     Mutant(
         "the ledger does not look for invoices of strangers",
         f"{_BILLING}/refresh.py",
-        "    if strangers := list(dict.fromkeys(strangers)):\n",
-        "    if False and strangers:\n",
+        "            raise unknown_to_us(strangers)\n",
+        "            pass\n",
     ),
     Mutant(
         "an older copy sends again what was sent since",
         f"{_BILLING}/refresh.py",
-        "        pushing.mark_doubtful(ledger, fence, found.planned)\n",
+        "            pushing.mark_doubtful(self.ledger, self.fence, found.planned)\n",
         "",
     ),
     Mutant(

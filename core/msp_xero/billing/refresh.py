@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from msp_xero.billing.document import marker_of
 from msp_xero.billing.strangers import (
     billed_again,
     billed_before,
     billed_elsewhere,
     is_gone,
-    made_elsewhere,
     remembered,
     told_by,
+    told_by_lines,
     unexplained,
     unknown_to_us,
-    unmarked_with_our_number,
+    unmarked_and_unknown,
 )
 from msp_xero.errors import LedgerError
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import live_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from msp_xero.ledger import Fence, Ledger
+    from msp_xero.ledger.foreign import Told
     from msp_xero.xero.client import XeroClient
 
 ALL_SALES = 'Type=="ACCREC"'
@@ -51,54 +51,99 @@ def refresh_invoices(
     looked_at = ledger.clock.now()
     with ledger.read() as session:
         since = ledger.connection(session).invoices_refreshed_at
+    look = _Look(ledger, client, fence, number_prefix, run_id)
     if since is None or since > looked_at:  # a clock that was wrong in the middle of a settle
         # Once in the life of a ledger, all of them and with their lines: a search for our numbers and marks
         # misses one that a person renumbered and whose reference they rewrote.
-        rows = client.invoices(where=ALL_SALES)
+        look.over(client.invoices(where=ALL_SALES), with_lines=True)
     else:
-        rows = client.invoices(if_modified_since=since - _OVERLAP, summary_only=True)
-    changed, strangers, late = 0, list[str](), list[str]()
-    elsewhere, numbered, before = list[str](), list[str](), list[str]()
-    looked_into, told = list[str](), list[Told]()
-    for chunk in _chunks(row for row in rows if row.get("Type") == "ACCREC"):
-        changed += _refresh(ledger, fence, chunk, run_id)
-        found = unexplained(ledger, chunk, number_prefix)
-        strangers += found.strangers
-        late += found.late
-        pushing.mark_doubtful(ledger, fence, found.planned)
-        elsewhere += found.elsewhere
-        numbered += unmarked_with_our_number(ledger, chunk, number_prefix)
-        before += found.before
-        unmarked = [row for row in chunk if not marker_of(row.get("Reference"))]
-        strangers += billed_elsewhere(ledger, unmarked, number_prefix)
-        told += [line for row in unmarked for line in told_by(row)]
-        looked_into += [str(row.get("InvoiceID")) for row in chunk if is_gone(row)]
-    others = list(client.invoices(ids=elsewhere)) if elsewhere else []
-    numbered_like_ours = list(client.invoices(ids=numbered)) if numbered else []
-    earlier = list(client.invoices(ids=before)) if before else []
-    strangers += made_elsewhere(ledger, numbered_like_ours)
-    strangers += billed_elsewhere(ledger, others, number_prefix)
-    told += [line for row in others for line in told_by(row)]
-    told += [line for row in earlier for line in told_by(row, is_ours=True)]
-    foreign.forget(ledger, fence, {*looked_into, *elsewhere, *before, *(line.invoice_id for line in told)})
-    memory = remembered(ledger)
-    in_doubt = list(client.invoices(ids=memory.in_doubt)) if memory.in_doubt else []
-    strangers += [*memory.strangers, *billed_elsewhere(ledger, in_doubt, number_prefix)]
-    if strangers := list(dict.fromkeys(strangers)):
-        raise unknown_to_us(strangers)
-    if known := list(dict.fromkeys([*billed_again(ledger, earlier), *memory.before])):
-        raise billed_before(known)
-    foreign.note_tried(ledger, fence, memory.in_doubt)
-    if late:
-        raise LedgerError(
-            f"Xero holds {', '.join(late[:3])} although it had refused it: an earlier call arrived late, and "
-            "its worklogs wait for another invoice by now. Nothing was billed. Delete or void it in Xero and "
-            "run again"
+        look.over(
+            client.invoices(if_modified_since=since - _OVERLAP, summary_only=True),
+            with_lines=False,
         )
-    foreign.remember(ledger, fence, told)
+    look.into_lines()
+    look.judge()
     with ledger.write(fence) as session:
         ledger.connection(session).invoices_refreshed_at = looked_at
-    return changed
+    return look.changed
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at Xero's sales invoices: what it has found so far, and what only lines can tell."""
+
+    ledger: Ledger
+    client: XeroClient
+    fence: Fence
+    number_prefix: str
+    run_id: int | None
+    changed: int = 0
+    strangers: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    looked_into: set[str] = field(default_factory=set)
+    told: list[Told] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    unmarked: list[str] = field(default_factory=list)
+
+    def over(self, rows: Iterable[dict[str, Any]], *, with_lines: bool) -> None:
+        """Go through all invoices that a list shows."""
+        for chunk in _chunks(row for row in rows if row.get("Type") == "ACCREC"):
+            self.changed += _refresh(self.ledger, self.fence, chunk, self.run_id)
+            found = unexplained(self.ledger, chunk, self.number_prefix)
+            pushing.mark_doubtful(self.ledger, self.fence, found.planned)
+            self.strangers += found.strangers
+            self.late += found.late
+            self.elsewhere += found.elsewhere
+            self.before += found.before
+            self.looked_into.update(str(row.get("InvoiceID")) for row in chunk if is_gone(row))
+            unmarked = unmarked_and_unknown(self.ledger, chunk)
+            if with_lines:
+                self._read_unmarked(unmarked)
+            else:
+                self.unmarked += [str(row.get("InvoiceID")) for row in unmarked]
+
+    def into_lines(self) -> None:
+        """Read the lines of those of which nothing else tells whose they are."""
+        for chunk in _chunks(self._of(self.unmarked)):
+            self._read_unmarked(chunk)
+        others, earlier = list(self._of(self.elsewhere)), list(self._of(self.before))
+        self.strangers += billed_elsewhere(self.ledger, others, self.number_prefix)
+        self.again += billed_again(self.ledger, earlier)
+        self.told += [line for row in others for line in told_by(row)]
+        self.told += [line for row in earlier for line in told_by(row, is_ours=True)]
+
+    def judge(self) -> None:
+        """Compare what earlier looks told with what waits by now; remember what this one told.
+
+        Raises:
+            LedgerError: there is an invoice that this ledger should know.
+        """
+        self.looked_into.update(self.unmarked, self.elsewhere, self.before)
+        self.looked_into.update(line.invoice_id for line in self.told)
+        foreign.forget(self.ledger, self.fence, self.looked_into)
+        memory = remembered(self.ledger)
+        in_doubt = billed_elsewhere(self.ledger, self._of(memory.in_doubt), self.number_prefix)
+        if strangers := list(dict.fromkeys([*self.strangers, *memory.strangers, *in_doubt])):
+            raise unknown_to_us(strangers)
+        if again := list(dict.fromkeys([*self.again, *memory.before])):
+            raise billed_before(again)
+        foreign.note_tried(self.ledger, self.fence, memory.in_doubt)
+        if self.late:
+            raise LedgerError(
+                f"Xero holds {', '.join(self.late[:3])} although it had refused it: an earlier call arrived "
+                "late, and its worklogs wait for another invoice by now. Nothing was billed. Delete or void "
+                "it in Xero and run again"
+            )
+        foreign.remember(self.ledger, self.fence, self.told)
+
+    def _read_unmarked(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.strangers += told_by_lines(self.ledger, rows, self.number_prefix)
+        self.told += [line for row in rows for line in told_by(row)]
+
+    def _of(self, ids: list[str]) -> Iterator[dict[str, Any]]:
+        return self.client.invoices(ids=ids) if ids else iter(())
 
 
 def _chunks(rows: Iterable[dict[str, Any]], size: int = 500) -> Iterator[list[dict[str, Any]]]:

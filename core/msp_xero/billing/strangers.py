@@ -189,48 +189,68 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def unmarked_with_our_number(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> list[str]:
-    """Return the ids of live invoices without a marker that have a number of ours, but are not those we sent.
+def unmarked_and_unknown(ledger: Ledger, rows: Iterable[Row]) -> list[Row]:
+    """Return the invoices that stand, have no marker and are not on record here: people's own, most of them.
 
-    Somebody may simply have taken the number. But where its lines name worklogs, another ledger made it, and
-    a person has rewritten its reference since. Left out is what the look-up judges, and what was billed
-    before the connection started over.
+    Only lines tell of one that it bills worklogs, and that a person has rewritten its reference since.
     """
     suspects = {
-        str(row.get("InvoiceID")): str(row.get("InvoiceNumber")).casefold()
+        str(row.get("InvoiceID")): row
         for row in rows
-        if not is_gone(row)
-        and not marker_of(row.get("Reference"))
-        and is_own_number(number_prefix, str(row.get("InvoiceNumber")))
+        if not is_gone(row) and not marker_of(row.get("Reference"))
     }
     if not suspects:
+        return []
+    with ledger.read() as session:
+        known = session.scalars(
+            select(Invoice.xero_id).where(
+                Invoice.connection_id == ledger.connection_id, Invoice.xero_id.in_(suspects)
+            )
+        ).all()
+    for one in known:
+        suspects.pop(str(one))
+    return list(suspects.values())
+
+
+def told_by_lines(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> list[str]:
+    """Return the numbers of those of these invoices, unmarked and unknown, that another ledger made.
+
+    They bill what waits here; or they bill worklogs under a number of ours, which we never sent. Left out is
+    what the look-up finds by its lines: our own, whose reference was rewritten before its answer came.
+    """
+    unsettled = [pushing.worklog_keys(ledger, one.id) for one in pushing.unsettled_invoices(ledger)]
+    judged = [
+        row for row in rows if (on_lines := worklogs_on(row)) and not any(map(on_lines.issubset, unsettled))
+    ]
+    if not judged:
+        return []
+    return [
+        *billed_elsewhere(ledger, judged, number_prefix),
+        *_never_sent(ledger, [str(row.get("InvoiceNumber")) for row in judged], number_prefix),
+    ]
+
+
+def _never_sent(ledger: Ledger, numbers: Iterable[str], number_prefix: str) -> list[str]:
+    """Return those of these numbers that look like ours and that no invoice of ours explains.
+
+    One that has the number and waits for its look-up does, and so does one from before a starting over.
+    """
+    ours = [number for number in numbers if is_own_number(number_prefix, number)]
+    if not ours:
         return []
     with ledger.read() as session:
         known = session.execute(
             select(Invoice.number, Invoice.xero_id, Invoice.state, Invoice.generation).where(
                 Invoice.connection_id == ledger.connection_id,
-                func.lower(Invoice.number).in_(suspects.values()) | Invoice.xero_id.in_(suspects),
+                func.lower(Invoice.number).in_([number.lower() for number in ours]),
             )
         ).all()
-    ids = {row.xero_id for row in known}
-    judged = {
+    explained = {
         row.number.casefold()
         for row in known
         if row.generation != ledger.generation or (row.xero_id is None and row.state != "rejected")
     }
-    return [one for one, number in suspects.items() if one not in ids and number not in judged]
-
-
-def made_elsewhere(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
-    """Return the numbers of those that bill worklogs, but for what the look-up finds by its lines."""
-    if not rows:
-        return []
-    unsettled = [pushing.worklog_keys(ledger, one.id) for one in pushing.unsettled_invoices(ledger)]
-    return [
-        str(row.get("InvoiceNumber"))
-        for row in rows
-        if not is_gone(row) and (on_lines := worklogs_on(row)) and not any(map(on_lines.issubset, unsettled))
-    ]
+    return [number for number in ours if number.casefold() not in explained]
 
 
 class Unexplained(NamedTuple):

@@ -201,7 +201,7 @@ def test_what_another_ledger_billed_under_a_number_that_was_free_again_is_not_bi
 def test_an_invoice_whose_marker_is_none_of_ours_is_tried_once(world):
     """Another installation with worklogs of the same ids costs a look, and not one a run."""
     line = {"Quantity": 1, "UnitAmount": 5, "Description": "Work\n(SDP task worklog 1000)"}
-    world.person(
+    theirs = world.person(
         "invoice",
         "add",
         InvoiceNumber="ABC-00001",
@@ -216,8 +216,8 @@ def test_an_invoice_whose_marker_is_none_of_ours_is_tried_once(world):
         world.clock.advance(24 * 3600)
         before = len(world.faulty.log.since())
         world.settle()
-        calls = [call for call in world.faulty.log.since()[before:] if "IDs" in str(call["query"])]
-        looks.append(len([call for call in calls if call["path"].endswith("/Invoices")]))
+        asked = [call["query"].get("IDs", "") for call in world.faulty.log.since()[before:]]
+        looks.append(sum(theirs["InvoiceID"] in ids for ids in asked))
     # Twice, because the second look still reads a little of what the first one read.
     assert looks == [1, 1, 0, 0]
 
@@ -333,6 +333,51 @@ def test_an_invoice_with_our_number_and_worklogs_that_we_never_sent_stops_everyt
     world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
     assert world.settle().invoices == 1
     assert world.states() == {"invoiced": 1}
+
+
+def test_an_old_copy_knows_an_invoice_by_nothing_but_its_lines(world, databases, tmp_path_factory):
+    """It has looked before, and a person renumbered the invoice and rewrote its reference (seed 42382)."""
+    world.settle()
+    world.ledger.close()
+    old = databases.copy(world.url, tmp_path_factory.mktemp("copy"))
+    world.ledger = world.open_ledger()
+    world.clock.advance(3600)
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001", Reference="As agreed")
+    world.ledger.close()
+    world.url = old
+    world.ledger = world.open_ledger()
+    world.clock.advance(3600)
+    world.deliver(world.line(0, account=0))
+    with pytest.raises(LedgerError, match=r"does not know \(INV-9001\)"):
+        world.settle()
+    assert len(world.ours()) == 1
+
+
+def test_only_the_lines_of_invoices_that_are_not_ours_are_read(world):
+    world.deliver(world.line(0, account=0))
+    for _ in range(2):  # what is there already has been read after that
+        world.settle()
+        world.clock.advance(3600)
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], Reference="As agreed")
+    by_hand = world.person(
+        "invoice",
+        "add",
+        InvoiceNumber="INV-7001",
+        Contact={"ContactID": world.contacts[5]["ContactID"]},
+        Reference="By hand",
+        LineItems=[{"Description": "Cabling", "Quantity": 1, "UnitAmount": 250}],
+    )
+    asked = []
+    for _ in range(2):
+        world.clock.advance(3600)
+        before = len(world.faulty.log.since())
+        world.settle()
+        asked.append([c["query"]["IDs"] for c in world.faulty.log.since()[before:] if "IDs" in c["query"]])
+    assert asked == [[by_hand["InvoiceID"]], []]
 
 
 def test_a_number_of_ours_that_somebody_took_for_other_work_is_looked_into_and_passed_over(world):
