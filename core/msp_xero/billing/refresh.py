@@ -28,6 +28,7 @@ from msp_xero.ledger.outcomes import live_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.ledger.foreign import Told
@@ -37,6 +38,8 @@ ALL_SALES = 'Type=="ACCREC"'
 """Every sales invoice of the organisation, whatever became of it."""
 
 _OVERLAP = timedelta(minutes=10)
+_BY_ID = 200
+"""So many invoices are read by their ids, 40 a call; of more, the list is read once again, 1,000 a call."""
 
 
 def refresh_invoices(
@@ -51,16 +54,11 @@ def refresh_invoices(
     looked_at = ledger.clock.now()
     with ledger.read() as session:
         since = ledger.connection(session).invoices_refreshed_at
-    look = _Look(ledger, client, fence, number_prefix, run_id)
     if since is None or since > looked_at:  # a clock that was wrong in the middle of a settle
-        # Once in the life of a ledger, all of them and with their lines: a search for our numbers and marks
-        # misses one that a person renumbered and whose reference they rewrote.
-        look.over(client.invoices(where=ALL_SALES), with_lines=True)
+        look = _Look(ledger, client, fence, number_prefix, run_id, since=None)
     else:
-        look.over(
-            client.invoices(if_modified_since=since - _OVERLAP, summary_only=True),
-            with_lines=False,
-        )
+        look = _Look(ledger, client, fence, number_prefix, run_id, since=since - _OVERLAP)
+    look.over_all()
     look.into_lines()
     look.judge()
     with ledger.write(fence) as session:
@@ -77,6 +75,7 @@ class _Look:
     fence: Fence
     number_prefix: str
     run_id: int | None
+    since: datetime | None
     changed: int = 0
     strangers: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -87,8 +86,14 @@ class _Look:
     before: list[str] = field(default_factory=list)
     unmarked: list[str] = field(default_factory=list)
 
-    def over(self, rows: Iterable[dict[str, Any]], *, with_lines: bool) -> None:
-        """Go through all invoices that a list shows."""
+    def over_all(self) -> None:
+        """Go through all invoices that changed since the last look."""
+        if self.since is None:
+            # Once in the life of a ledger, all of them and with their lines: a search for our numbers and
+            # marks misses one that a person renumbered and whose reference they rewrote.
+            rows = self.client.invoices(where=ALL_SALES)
+        else:
+            rows = self.client.invoices(if_modified_since=self.since, summary_only=True)
         for chunk in _chunks(row for row in rows if row.get("Type") == "ACCREC"):
             self.changed += _refresh(self.ledger, self.fence, chunk, self.run_id)
             found = unexplained(self.ledger, chunk, self.number_prefix)
@@ -99,14 +104,14 @@ class _Look:
             self.before += found.before
             self.looked_into.update(str(row.get("InvoiceID")) for row in chunk if is_gone(row))
             unmarked = unmarked_and_unknown(self.ledger, chunk)
-            if with_lines:
+            if self.since is None:
                 self._read_unmarked(unmarked)
             else:
                 self.unmarked += [str(row.get("InvoiceID")) for row in unmarked]
 
     def into_lines(self) -> None:
         """Read the lines of those of which nothing else tells whose they are."""
-        for chunk in _chunks(self._of(self.unmarked)):
+        for chunk in _chunks(self._unmarked_with_lines()):
             self._read_unmarked(chunk)
         others, earlier = list(self._of(self.elsewhere)), list(self._of(self.before))
         self.strangers += billed_elsewhere(self.ledger, others, self.number_prefix)
@@ -141,6 +146,13 @@ class _Look:
     def _read_unmarked(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self.strangers += told_by_lines(self.ledger, rows, self.number_prefix)
         self.told += [line for row in rows for line in told_by(row)]
+
+    def _unmarked_with_lines(self) -> Iterator[dict[str, Any]]:
+        if len(self.unmarked) <= _BY_ID:
+            return self._of(self.unmarked)
+        wanted = set(self.unmarked)
+        rows = self.client.invoices(if_modified_since=self.since)
+        return (row for row in rows if row.get("InvoiceID") in wanted)
 
     def _of(self, ids: list[str]) -> Iterator[dict[str, Any]]:
         return self.client.invoices(ids=ids) if ids else iter(())

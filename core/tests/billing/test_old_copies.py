@@ -380,6 +380,33 @@ def test_only_the_lines_of_invoices_that_are_not_ours_are_read(world):
     assert asked == [[by_hand["InvoiceID"]], []]
 
 
+def test_many_invoices_that_are_not_ours_are_read_in_few_calls(sqlite_world):
+    """An organisation into which a shop bills too: 40 ids a call would be many calls."""
+    world = sqlite_world
+    for _ in range(2):
+        world.settle()
+        world.clock.advance(3600)
+    for number in range(201):
+        world.person(
+            "invoice",
+            "add",
+            InvoiceNumber=f"SHOP-{number}",
+            Contact={"ContactID": world.contacts[5]["ContactID"]},
+            LineItems=[{"Description": "Work\n(SDP request worklog 1000)", "Quantity": 1, "UnitAmount": 9}],
+        )
+    before = len(world.faulty.log.since())
+    world.settle()
+    reads = [call["path"] for call in world.faulty.log.since()[before:] if call["method"] == "GET"]
+    assert sum(path.endswith("/Invoices") for path in reads) == 2
+    world.deliver(world.line(0, account=2, description="Another text"))
+    with world.ledger.write() as session:
+        session.scalars(
+            select(AccountLink).where(AccountLink.account_id == "2")
+        ).one().contact_id = world.contacts[5]["ContactID"]
+    with pytest.raises(LedgerError, match="SHOP-0"):
+        world.settle()
+
+
 def test_a_number_of_ours_that_somebody_took_for_other_work_is_looked_into_and_passed_over(world):
     world.settle()
     world.clock.advance(3600)
