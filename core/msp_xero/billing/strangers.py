@@ -204,7 +204,9 @@ def unmarked_and_unknown(ledger: Ledger, rows: Iterable[Row]) -> list[Row]:
     with ledger.read() as session:
         known = session.scalars(
             select(Invoice.xero_id).where(
-                Invoice.connection_id == ledger.connection_id, Invoice.xero_id.in_(suspects)
+                Invoice.connection_id == ledger.connection_id,
+                Invoice.generation == ledger.generation,
+                Invoice.xero_id.in_(suspects),
             )
         ).all()
     for one in known:

@@ -496,6 +496,19 @@ def test_a_word_that_was_not_true_bills_nothing_twice_on_the_way_back(moved) -> 
     assert moved.ledger_invoices()[0].state == "created", "what Xero says counts more than the word"
 
 
+def test_on_the_way_back_an_invoice_is_known_by_its_lines_though_its_reference_was_rewritten(moved) -> None:
+    reinitialise(moved)
+    release_invoice(moved.ledger, "SDP-00001", voided_there=True)
+    go_back(moved)
+    for row in moved.invoices():
+        moved.person("invoice", "edit", row["InvoiceID"], Reference="As agreed")
+    reinitialise(moved)
+    link_again(moved, moved.old_xero.dump(None))
+    with pytest.raises(LedgerError, match="SDP-00001"):
+        moved.settle()
+    assert len(billed_keys(moved)) == 6
+
+
 def test_an_invoice_of_which_only_some_lines_are_billed_again_is_named(world) -> None:
     world.deliver(world.line(0, account=1), world.line(3, account=1), world.line(4, account=2))
     world.settle()
