@@ -81,8 +81,10 @@ def _check_once(people: People) -> None:
 
 def _check_budget(world: World) -> None:
     for call in world.xero.log.fresh():
-        if (call.fault or "").startswith("rate_"):
-            world.is_crowded = True  # it was told of a limit that was not there, and when that would end
+        if (call.fault or "").startswith(("rate_", "duplicate")):
+            # It was told of a limit that was not there, and when that would end; or Xero counted twice what
+            # it had called once.
+            world.is_crowded = True
         if call.status == 429 and call.fault is None and not world.is_crowded:
             raise Surprise("budget", f"{call.method} {call.path} went over a limit of Xero's")
 
@@ -210,8 +212,8 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
     ours = {one.invoice_id for one in people.our_invoices()}
     known = {row["xero_id"]: row for row in books.invoices if row["xero_id"]}
     if unknown := ours - known.keys():
-        # Billed by a ledger that was lost, or by another one, and deleted before this one got it.
-        here = {row["worklog_id"] for row in books.worklogs}
+        # Billed by a ledger that was lost, or by another one, and deleted or excluded since.
+        here = {row["worklog_id"] for row in books.worklogs if row["reason_code"] != "EXCLUDED_BY_PERSON"}
         live = [
             in_xero[key].number
             for key in unknown
@@ -241,9 +243,9 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
 
 
 def _bills_what_is_gone(invoice: Invoice, here: set[str]) -> bool:
-    """Tell whether a person renumbered an invoice that bills worklogs, and none that this ledger has.
+    """Tell whether a person renumbered an invoice that bills worklogs, and none that could be billed here.
 
-    Those that ServiceDesk Plus has are in the ledger, so nothing of it can be billed again.
+    Those that ServiceDesk Plus has are in the ledger, but for what a person has excluded.
     """
     billed = {one for _, one in keys_on(invoice)}
     return not invoice.number.startswith("SDP-") and bool(billed) and billed.isdisjoint(here)

@@ -67,7 +67,7 @@ MUTANTS: Final = (
     Mutant(
         "an invoice that a person renumbered counts as missing",
         f"{_BILLING}/reconcile.py",
-        "renumbered = _look_for_renumbered(ledger, client, absent) if absent else {}",
+        "renumbered = _look_for_renumbered(ledger, client, lost) if lost else {}",
         "renumbered = {}",
     ),
     Mutant(

@@ -65,6 +65,17 @@ class People:
         """Void an invoice, or delete it as long as it is a draft."""
         self._touch("void" if invoice.status == "AUTHORISED" else "delete", invoice)
 
+    def withdraw_copies(self, error: str) -> bool:
+        """Void or delete copies of people's that an error line names; return whether there were any."""
+        copies = [
+            invoice
+            for invoice in self._world.xero_app.rows.invoices.values()
+            if not invoice.client_id and invoice.status in _LIVE and invoice.number in error
+        ]
+        for invoice in copies:
+            self.withdraw(invoice)
+        return bool(copies)
+
     # ------------------------------------------------------------------ at the service desk
 
     def _book(self, step: Step) -> None:

@@ -294,6 +294,10 @@ class Month:
                     self.people.withdraw(invoice)
             self.books.look()
             return False
+        if "does not know" in error and self.people.withdraw_copies(error):
+            self.books.look()
+            self.story.append("copies withdrawn")
+            return False
         if "--full-refresh" in error and self.world.is_disturbed:
             return True
         if "does not know" in error and self.world.is_disturbed:

@@ -123,10 +123,10 @@ class CallLog:
         return sum(record.method != "GET" and not record.path.endswith("/token") for record in self._records)
 
     def fresh(self) -> list[Record]:
-        """Return the calls since this was last asked, as they are; for a simulation that makes many."""
+        """Return the calls since this was last asked, oldest first; for a simulation that makes many."""
         taken, self._taken = self._taken, self._count
-        new = self._count - taken
-        return list(itertools.islice(reversed(self._records), new)) if new else []
+        new = list(itertools.islice(reversed(self._records), self._count - taken))
+        return new[::-1]
 
     def summary(self) -> dict[str, int]:
         """Return the number of calls by method and route."""

@@ -55,13 +55,18 @@ def resolve_unknown(
         ledger.clock.sleep(SECOND_LOOK_SECONDS)
         missing = [invoice for invoice in invoices if invoice.number.casefold() not in found]
         found |= _look_up(client, [invoice.number for invoice in missing])
-    absent = [invoice for invoice in invoices if invoice.number.casefold() not in found]
-    renumbered = _look_for_renumbered(ledger, client, absent) if absent else {}
+    holders_of = {one.id: sorted(found.get(one.number.casefold(), []), key=is_gone) for one in invoices}
+    ours_of = {
+        one.id: next((row for row in holders_of[one.id] if _is_ours(ledger, one, row)), None)
+        for one in invoices
+    }
+    # Whoever has the number, ours may have got another one, and another reference. A conflict was judged so.
+    lost = [one for one in invoices if ours_of[one.id] is None and one.state != "conflict"]
+    renumbered = _look_for_renumbered(ledger, client, lost) if lost else {}
 
     outcome, proven_missing = Outcome(), defaultdict[int, list[Invoice]](list)
     for invoice in invoices:
-        holders = sorted(found.get(invoice.number.casefold(), []), key=is_gone)
-        ours = next((row for row in holders if _is_ours(ledger, invoice, row)), None)
+        holders, ours = holders_of[invoice.id], ours_of[invoice.id]
         if ours is not None:
             outcome.created.append(created(invoice.id, ours, _drift(invoice, ours)))
         elif invoice.id in renumbered:
@@ -108,13 +113,19 @@ def _look_for_renumbered(
 def _likest(invoice: Invoice, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return the one that is most like what we sent: the others are copies that a person made of it.
 
-    One that stands comes before one that is gone.
+    One that stands comes before one that is gone, and one with our marker before one without.
     """
-    return min(rows, key=lambda row: (is_gone(row), len(_differences(invoice, row))))
+
+    def unlikeness(row: Mapping[str, Any]) -> tuple[bool, bool, int, str]:
+        unmarked = marker_of(row.get("Reference")) is None
+        return is_gone(row), unmarked, len(_differences(invoice, row)), str(row.get("InvoiceID"))
+
+    return min(rows, key=unlikeness)
 
 
 def _adopt_renumbered(invoice: Invoice, row: Mapping[str, Any]) -> Created:
-    return created(invoice.id, row, f"It was renumbered to {row.get('InvoiceNumber')} in Xero.")
+    notes = (f"It was renumbered to {row.get('InvoiceNumber')} in Xero.", _drift(invoice, row))
+    return created(invoice.id, row, " ".join(note for note in notes if note))
 
 
 def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from msp_xero.billing.strangers import (
     told_by_lines,
     unexplained,
     unknown_to_us,
-    unmarked_and_unknown,
+    worklogs_on,
 )
 from msp_xero.errors import LedgerError
 from msp_xero.ledger import foreign, pushing
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.ledger.foreign import Told
     from msp_xero.xero.client import XeroClient
+
+    Row = Mapping[str, Any]
 
 ALL_SALES = 'Type=="ACCREC"'
 """Every sales invoice of the organisation, whatever became of it."""
@@ -82,9 +84,9 @@ class _Look:
     again: list[str] = field(default_factory=list)
     looked_into: set[str] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)
-    before: list[str] = field(default_factory=list)
-    unmarked: list[str] = field(default_factory=list)
+    elsewhere: list[Row] = field(default_factory=list)
+    before: list[Row] = field(default_factory=list)
+    unmarked: list[Row] = field(default_factory=list)
 
     def over_all(self) -> None:
         """Go through all invoices that changed since the last look."""
@@ -98,26 +100,25 @@ class _Look:
             self.changed += _refresh(self.ledger, self.fence, chunk, self.run_id)
             found = unexplained(self.ledger, chunk, self.number_prefix)
             pushing.mark_doubtful(self.ledger, self.fence, found.planned)
+            self.looked_into.update(found.explained, (_id(row) for row in chunk if is_gone(row)))
             self.strangers += found.strangers
             self.late += found.late
-            self.elsewhere += found.elsewhere
-            self.before += found.before
-            self.looked_into.update(str(row.get("InvoiceID")) for row in chunk if is_gone(row))
-            unmarked = unmarked_and_unknown(self.ledger, chunk)
-            if self.since is None:
-                self._read_unmarked(unmarked)
-            else:
-                self.unmarked += [str(row.get("InvoiceID")) for row in unmarked]
+            self.elsewhere += self._worth_reading(found.elsewhere)
+            self.before += self._worth_reading(found.before)
+            self.unmarked += self._worth_reading(found.unmarked)
 
     def into_lines(self) -> None:
-        """Read the lines of those of which nothing else tells whose they are."""
-        for chunk in _chunks(self._unmarked_with_lines()):
-            self._read_unmarked(chunk)
-        others, earlier = list(self._of(self.elsewhere)), list(self._of(self.before))
-        self.strangers += billed_elsewhere(self.ledger, others, self.number_prefix)
-        self.again += billed_again(self.ledger, earlier)
-        self.told += [line for row in others for line in told_by(row)]
-        self.told += [line for row in earlier for line in told_by(row, is_ours=True)]
+        """Let the lines tell what nothing else does."""
+        unmarked, elsewhere, before = map(self._with_lines, (self.unmarked, self.elsewhere, self.before))
+        for chunk in _chunks(unmarked):
+            self.strangers += told_by_lines(self.ledger, chunk, self.number_prefix)
+            self.told += [line for row in chunk for line in told_by(row)]
+        for chunk in _chunks(elsewhere):
+            self.strangers += billed_elsewhere(self.ledger, chunk, self.number_prefix)
+            self.told += [line for row in chunk for line in told_by(row)]
+        for chunk in _chunks(before):
+            self.again += billed_again(self.ledger, chunk)
+            self.told += [line for row in chunk for line in told_by(row, is_ours=True)]
 
     def judge(self) -> None:
         """Compare what earlier looks told with what waits by now; remember what this one told.
@@ -125,11 +126,13 @@ class _Look:
         Raises:
             LedgerError: there is an invoice that this ledger should know.
         """
-        self.looked_into.update(self.unmarked, self.elsewhere, self.before)
-        self.looked_into.update(line.invoice_id for line in self.told)
+        ours = foreign.from_before(self.ledger)
         foreign.forget(self.ledger, self.fence, self.looked_into)
         memory = remembered(self.ledger)
-        in_doubt = billed_elsewhere(self.ledger, self._of(memory.in_doubt), self.number_prefix)
+        # Also where this ends with an error: a person may change the invoice until the next look.
+        told = [line._replace(is_ours=line.is_ours or line.invoice_id in ours) for line in self.told]
+        foreign.remember(self.ledger, self.fence, told)
+        in_doubt = billed_elsewhere(self.ledger, self._by_id(memory.in_doubt), self.number_prefix)
         if strangers := list(dict.fromkeys([*self.strangers, *memory.strangers, *in_doubt])):
             raise unknown_to_us(strangers)
         if again := list(dict.fromkeys([*self.again, *memory.before])):
@@ -141,25 +144,48 @@ class _Look:
                 "late, and its worklogs wait for another invoice by now. Nothing was billed. Delete or void "
                 "it in Xero and run again"
             )
-        foreign.remember(self.ledger, self.fence, self.told)
 
-    def _read_unmarked(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        self.strangers += told_by_lines(self.ledger, rows, self.number_prefix)
-        self.told += [line for row in rows for line in told_by(row)]
+    def _worth_reading(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return those that may name worklogs: where the lines are there already, those that do."""
+        self.looked_into.update(map(_id, rows))
+        return rows if self.since else [row for row in rows if worklogs_on(row)]
 
-    def _unmarked_with_lines(self) -> Iterator[dict[str, Any]]:
-        if len(self.unmarked) <= _BY_ID:
-            return self._of(self.unmarked)
-        wanted = set(self.unmarked)
-        rows = self.client.invoices(if_modified_since=self.since)
-        return (row for row in rows if row.get("InvoiceID") in wanted)
+    def _with_lines(self, rows: Sequence[Row]) -> Iterable[Row]:
+        if self.since is None:
+            return rows
+        ids = [_id(row) for row in rows]
+        if len(ids) <= _BY_ID:
+            return self._by_id(ids)
+        return _all_of(ids, self.client.invoices(if_modified_since=self.since, where=ALL_SALES))
 
-    def _of(self, ids: list[str]) -> Iterator[dict[str, Any]]:
-        return self.client.invoices(ids=ids) if ids else iter(())
+    def _by_id(self, ids: Sequence[str]) -> Iterator[Row]:
+        return _all_of(ids, self.client.invoices(ids=ids) if ids else ())
 
 
-def _chunks(rows: Iterable[dict[str, Any]], size: int = 500) -> Iterator[list[dict[str, Any]]]:
-    chunk: list[dict[str, Any]] = []
+def _all_of(ids: Iterable[str], rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the invoices with these ids; what does not come may not count as read.
+
+    Raises:
+        LedgerError: one did not come.
+    """
+    missing = set(ids)
+    for row in rows:
+        if _id(row) in missing:
+            missing.remove(_id(row))
+            yield row
+    if missing:
+        raise LedgerError(
+            f"Xero lists {len(missing)} invoice(s) but does not show them when asked for. Nothing was "
+            "billed, because worklogs may be on them; run again"
+        )
+
+
+def _id(row: Row) -> str:
+    return str(row.get("InvoiceID"))
+
+
+def _chunks(rows: Iterable[Row], size: int = 500) -> Iterator[list[Row]]:
+    chunk: list[Row] = []
     for row in rows:
         chunk.append(row)
         if len(chunk) == size:
@@ -169,8 +195,8 @@ def _chunks(rows: Iterable[dict[str, Any]], size: int = 500) -> Iterator[list[di
         yield chunk
 
 
-def _refresh(ledger: Ledger, fence: Fence, rows: list[dict[str, Any]], run_id: int | None) -> int:
-    by_id = {str(row.get("InvoiceID")): row for row in rows}
+def _refresh(ledger: Ledger, fence: Fence, rows: Sequence[Row], run_id: int | None) -> int:
+    by_id = {_id(row): row for row in rows}
     with ledger.write(fence) as session:
         known = session.scalars(
             select(Invoice).where(Invoice.connection_id == ledger.connection_id, Invoice.xero_id.in_(by_id))

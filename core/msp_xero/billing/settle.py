@@ -16,6 +16,7 @@ from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation, read_reference
 from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settled import Settled, sum_up
+from msp_xero.billing.strangers import stop_if_billed_elsewhere
 from msp_xero.errors import DayLimitReached, LedgerError, Missing, Rejected, Unavailable
 from msp_xero.ledger import planning, pushing
 from msp_xero.ledger.organisation import pin, refuse_other
@@ -133,6 +134,7 @@ class _Settle:
         never_sent = pushing.never_sent(ledger)
         found = self._look_up(pushing.unsettled_invoices(ledger))
         self._refuse_to_go_on(never_sent & _held_by_xero(found))
+        stop_if_billed_elsewhere(ledger)
         self.reference = _reference(ledger, self.client, settings, self.organisation)
         planned = self._plan(store=settings.push)
         if settings.push:

@@ -51,8 +51,10 @@ def unknown_to_us(numbers: list[str]) -> LedgerError:
         f"Xero has {len(numbers)} invoice(s) made by msp-xero that this ledger does not know "
         f"({_first_of(numbers)}). Nothing was billed. If this ledger is an old or empty copy, restore the "
         "newest one (if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill "
-        "again what is on those invoices, and so would another number_prefix. Only where another "
-        "installation bills other worklogs into the same organisation, give each a number_prefix"
+        "again what is on those invoices, and so would another number_prefix. If a person has copied or made "
+        "one again in Xero, void it; or, if it is to stand, give it a number without the prefix and exclude "
+        "the worklogs on it that wait (`msp-xero worklogs exclude`). Only where another installation bills "
+        "other worklogs into the same organisation, give each a number_prefix"
     )
 
 
@@ -173,10 +175,14 @@ class Remembered(NamedTuple):
 
 
 def remembered(ledger: Ledger) -> Remembered:
-    """Compare what earlier looks told with what waits by now."""
+    """Compare what earlier looks told with what waits by now, but for what the look-up is still to judge."""
     told = foreign.told_of_what_waits(ledger)
     waiting, memory, doubtful = _waiting(ledger, told), Remembered([], [], []), set[str]()
+    unsettled = pushing.unsettled_keys(ledger) if told else []
+    whole = foreign.keys_of(ledger, {line.invoice_id for line in told}) if unsettled else {}
     for line in told:
+        if any(map(whole.get(line.invoice_id, {None}).issubset, unsettled)):
+            continue
         if _bill([line], waiting):
             (memory.before if line.is_ours else memory.strangers).append(line.number)
         elif not (line.is_ours or line.is_tried or line.invoice_id in doubtful):
@@ -185,50 +191,37 @@ def remembered(ledger: Ledger) -> Remembered:
     return memory
 
 
+def stop_if_billed_elsewhere(ledger: Ledger) -> None:
+    """Stop before planning when an invoice that the look-up did not explain bills what waits.
+
+    Raises:
+        LedgerError: there is one.
+    """
+    memory = remembered(ledger)
+    if memory.strangers:
+        raise unknown_to_us(list(dict.fromkeys(memory.strangers)))
+    if memory.before:
+        raise billed_before(list(dict.fromkeys(memory.before)))
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def unmarked_and_unknown(ledger: Ledger, rows: Iterable[Row]) -> list[Row]:
-    """Return the invoices that stand, have no marker and are not on record here: people's own, most of them.
-
-    Only lines tell of one that it bills worklogs, and that a person has rewritten its reference since.
-    """
-    suspects = {
-        str(row.get("InvoiceID")): row
-        for row in rows
-        if not is_gone(row) and not marker_of(row.get("Reference"))
-    }
-    if not suspects:
-        return []
-    with ledger.read() as session:
-        known = session.scalars(
-            select(Invoice.xero_id).where(
-                Invoice.connection_id == ledger.connection_id,
-                Invoice.generation == ledger.generation,
-                Invoice.xero_id.in_(suspects),
-            )
-        ).all()
-    for one in known:
-        suspects.pop(str(one))
-    return list(suspects.values())
-
-
 def told_by_lines(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> list[str]:
-    """Return the numbers of those of these invoices, unmarked and unknown, that another ledger made.
+    """Return the numbers of those of these invoices, without a marker and unknown, that another ledger made.
 
     They bill what waits here; or they bill worklogs under a number of ours, which we never sent. Left out is
     what the look-up finds by its lines: our own, whose reference was rewritten before its answer came.
     """
-    unsettled = [pushing.worklog_keys(ledger, one.id) for one in pushing.unsettled_invoices(ledger)]
-    judged = [
-        row for row in rows if (on_lines := worklogs_on(row)) and not any(map(on_lines.issubset, unsettled))
-    ]
+    judged = [(row, on_lines) for row in rows if not is_gone(row) and (on_lines := worklogs_on(row))]
     if not judged:
         return []
+    unsettled = pushing.unsettled_keys(ledger)
+    others = [row for row, on_lines in judged if not any(map(on_lines.issubset, unsettled))]
     return [
-        *billed_elsewhere(ledger, judged, number_prefix),
-        *_never_sent(ledger, [str(row.get("InvoiceNumber")) for row in judged], number_prefix),
+        *billed_elsewhere(ledger, others, number_prefix),
+        *_never_sent(ledger, [str(row.get("InvoiceNumber")) for row in others], number_prefix),
     ]
 
 
@@ -256,64 +249,66 @@ def _never_sent(ledger: Ledger, numbers: Iterable[str], number_prefix: str) -> l
 
 
 class Unexplained(NamedTuple):
-    """Live invoices that msp-xero made but that should not be there.
+    """Invoices that stand, sorted by what this ledger knows of them.
 
-    The numbers of those that the ledger does not know, the numbers of those that it knows as refused, the
-    markers of those that it has not sent yet, and the ids of those of which only the lines tell: with neither
-    our number nor a marker of ours, and those from before the connection started over.
+    Attributes:
+        explained: ids of those that are on record, or that the look-up will find by their marker.
+        strangers: numbers of ours that this ledger did not send.
+        late: numbers of those that it knows as refused.
+        planned: markers of those that it has not sent yet.
+        elsewhere: those with a marker that only their lines explain: other installations', other ledgers',
+            and copies that people made of ours.
+        before: those from before the connection started over.
+        unmarked: those without a marker that are not on record: people's own, most of them.
     """
 
+    explained: list[str]
     strangers: list[str]
     late: list[str]
     planned: set[str]
-    elsewhere: list[str]
-    before: list[str]
+    elsewhere: list[Row]
+    before: list[Row]
+    unmarked: list[Row]
 
 
 def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unexplained:
-    """Sort out those of these invoices that carry a marker and that the ledger cannot explain."""
-    suspects = [
-        (str(row.get("InvoiceNumber", "")), str(row.get("InvoiceID")), marker)
-        for row in rows
-        if not is_gone(row) and (marker := marker_of(row.get("Reference")))
-    ]
-    if not suspects:
-        return Unexplained([], [], set(), [], [])
-    ids, markers = ({one[field] for one in suspects} for field in (1, 2))
+    """Sort out what of these invoices the ledger cannot explain."""
+    found = Unexplained([], [], [], set(), [], [], [])
+    standing = {str(row.get("InvoiceID")): row for row in rows if not is_gone(row)}
+    if not standing:
+        return found
+    markers = {marker for row in standing.values() if (marker := marker_of(row.get("Reference")))}
     with ledger.read() as session:
         known = session.execute(
             select(Invoice.xero_id, Invoice.marker, Invoice.state, Invoice.generation).where(
                 Invoice.connection_id == ledger.connection_id,
-                Invoice.xero_id.in_(ids) | Invoice.marker.in_(markers),
+                Invoice.xero_id.in_(standing) | Invoice.marker.in_(markers),
             )
         ).all()
-    known_ids = {row.xero_id for row in known if row.generation == ledger.generation}
-    known_markers = {row.marker for row in known}
+    present = [row for row in known if row.generation == ledger.generation]
+    known_ids = {row.xero_id for row in present}
     # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
-    open_markers = {
-        row.marker
-        for row in known
-        if row.xero_id is None and row.state != "rejected" and row.generation == ledger.generation
-    }
+    open_markers = {row.marker for row in present if row.xero_id is None and row.state != "rejected"}
     refused = {row.marker for row in known if row.xero_id is None and row.state == "rejected"}
     # Its lines have to tell: on the way back it is the invoice itself, whose worklogs may have been taken off
     # it; elsewhere it is a copy, moved here with the books.
     earlier = [row for row in known if row.generation != ledger.generation]
     earlier_ids, earlier_markers = {row.xero_id for row in earlier}, {row.marker for row in earlier}
-    strangers, late, elsewhere, before = [], [], [], []
-    for number, xero_id, marker in suspects:
+    for xero_id, row in standing.items():
+        number, marker = str(row.get("InvoiceNumber", "")), marker_of(row.get("Reference"))
         if xero_id in known_ids or marker in open_markers:
-            continue
-        if marker in refused:
-            late.append(number)
+            found.explained.append(xero_id)
+        elif marker in refused:
+            found.late.append(number)
         elif xero_id in earlier_ids or marker in earlier_markers:
-            before.append(xero_id)
-        elif is_own_number(number_prefix, number):
-            # Also with a marker of ours: another ledger may have billed the same worklogs under a number that
-            # was free again.
-            strangers.append(number)
-        elif marker not in known_markers:
-            # A copy that a person made has a number of its own, and our marker.
-            elsewhere.append(xero_id)
-    planned = {row.marker for row in known if row.state == "planned"}
-    return Unexplained(sorted(strangers), sorted(late), planned & markers, elsewhere, before)
+            found.before.append(row)
+        elif marker is None:
+            found.unmarked.append(row)
+        else:
+            # Under a number of ours also with a marker of ours: another ledger may have billed the same
+            # worklogs under a number that was free again.
+            found.elsewhere.append(row)
+            if is_own_number(number_prefix, number):
+                found.strangers.append(number)
+    found.planned.update(markers.intersection(row.marker for row in known if row.state == "planned"))
+    return found

@@ -79,6 +79,39 @@ def forget(ledger: Ledger, fence: Fence, invoice_ids: Collection[str]) -> None:
                 session.execute(delete(ForeignLine).where(*mine, ForeignLine.invoice_id.in_(some)))
 
 
+def from_before(ledger: Ledger) -> set[str]:
+    """Return the ids of invoices remembered as this connection's, from before it started over."""
+    with ledger.read() as session:
+        return set(
+            session.scalars(
+                select(ForeignLine.invoice_id)
+                .where(
+                    ForeignLine.connection_id == ledger.connection_id,
+                    ForeignLine.generation == ledger.generation,
+                    ForeignLine.is_ours,
+                )
+                .distinct()
+            )
+        )
+
+
+def keys_of(ledger: Ledger, invoice_ids: Collection[str]) -> dict[str, set[tuple[str, str]]]:
+    """Return ``(module, worklog id)`` of all lines that are remembered of these invoices, by invoice."""
+    found = dict[str, set[tuple[str, str]]]()
+    with ledger.read() as session:
+        for some in _lots(sorted(invoice_ids)):
+            rows = session.execute(
+                select(ForeignLine.invoice_id, ForeignLine.module, ForeignLine.worklog_id).where(
+                    ForeignLine.connection_id == ledger.connection_id,
+                    ForeignLine.generation == ledger.generation,
+                    ForeignLine.invoice_id.in_(some),
+                )
+            )
+            for invoice_id, module, worklog_id in rows:
+                found.setdefault(invoice_id, set()).add((module, worklog_id))
+    return found
+
+
 def told_of_what_waits(ledger: Ledger) -> list[Told]:
     """Return what is remembered of ids under which something waits that is on no invoice of this ledger."""
     ours = select(Invoice.xero_id).where(

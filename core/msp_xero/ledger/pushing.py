@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import defaultdict
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
@@ -227,6 +228,21 @@ def worklog_keys(ledger: Ledger, invoice_id: int) -> set[tuple[str, str]]:
             .where(InvoiceLine.invoice_id == invoice_id)
         )
         return {(module, worklog_id) for module, worklog_id in rows}
+
+
+def unsettled_keys(ledger: Ledger) -> list[set[tuple[str, str]]]:
+    """Return ``(module, worklog id)`` of every line of each invoice whose outcome has to be looked up."""
+    keys = defaultdict[int, set[tuple[str, str]]](set)
+    with ledger.read() as session:
+        rows = session.execute(
+            select(Invoice.id, Worklog.module, Worklog.worklog_id)
+            .join(InvoiceLine, InvoiceLine.invoice_id == Invoice.id)
+            .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
+            .where(Invoice.connection_id == ledger.connection_id, Invoice.state.in_(UNSETTLED))
+        )
+        for invoice_id, module, worklog_id in rows:
+            keys[invoice_id].add((module, worklog_id))
+    return list(keys.values())
 
 
 class Waiting(NamedTuple):

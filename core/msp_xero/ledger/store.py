@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Engine, bindparam, create_engine, event, select, text, update
+from sqlalchemy import Engine, bindparam, create_engine, event, inspect, select, text, update
 from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -55,6 +55,10 @@ _HOLD = (
     .values(settle_epoch=BillingConnection.settle_epoch)
     .execution_options(synchronize_session=False)
 )
+
+
+def _identity(connection_id: int) -> Any:
+    return inspect(BillingConnection).identity_key_from_primary_key((connection_id,))
 
 
 class Ledger:
@@ -170,7 +174,8 @@ class Ledger:
 
     def connection(self, session: Session) -> BillingConnection:
         """Return the connection's row within a transaction."""
-        return session.execute(_CONNECTION, {"id": self.connection_id}).scalar_one()
+        held = session.identity_map.get(_identity(self.connection_id))
+        return held or session.execute(_CONNECTION, {"id": self.connection_id}).scalar_one()
 
     @contextlib.contextmanager
     def settling(self, *, wait_seconds: float = 30) -> Iterator[Fence]:

@@ -1,0 +1,174 @@
+"""Invoices that look like ours and are not the one we sent: copies, remakes, and ours in other clothes."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from msp_xero.billing.settings import BillingSettings
+from msp_xero.billing.settle import settle
+from msp_xero.errors import LedgerError
+from msp_xero.ledger import views
+from msp_xero.ledger.decisions import exclude_worklog, release_invoice
+
+from core.tests.billing.test_another_organisation import (
+    go_back,
+    link_again,
+    open_another_organisation,
+    reinitialise,
+)
+
+PUT = {"method": "PUT", "path": "/api.xro/2.0/Invoices"}
+CABLING = {"Description": "Cabling", "Quantity": 1, "UnitAmount": 250}
+
+
+def copy_of(world, invoice, number, **changes):
+    """Let a person copy an invoice in Xero."""
+    lines = [
+        {name: line[name] for name in ("Description", "Quantity", "UnitAmount", "AccountCode", "TaxType")}
+        for line in invoice["LineItems"]
+    ]
+    values = {"Reference": invoice["Reference"], "Contact": invoice["Contact"], "LineItems": lines}
+    return world.person("invoice", "add", InvoiceNumber=number, **{**values, **changes})
+
+
+def settle_later(world, hours=1):
+    world.clock.advance(hours * 3600)
+    return world.settle()
+
+
+def sent_without_an_answer(world):
+    """Send one invoice whose answer is lost, and be stopped before it is looked up."""
+    world.settle()
+    world.clock.advance(3600)
+    world.deliver(world.line(0, account=0))
+    world.fail({"kind": "reset_after_commit", "match": PUT})
+    settle_without_look_up(world)
+    world.recover()
+    [invoice] = world.ledger_invoices()
+    assert invoice.state == "unknown"
+    return world.ours()[0]
+
+
+def settle_without_look_up(world):
+    client = world.client()
+    invoices = client.invoices
+
+    def killed(*, numbers=None, **options):
+        if numbers is not None:
+            raise RuntimeError("killed")
+        return invoices(**options)
+
+    client.invoices = killed
+    with pytest.raises(RuntimeError, match="killed"):
+        settle(world.ledger, client, BillingSettings())
+
+
+def deleted_and_made_again(world, number):
+    """One invoice that a person deleted as a draft and made again by hand."""
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], Status="DELETED")
+    return copy_of(world, sent, number)
+
+
+def test_a_draft_that_a_person_made_again_under_its_number_is_not_billed_beside_it(world):
+    again = deleted_and_made_again(world, "SDP-00001")
+    with pytest.raises(LedgerError, match="If a person has copied or made one again in Xero, void it"):
+        settle_later(world)
+    world.person("invoice", "edit", again["InvoiceID"], InvoiceNumber="INV-0100")
+    world.deliver(world.line(1, account=1))
+    assert settle_later(world).invoices == 1, "it stops nothing else"
+    release_invoice(world.ledger, "SDP-00001")
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="INV-0100"):
+            settle_later(world)
+    exclude_worklog(world.ledger, views.find_worklogs(world.ledger, "1000")[0].row, "it is on INV-0100")
+    assert settle_later(world).invoices == 0
+    assert world.states() == {"invoiced": 1, "excluded": 1}
+
+
+def test_a_copy_that_stands_when_its_original_is_released_is_not_billed_beside_it(world):
+    again = deleted_and_made_again(world, "INV-0100")
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00001")
+    with pytest.raises(LedgerError, match="INV-0100"):
+        settle_later(world)
+    world.person("invoice", "edit", again["InvoiceID"], Status="DELETED")
+    assert settle_later(world).invoices == 1
+
+
+def test_what_was_billed_before_a_starting_over_stays_so_when_its_reference_is_rewritten(world):
+    """Its id alone tells, also when the worklog has another account and text by now."""
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    home = world.invoices()[0]["InvoiceID"]
+    open_another_organisation(world)
+    reinitialise(world, date(2026, 1, 1))
+    world.link_accounts()
+    world.link_types()
+    world.settle()
+    world.clock.advance(3600)
+    go_back(world)
+    reinitialise(world)
+    link_again(world, world.xero.dump(None))
+    settle_later(world)
+    world.person("invoice", "edit", home, Reference="PO 4711")
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00002", voided_there=True)
+    world.deliver(world.line(0, account=1, description="Another text"))
+    with pytest.raises(LedgerError, match=r"before this connection started over \(SDP-00001\)"):
+        settle_later(world)
+
+
+@pytest.mark.parametrize("full_look", [False, True])
+def test_ours_is_found_by_its_lines_though_somebody_has_its_number(world, full_look):
+    sent = sent_without_an_answer(world)
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-7001", Reference="PO 4711")
+    copy_of(world, {**sent, "LineItems": []}, "SDP-00001", Reference="By hand", LineItems=[CABLING])
+    if full_look:
+        with world.ledger.write() as session:
+            world.ledger.connection(session).invoices_refreshed_at = None
+    settle_later(world)
+    world.assert_exactly_once(1)
+    [invoice] = world.ledger_invoices()
+    assert (invoice.xero_id, invoice.state) == (sent["InvoiceID"], "created")
+
+
+def test_a_look_up_that_fails_after_the_reference_was_rewritten_only_waits(world):
+    sent = sent_without_an_answer(world)
+    world.person("invoice", "edit", sent["InvoiceID"], Reference="PO 4711")
+    world.clock.advance(3600)
+    settle_without_look_up(world)
+    assert settle_later(world).invoices == 1
+    world.assert_exactly_once(1)
+
+
+def test_of_two_that_look_alike_the_one_with_our_marker_is_adopted(world):
+    sent = sent_without_an_answer(world)
+    copy_of(world, sent, "CPY-0001", Reference="By hand")
+    cheaper = [{**sent["LineItems"][0], "UnitAmount": 1}]
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-7001", LineItems=cheaper)
+    settle_later(world)
+    [invoice] = world.ledger_invoices()
+    assert invoice.xero_id == sent["InvoiceID"]
+    assert invoice.reason == (
+        "It was renumbered to INV-7001 in Xero. Somebody changed its total in Xero before we could look."
+    )
+
+
+def test_an_invoice_that_does_not_come_when_asked_for_does_not_count_as_read(world):
+    for _ in range(2):
+        settle_later(world)
+    contact = {"ContactID": world.contacts[5]["ContactID"]}
+    world.person("invoice", "add", InvoiceNumber="INV-1", Contact=contact, LineItems=[CABLING])
+    world.deliver(world.line(0, account=0))
+    world.clock.advance(3600)
+    client = world.client()
+    invoices = client.invoices
+    client.invoices = lambda *, ids=None, **options: iter(()) if ids else invoices(**options)
+    with pytest.raises(LedgerError, match=r"lists 1 invoice\(s\) but does not show them"):
+        settle(world.ledger, client, BillingSettings())
+    assert world.ours() == []
+    assert settle_later(world).invoices == 1
