@@ -212,13 +212,16 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
     ours = {one.invoice_id for one in people.our_invoices()}
     known = {row["xero_id"]: row for row in books.invoices if row["xero_id"]}
     if unknown := ours - known.keys():
-        # Billed by a ledger that was lost, or by another one, and deleted or excluded since.
-        here = {row["worklog_id"] for row in books.worklogs if row["reason_code"] != "EXCLUDED_BY_PERSON"}
+        # What was billed by a ledger that was lost, or by another one, and cannot be billed here.
+        gone = {row["id"] for row in books.invoices if row["state"] in {"voided", "deleted"}}
+        at_rest = {line["worklog_id"] for line in books.lines if line["live"] and line["invoice_id"] in gone}
+        at_rest |= {row["worklog_id"] for row in books.worklogs if row["reason_code"] == "EXCLUDED_BY_PERSON"}
+        here = {row["worklog_id"] for row in books.worklogs} - at_rest
         live = [
             in_xero[key].number
             for key in unknown
             if in_xero[key].status not in _GONE
-            and not (world.is_disturbed and _bills_what_is_gone(in_xero[key], here))
+            and not (world.is_disturbed and _bills_what_is_at_rest(in_xero[key], here))
         ]
         if live:
             raise Surprise("agreement", f"Xero has {live}, which the ledger does not know")
@@ -242,10 +245,11 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
             _check_cents(row, lines, invoice)
 
 
-def _bills_what_is_gone(invoice: Invoice, here: set[str]) -> bool:
+def _bills_what_is_at_rest(invoice: Invoice, here: set[str]) -> bool:
     """Tell whether a person renumbered an invoice that bills worklogs, and none that could be billed here.
 
-    Those that ServiceDesk Plus has are in the ledger, but for what a person has excluded.
+    Those that ServiceDesk Plus has are in the ledger, but may be excluded by a person, or on an invoice that
+    is gone and that nobody has released.
     """
     billed = {one for _, one in keys_on(invoice)}
     return not invoice.number.startswith("SDP-") and bool(billed) and billed.isdisjoint(here)

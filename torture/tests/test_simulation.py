@@ -15,7 +15,25 @@ from torture.simulate import Month, Tally, simulate
 from torture.world import JOBS, Surprise
 
 RUN = {"do": "run"}
-ONCE_BROKEN = (30, 1367, 1706, 3129, 5518, 10965, 12658, 32273, 33712, 33721, 33761, 35637, 36296, 42382)
+ONCE_BROKEN = (
+    30,
+    1367,
+    1706,
+    3129,
+    5518,
+    10965,
+    12658,
+    32273,
+    33712,
+    33721,
+    33761,
+    35637,
+    36296,
+    42382,
+    45548,
+    70517,
+    73691,
+)
 """Seeds that broke a promise, and led to a mend."""
 
 
