@@ -101,11 +101,15 @@ class _Look:
             found = unexplained(self.ledger, chunk, self.number_prefix)
             pushing.mark_doubtful(self.ledger, self.fence, found.planned)
             self.looked_into.update(found.explained, (_id(row) for row in chunk if is_gone(row)))
-            self.strangers += found.strangers
+            self.strangers += [str(row.get("InvoiceNumber")) for row in found.strangers]
             self.late += found.late
             self.elsewhere += self._worth_reading(found.elsewhere)
             self.before += self._worth_reading(found.before)
             self.unmarked += self._worth_reading(found.unmarked)
+            if len(self.strangers) <= _BY_ID:
+                # A person may give one another number, and then only its lines tell. Where there are many,
+                # it is this ledger that is the wrong one.
+                self.elsewhere += self._worth_reading(found.strangers)
 
     def into_lines(self) -> None:
         """Let the lines tell what nothing else does."""

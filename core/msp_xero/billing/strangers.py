@@ -253,7 +253,7 @@ class Unexplained(NamedTuple):
 
     Attributes:
         explained: ids of those that are on record, or that the look-up will find by their marker.
-        strangers: numbers of ours that this ledger did not send.
+        strangers: those with a marker and a number of ours that this ledger did not send.
         late: numbers of those that it knows as refused.
         planned: markers of those that it has not sent yet.
         elsewhere: those with a marker that only their lines explain: other installations', other ledgers',
@@ -263,7 +263,7 @@ class Unexplained(NamedTuple):
     """
 
     explained: list[str]
-    strangers: list[str]
+    strangers: list[Row]
     late: list[str]
     planned: set[str]
     elsewhere: list[Row]
@@ -304,11 +304,11 @@ def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unex
             found.before.append(row)
         elif marker is None:
             found.unmarked.append(row)
+        elif is_own_number(number_prefix, number):
+            # Also with a marker of ours: another ledger may have billed the same worklogs under a number that
+            # was free again.
+            found.strangers.append(row)
         else:
-            # Under a number of ours also with a marker of ours: another ledger may have billed the same
-            # worklogs under a number that was free again.
             found.elsewhere.append(row)
-            if is_own_number(number_prefix, number):
-                found.strangers.append(number)
     found.planned.update(markers.intersection(row.marker for row in known if row.state == "planned"))
     return found
