@@ -32,7 +32,7 @@ demo: setup ## run the three jobs on a fresh sandbox and show what a billing per
 # One worker more than processors: while one waits for a process it has started, another works.
 WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 # Thousands of ledgers are written, read and removed: in memory, where there is room for them, nobody waits for a disk.
-SCRATCH ?= $(shell test "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 6000000 2>/dev/null && echo /dev/shm)
+SCRATCH ?= $(shell .ci/scratch)
 test: setup ## run all tests
 	@$(if $(SCRATCH),TMPDIR=$(SCRATCH)) $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 

@@ -60,7 +60,8 @@ def resolve_unknown(
         one.id: next((row for row in holders_of[one.id] if _is_ours(ledger, one, row)), None)
         for one in invoices
     }
-    # Whoever has the number, ours may have got another one, and another reference. A conflict was judged so.
+    # Whoever has the number: a person may have given ours another one, and another reference. Of a conflict
+    # that was found out when it became one; asking again at every run would be an ever longer list.
     lost = [one for one in invoices if ours_of[one.id] is None and one.state != "conflict"]
     renumbered = _look_for_renumbered(ledger, client, lost) if lost else {}
 

@@ -130,18 +130,17 @@ class _Look:
         Raises:
             LedgerError: there is an invoice that this ledger should know.
         """
-        ours = foreign.from_before(self.ledger)
-        foreign.forget(self.ledger, self.fence, self.looked_into)
-        memory = remembered(self.ledger)
+        memory = remembered(self.ledger, without=self.looked_into)
         # Also where this ends with an error: a person may change the invoice until the next look.
-        told = [line._replace(is_ours=line.is_ours or line.invoice_id in ours) for line in self.told]
-        foreign.remember(self.ledger, self.fence, told)
-        in_doubt = billed_elsewhere(self.ledger, self._by_id(memory.in_doubt), self.number_prefix)
-        if strangers := list(dict.fromkeys([*self.strangers, *memory.strangers, *in_doubt])):
+        foreign.retell(self.ledger, self.fence, self.looked_into, self.told)
+        # One that does not come any more was deleted; one that Xero has just listed has to come.
+        in_doubt = list(self.client.invoices(ids=memory.in_doubt)) if memory.in_doubt else []
+        told_by_marker = billed_elsewhere(self.ledger, in_doubt, self.number_prefix)
+        if strangers := list(dict.fromkeys([*self.strangers, *memory.strangers, *told_by_marker])):
             raise unknown_to_us(strangers)
         if again := list(dict.fromkeys([*self.again, *memory.before])):
             raise billed_before(again)
-        foreign.note_tried(self.ledger, self.fence, memory.in_doubt)
+        foreign.note_tried(self.ledger, self.fence, [_id(row) for row in in_doubt])
         if self.late:
             raise LedgerError(
                 f"Xero holds {', '.join(self.late[:3])} although it had refused it: an earlier call arrived "
@@ -158,12 +157,9 @@ class _Look:
         if self.since is None:
             return rows
         ids = [_id(row) for row in rows]
-        if len(ids) <= _BY_ID:
-            return self._by_id(ids)
-        return _all_of(ids, self.client.invoices(if_modified_since=self.since, where=ALL_SALES))
-
-    def _by_id(self, ids: Sequence[str]) -> Iterator[Row]:
-        return _all_of(ids, self.client.invoices(ids=ids) if ids else ())
+        if len(ids) > _BY_ID:
+            return _all_of(ids, self.client.invoices(if_modified_since=self.since, where=ALL_SALES))
+        return _all_of(ids, self.client.invoices(ids=ids)) if ids else ()
 
 
 def _all_of(ids: Iterable[str], rows: Iterable[Row]) -> Iterator[Row]:

@@ -21,7 +21,7 @@ from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.pushing import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from msp_xero.ledger import Ledger
 
@@ -174,14 +174,16 @@ class Remembered(NamedTuple):
     in_doubt: list[str]
 
 
-def remembered(ledger: Ledger) -> Remembered:
-    """Compare what earlier looks told with what waits by now, but for what the look-up is still to judge."""
-    told = foreign.told_of_what_waits(ledger)
+def remembered(ledger: Ledger, *, without: Collection[str] = ()) -> Remembered:
+    """Compare what earlier looks told with what waits by now, but for what the look-up is still to judge.
+
+    ``without``: ids of invoices that were looked at again since.
+    """
+    told = [line for line in foreign.told_of_what_waits(ledger) if line.invoice_id not in without]
     waiting, memory, doubtful = _waiting(ledger, told), Remembered([], [], []), set[str]()
-    unsettled = pushing.unsettled_keys(ledger) if told else []
-    whole = foreign.keys_of(ledger, {line.invoice_id for line in told}) if unsettled else {}
+    still_to_judge = _left_to_the_look_up(ledger, {line.invoice_id for line in told})
     for line in told:
-        if any(map(whole.get(line.invoice_id, {None}).issubset, unsettled)):
+        if line.invoice_id in still_to_judge:
             continue
         if _bill([line], waiting):
             (memory.before if line.is_ours else memory.strangers).append(line.number)
@@ -189,6 +191,15 @@ def remembered(ledger: Ledger) -> Remembered:
             doubtful.add(line.invoice_id)
             memory.in_doubt.append(line.invoice_id)
     return memory
+
+
+def _left_to_the_look_up(ledger: Ledger, invoice_ids: Collection[str]) -> set[str]:
+    """Return those of these remembered invoices that an unsettled invoice of ours explains by its lines."""
+    unsettled = pushing.unsettled_keys(ledger) if invoice_ids else []
+    if not unsettled:
+        return set()
+    remembered_keys = foreign.keys_of(ledger, invoice_ids).items()
+    return {invoice_id for invoice_id, keys in remembered_keys if any(map(keys.issubset, unsettled))}
 
 
 def stop_if_billed_elsewhere(ledger: Ledger) -> None:

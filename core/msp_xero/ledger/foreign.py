@@ -15,6 +15,8 @@ from msp_xero.ledger.models import ForeignLine, Invoice, Worklog
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from sqlalchemy import ColumnElement
+
     from msp_xero.ledger.store import Fence, Ledger
 
 _AT_ONCE = 500
@@ -39,13 +41,30 @@ class Told(NamedTuple):
     is_tried: bool = False
 
 
-def remember(ledger: Ledger, fence: Fence, told: Iterable[Told]) -> None:
-    """Keep what was told of invoices that bill nothing of what waits now."""
+def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Iterable[Told]) -> None:
+    """Replace what is remembered of these invoices by what was just told of them, all of it or nothing.
+
+    Of one that is gone nothing is told any more. One that was known to be of this connection, from before it
+    started over, stays so.
+    """
+    mine = _mine(ledger)
+    with ledger.read() as session:
+        rows = session.execute(select(ForeignLine.invoice_id, ForeignLine.is_ours).where(*mine).distinct())
+        known = rows.tuples().all()
+    stale = sorted({one for one, _ in known}.intersection(invoice_ids))
+    ours = {one for one, is_ours in known if is_ours}
     common = {"connection_id": ledger.connection_id, "generation": ledger.generation}
-    rows = [{**common, **one._asdict()} for one in dict.fromkeys(told)]
-    if rows:
-        with ledger.write(fence) as session:
-            session.execute(insert(ForeignLine), rows)
+    anew = [
+        {**common, **one._asdict(), "is_ours": one.is_ours or one.invoice_id in ours}
+        for one in dict.fromkeys(told)
+    ]
+    if not (stale or anew):
+        return
+    with ledger.write(fence) as session:
+        for some in _lots(stale):
+            session.execute(delete(ForeignLine).where(*mine, ForeignLine.invoice_id.in_(some)))
+        if anew:
+            session.execute(insert(ForeignLine), anew)
 
 
 def note_tried(ledger: Ledger, fence: Fence, invoice_ids: Sequence[str]) -> None:
@@ -56,43 +75,9 @@ def note_tried(ledger: Ledger, fence: Fence, invoice_ids: Sequence[str]) -> None
         for some in _lots(invoice_ids):
             session.execute(
                 update(ForeignLine)
-                .where(
-                    ForeignLine.connection_id == ledger.connection_id,
-                    ForeignLine.generation == ledger.generation,
-                    ForeignLine.invoice_id.in_(some),
-                )
+                .where(*_mine(ledger), ForeignLine.invoice_id.in_(some))
                 .values(is_tried=True)
             )
-
-
-def forget(ledger: Ledger, fence: Fence, invoice_ids: Collection[str]) -> None:
-    """Forget what was told of invoices that are gone, or that are just being looked at again."""
-    with ledger.read() as session:
-        mine = (
-            ForeignLine.connection_id == ledger.connection_id,
-            ForeignLine.generation == ledger.generation,
-        )
-        known = set(session.scalars(select(ForeignLine.invoice_id).where(*mine).distinct()))
-    if stale := sorted(known.intersection(invoice_ids)):
-        with ledger.write(fence) as session:
-            for some in _lots(stale):
-                session.execute(delete(ForeignLine).where(*mine, ForeignLine.invoice_id.in_(some)))
-
-
-def from_before(ledger: Ledger) -> set[str]:
-    """Return the ids of invoices remembered as this connection's, from before it started over."""
-    with ledger.read() as session:
-        return set(
-            session.scalars(
-                select(ForeignLine.invoice_id)
-                .where(
-                    ForeignLine.connection_id == ledger.connection_id,
-                    ForeignLine.generation == ledger.generation,
-                    ForeignLine.is_ours,
-                )
-                .distinct()
-            )
-        )
 
 
 def keys_of(ledger: Ledger, invoice_ids: Collection[str]) -> dict[str, set[tuple[str, str]]]:
@@ -102,9 +87,7 @@ def keys_of(ledger: Ledger, invoice_ids: Collection[str]) -> dict[str, set[tuple
         for some in _lots(sorted(invoice_ids)):
             rows = session.execute(
                 select(ForeignLine.invoice_id, ForeignLine.module, ForeignLine.worklog_id).where(
-                    ForeignLine.connection_id == ledger.connection_id,
-                    ForeignLine.generation == ledger.generation,
-                    ForeignLine.invoice_id.in_(some),
+                    *_mine(ledger), ForeignLine.invoice_id.in_(some)
                 )
             )
             for invoice_id, module, worklog_id in rows:
@@ -127,8 +110,7 @@ def told_of_what_waits(ledger: Ledger) -> list[Told]:
             & (Worklog.worklog_id == ForeignLine.worklog_id),
         )
         .where(
-            ForeignLine.connection_id == ledger.connection_id,
-            ForeignLine.generation == ledger.generation,
+            *_mine(ledger),
             ForeignLine.invoice_id.not_in(ours),
             Worklog.state.in_(_WAITING),
         )
@@ -137,6 +119,10 @@ def told_of_what_waits(ledger: Ledger) -> list[Told]:
     )
     with ledger.read() as session:
         return [Told(*row) for row in session.execute(query)]
+
+
+def _mine(ledger: Ledger) -> tuple[ColumnElement[bool], ...]:
+    return (ForeignLine.connection_id == ledger.connection_id, ForeignLine.generation == ledger.generation)
 
 
 def _lots(ids: Sequence[str]) -> Iterator[Sequence[str]]:

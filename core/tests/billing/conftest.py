@@ -141,6 +141,20 @@ class World:
     def settle(self, **settings):
         return settle(self.ledger, self.client(), BillingSettings.from_config(settings))
 
+    def settle_without_look_up(self) -> None:
+        """Begin a settle that is killed where it would look invoices up."""
+        client = self.client()
+        invoices = client.invoices
+
+        def killed(*, numbers=None, **options):
+            if numbers is not None:
+                raise RuntimeError("killed")
+            return invoices(**options)
+
+        client.invoices = killed
+        with pytest.raises(RuntimeError, match="killed"):
+            settle(self.ledger, client, BillingSettings())
+
     def fail(self, *faults):
         """Let Xero's next calls go wrong."""
         self.faulty.add_faults(list(faults))

@@ -31,26 +31,11 @@ def unsure(world):
             "nth": 2,
         },
     )
-    with pytest.raises(Exception, match="503"):
-        # The first look-up is repeated by the client, so it has to fail for good.
-        _settle_without_look_up(world)
+    world.settle_without_look_up()
     world.recover()
     [invoice] = world.ledger_invoices()
     assert invoice.state == "unknown"
     return world
-
-
-def _settle_without_look_up(world):
-    client = world.client()
-    invoices = client.invoices
-
-    def refuse(*, numbers=None, **options):
-        if numbers is not None:
-            raise RuntimeError("503")
-        return invoices(**options)
-
-    client.invoices = refuse
-    settle(world.ledger, client, BillingSettings())
 
 
 def only(world):
@@ -106,27 +91,6 @@ def test_an_invoice_renumbered_before_we_could_look_is_found_and_not_sent_again(
     unsure.assert_exactly_once(2)
     assert settled.invoices == 1
     assert number in only(unsure).reason
-
-
-def test_of_a_renumbered_invoice_and_a_copy_of_it_the_one_that_we_sent_is_adopted(unsure):
-    """Both have our marker and our lines (seed 33721); the copy comes first in Xero's list."""
-    sent = in_xero(unsure)
-    unsure.person(
-        "invoice",
-        "add",
-        InvoiceNumber="CPY-0001",
-        Reference=sent["Reference"],
-        Contact={"ContactID": unsure.contacts[5]["ContactID"]},
-        LineItems=[
-            {name: line[name] for name in ("Description", "Quantity", "UnitAmount")}
-            for line in sent["LineItems"]
-        ],
-    )
-    unsure.clock.advance(60)
-    unsure.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-7001")
-    unsure.settle()
-    assert only(unsure).xero_id == sent["InvoiceID"]
-    assert "INV-7001" in only(unsure).reason
 
 
 def test_a_renumbered_invoice_is_found_though_another_one_has_its_number_now(unsure):

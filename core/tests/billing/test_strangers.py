@@ -10,6 +10,8 @@ from msp_xero.billing.settle import settle
 from msp_xero.errors import LedgerError
 from msp_xero.ledger import views
 from msp_xero.ledger.decisions import exclude_worklog, release_invoice
+from msp_xero.ledger.models import AccountLink
+from sqlalchemy import select
 
 from core.tests.billing.test_another_organisation import (
     go_back,
@@ -17,6 +19,7 @@ from core.tests.billing.test_another_organisation import (
     open_another_organisation,
     reinitialise,
 )
+from core.tests.billing.test_old_copies import begin_anew
 
 PUT = {"method": "PUT", "path": "/api.xro/2.0/Invoices"}
 CABLING = {"Description": "Cabling", "Quantity": 1, "UnitAmount": 250}
@@ -43,25 +46,11 @@ def sent_without_an_answer(world):
     world.clock.advance(3600)
     world.deliver(world.line(0, account=0))
     world.fail({"kind": "reset_after_commit", "match": PUT})
-    settle_without_look_up(world)
+    world.settle_without_look_up()
     world.recover()
     [invoice] = world.ledger_invoices()
     assert invoice.state == "unknown"
     return world.ours()[0]
-
-
-def settle_without_look_up(world):
-    client = world.client()
-    invoices = client.invoices
-
-    def killed(*, numbers=None, **options):
-        if numbers is not None:
-            raise RuntimeError("killed")
-        return invoices(**options)
-
-    client.invoices = killed
-    with pytest.raises(RuntimeError, match="killed"):
-        settle(world.ledger, client, BillingSettings())
 
 
 def deleted_and_made_again(world, number):
@@ -140,7 +129,7 @@ def test_a_look_up_that_fails_after_the_reference_was_rewritten_only_waits(world
     sent = sent_without_an_answer(world)
     world.person("invoice", "edit", sent["InvoiceID"], Reference="PO 4711")
     world.clock.advance(3600)
-    settle_without_look_up(world)
+    world.settle_without_look_up()
     assert settle_later(world).invoices == 1
     world.assert_exactly_once(1)
 
@@ -172,3 +161,112 @@ def test_an_invoice_that_does_not_come_when_asked_for_does_not_count_as_read(wor
         settle(world.ledger, client, BillingSettings())
     assert world.ours() == []
     assert settle_later(world).invoices == 1
+
+
+def test_of_a_renumbered_invoice_and_a_copy_of_it_the_one_that_we_sent_is_adopted(world):
+    """Both have our marker and our lines (seed 33721); the copy comes first in Xero's list."""
+    sent = sent_without_an_answer(world)
+    copy_of(world, sent, "CPY-0001", Contact={"ContactID": world.contacts[5]["ContactID"]})
+    world.clock.advance(60)
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-7001")
+    settle_later(world)
+    [invoice] = world.ledger_invoices()
+    assert invoice.xero_id == sent["InvoiceID"]
+    assert "INV-7001" in invoice.reason
+
+
+@pytest.mark.parametrize("sees", ["its lines at once", "a summary"])
+def test_an_invoice_with_our_number_and_worklogs_that_we_never_sent_stops_everything(
+    make_world, databases, tmp_path_factory, sees
+):
+    """No marker any more, and its worklog does not wait here: another ledger made it (seed 32273)."""
+    world = make_world(databases.fresh(tmp_path_factory.mktemp("other")))
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    if sees == "its lines at once":
+        world.person("invoice", "edit", sent["InvoiceID"], Reference="As agreed")
+    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("here")))
+    if sees == "a summary":
+        with world.ledger.write() as session:
+            world.ledger.connection(session).invoices_refreshed_at = world.ledger.clock.now()
+        world.clock.advance(3600)
+        world.person("invoice", "edit", sent["InvoiceID"], Reference="As agreed")
+    world.deliver(world.line(1, account=1))
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"does not know \(SDP-00001\)"):
+            world.settle()
+    assert len(world.ours()) == 1
+    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
+    assert world.settle().invoices == 1
+    assert world.states() == {"invoiced": 1}
+
+
+def test_only_the_lines_of_invoices_that_are_not_ours_are_read(world):
+    world.deliver(world.line(0, account=0))
+    for _ in range(2):  # what is there already has been read after that
+        world.settle()
+        world.clock.advance(3600)
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], Reference="As agreed")
+    by_hand = world.person(
+        "invoice",
+        "add",
+        InvoiceNumber="INV-7001",
+        Contact={"ContactID": world.contacts[5]["ContactID"]},
+        Reference="By hand",
+        LineItems=[CABLING],
+    )
+    asked = []
+    for _ in range(2):
+        world.clock.advance(3600)
+        before = len(world.faulty.log.since())
+        world.settle()
+        asked.append([c["query"]["IDs"] for c in world.faulty.log.since()[before:] if "IDs" in c["query"]])
+    assert asked == [[by_hand["InvoiceID"]], []]
+
+
+def test_many_invoices_that_are_not_ours_are_read_in_few_calls(sqlite_world):
+    """An organisation into which a shop bills too: 40 ids a call would be many calls."""
+    world = sqlite_world
+    for _ in range(2):
+        world.settle()
+        world.clock.advance(3600)
+    for number in range(201):
+        world.person(
+            "invoice",
+            "add",
+            InvoiceNumber=f"SHOP-{number}",
+            Contact={"ContactID": world.contacts[5]["ContactID"]},
+            LineItems=[{"Description": "Work\n(SDP request worklog 1000)", "Quantity": 1, "UnitAmount": 9}],
+        )
+    before = len(world.faulty.log.since())
+    world.settle()
+    reads = [call["path"] for call in world.faulty.log.since()[before:] if call["method"] == "GET"]
+    assert sum(path.endswith("/Invoices") for path in reads) == 2
+    world.deliver(world.line(0, account=2, description="Another text"))
+    with world.ledger.write() as session:
+        session.scalars(
+            select(AccountLink).where(AccountLink.account_id == "2")
+        ).one().contact_id = world.contacts[5]["ContactID"]
+    with pytest.raises(LedgerError, match="SHOP-0"):
+        world.settle()
+
+
+def test_a_number_of_ours_that_somebody_took_for_other_work_is_looked_into_and_passed_over(world):
+    world.settle()
+    world.clock.advance(3600)
+    world.person(
+        "invoice",
+        "add",
+        InvoiceNumber="sdp-00001",
+        Contact={"ContactID": world.contacts[5]["ContactID"]},
+        Reference="By hand",
+        LineItems=[CABLING],
+    )
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.clock.advance(3600)
+    world.settle()
+    assert world.states() == {"invoiced": 1}
+    assert [row["InvoiceNumber"] for row in world.ours()] == ["SDP-00002"]
