@@ -20,7 +20,7 @@ from msp_xero.ledger import Fence, Ledger, migrations, store
 from msp_xero.ledger.models import Base, BillingConnection, Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.staging import stage_lines
 from msp_xero.ledger.store import make_engine
-from sqlalchemy import create_engine, event, func, insert, inspect, select, text
+from sqlalchemy import create_engine, event, func, insert, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 
@@ -384,6 +384,14 @@ def test_connections_settle_side_by_side(ledger, ledger_url):
         other.settling(wait_seconds=0),
     ):
         pass
+
+
+def test_a_settle_whose_connection_was_started_over_writes_nothing_and_says_so(ledger):
+    with ledger.settling() as fence:
+        with ledger.write() as session:
+            session.execute(update(BillingConnection).values(generation=BillingConnection.generation + 1))
+        with pytest.raises(LedgerError, match="was started over"), ledger.write(fence):
+            raise AssertionError("it may write")
 
 
 def test_a_holder_that_stalled_cannot_write_any_more(ledger):
