@@ -78,14 +78,29 @@ def test_an_invoice_that_the_program_changed(billed, changes):
 
 def test_a_call_over_the_limit(billed):
     billed.world.xero_app.set_switch("minute_limit", "0")
-    with within(billed.world.borders), billed.world.borders.running(type(billed.world.borders.process)()):
-        billed.world.borders.session.get(
-            "http://xero.test/api.xro/2.0/Organisation",
-            headers={"Authorization": f"Bearer {a_token(billed)}", "Accept": "application/json"},
-            timeout=5,
-        )
+    ask_xero(billed)
     with noticed("budget"):
         check_always(billed.world, billed.people)
+
+
+def test_a_call_that_xero_counted_twice_is_not_held_against_the_program(billed):
+    billed.world.clock.advance(120)
+    billed.world.xero_app.set_switch("minute_limit", "2")
+    billed.world.xero.faulty.add_faults([{"kind": "duplicate_delivery", "match": {}, "nth": 1}])
+    ask_xero(billed)
+    ask_xero(billed)
+    assert billed.world.xero.log.since()[-1]["status"] == 429
+    check_always(billed.world, billed.people)
+
+
+def ask_xero(played) -> None:
+    borders = played.world.borders
+    with within(borders), borders.running(type(borders.process)()):
+        borders.session.get(
+            "http://xero.test/api.xro/2.0/Organisation",
+            headers={"Authorization": f"Bearer {a_token(played)}", "Accept": "application/json"},
+            timeout=5,
+        )
 
 
 def a_token(played) -> str:
