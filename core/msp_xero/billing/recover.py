@@ -13,6 +13,7 @@ from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settle import pin_organisation
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice
+from msp_xero.lots import lots
 
 if TYPE_CHECKING:
     from msp_xero.ledger import Ledger
@@ -92,7 +93,6 @@ def _states(ledger: Ledger, invoice_ids: list[int]) -> list[str]:
     """Return the states that these invoices are in now: the ledger, not a counter, is the truth."""
     states: list[str] = []
     with ledger.read() as session:
-        for start in range(0, len(invoice_ids), 500):
-            chosen = Invoice.id.in_(invoice_ids[start : start + 500])
-            states += session.scalars(select(Invoice.state).where(chosen))
+        for some in lots(invoice_ids):
+            states += session.scalars(select(Invoice.state).where(Invoice.id.in_(some)))
     return states

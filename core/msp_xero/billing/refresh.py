@@ -25,6 +25,7 @@ from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import live_state
+from msp_xero.lots import lots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -96,7 +97,7 @@ class _Look:
             rows = self.client.invoices(where=ALL_SALES)
         else:
             rows = self.client.invoices(if_modified_since=self.since, summary_only=True)
-        for chunk in _chunks(row for row in rows if row.get("Type") == "ACCREC"):
+        for chunk in lots(row for row in rows if row.get("Type") == "ACCREC"):
             self.changed += _refresh(self.ledger, self.fence, chunk, self.run_id)
             found = unexplained(self.ledger, chunk, self.number_prefix)
             pushing.mark_doubtful(self.ledger, self.fence, found.planned)
@@ -114,13 +115,13 @@ class _Look:
     def into_lines(self) -> None:
         """Let the lines tell what nothing else does."""
         unmarked, elsewhere, before = map(self._with_lines, (self.unmarked, self.elsewhere, self.before))
-        for chunk in _chunks(unmarked):
+        for chunk in lots(unmarked):
             self.strangers += told_by_lines(self.ledger, chunk, self.number_prefix)
             self.told += [line for row in chunk for line in told_by(row)]
-        for chunk in _chunks(elsewhere):
+        for chunk in lots(elsewhere):
             self.strangers += billed_elsewhere(self.ledger, chunk, self.number_prefix)
             self.told += [line for row in chunk for line in told_by(row)]
-        for chunk in _chunks(before):
+        for chunk in lots(before):
             self.again += billed_again(self.ledger, chunk)
             self.told += [line for row in chunk for line in told_by(row, is_ours=True)]
 
@@ -182,17 +183,6 @@ def _all_of(ids: Iterable[str], rows: Iterable[Row]) -> Iterator[Row]:
 
 def _id(row: Row) -> str:
     return str(row.get("InvoiceID"))
-
-
-def _chunks(rows: Iterable[Row], size: int = 500) -> Iterator[list[Row]]:
-    chunk: list[Row] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _refresh(ledger: Ledger, fence: Fence, rows: Sequence[Row], run_id: int | None) -> int:

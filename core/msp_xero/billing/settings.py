@@ -51,8 +51,8 @@ BILLING: tuple[th.Property[Any], ...] = (
         th.StringType,
         default="SDP-",
         title="Number prefix",
-        description="Beginning of our invoice numbers, for example `SDP-` for SDP-00001. Printable ASCII. "
-        "Two installations that bill into one organisation need two prefixes.",
+        description="Beginning of our invoice numbers, for example `SDP-` for SDP-00001. Printable ASCII, no "
+        "digit at the end. Two installations that bill into one organisation need two prefixes.",
     ),
     th.Property(
         "reference_template",
@@ -176,6 +176,9 @@ class BillingSettings:
             # Xero's list filter separates numbers by commas, and may trim spaces before one.
             problem = "it has to be 1 to 50 printable ASCII characters, no comma, no space in front"
             raise SettingError("number_prefix", problem, "SDP-")
+        if settings.number_prefix[-1].isdigit():
+            # SDP-2 with 00001 reads like SDP- with 200001: one installation's numbers look like another's.
+            raise SettingError("number_prefix", "it must not end with a digit: a number follows", "SDP-B-")
         if len(settings.tracking) > 2:
             raise SettingError("tracking", "Xero takes at most two categories", '{"Region": "Auckland"}')
         if settings.currency_code and not re.fullmatch(r"[A-Z]{3}", settings.currency_code):

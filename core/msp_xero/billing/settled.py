@@ -12,6 +12,7 @@ from msp_xero.billing.plan import HeldSum
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice, Worklog
 from msp_xero.ledger.outcomes import Outcome
+from msp_xero.lots import lots
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -170,9 +171,8 @@ def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = 
             )
             or 0
         )
-        made = [result.invoice_id for result in settled.made.created]
-        for start in range(0, len(made), 500):
-            for invoice in session.scalars(select(Invoice).where(Invoice.id.in_(made[start : start + 500]))):
+        for some in lots(result.invoice_id for result in settled.made.created):
+            for invoice in session.scalars(select(Invoice).where(Invoice.id.in_(some))):
                 settled.invoices += 1
                 settled.worklogs += invoice.line_count
                 settled.minutes += invoice.minutes

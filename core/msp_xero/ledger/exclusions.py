@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, func, or_, select, update
 
@@ -12,6 +12,7 @@ from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.decisions import BY_PERSON, Refusal
 from msp_xero.ledger.models import Worklog
 from msp_xero.ledger.views import conditions_of
+from msp_xero.lots import lots
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
     from msp_xero.ledger.rows import WorklogFilter
     from msp_xero.ledger.store import Ledger
-
-_CHUNK = 500
-"""Ids in one statement; SQLite takes some thousands at most."""
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,7 +89,7 @@ def exclude_worklogs(
                 .where(*conditions, _can_be_excluded())
                 .with_for_update()
             ).all()
-            for rows in _chunks(waiting):
+            for rows in lots(waiting):
                 session.execute(
                     update(Worklog)
                     .where(Worklog.id.in_([row.id for row in rows]))
@@ -151,7 +148,7 @@ def _meant(
 
 def _unknown(session: Session, ledger: Ledger, worklog_ids: Collection[str]) -> list[str]:
     known: set[str] = set()
-    for ids in _chunks(list(worklog_ids)):
+    for ids in lots(worklog_ids):
         known.update(
             session.scalars(
                 select(Worklog.worklog_id).where(
@@ -170,10 +167,5 @@ def _conditions(
     if worklog_ids is None:
         yield common
         return
-    for ids in _chunks(list(dict.fromkeys(worklog_ids))):
+    for ids in lots(dict.fromkeys(worklog_ids)):
         yield [*common, Worklog.worklog_id.in_(ids)]
-
-
-def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]

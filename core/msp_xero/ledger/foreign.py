@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import delete, insert, select, update
 
 from msp_xero.ledger.models import ForeignLine, Invoice, Worklog
+from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import ColumnElement
 
     from msp_xero.ledger.store import Fence, Ledger
 
-_AT_ONCE = 500
 _WAITING = ("open", "held", "planned")
 
 
@@ -61,7 +61,7 @@ def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Ite
     if not (stale or anew):
         return
     with ledger.write(fence) as session:
-        for some in _lots(stale):
+        for some in lots(stale):
             session.execute(delete(ForeignLine).where(*mine, ForeignLine.invoice_id.in_(some)))
         if anew:
             session.execute(insert(ForeignLine), anew)
@@ -72,7 +72,7 @@ def note_tried(ledger: Ledger, fence: Fence, invoice_ids: Sequence[str]) -> None
     if not invoice_ids:
         return
     with ledger.write(fence) as session:
-        for some in _lots(invoice_ids):
+        for some in lots(invoice_ids):
             session.execute(
                 update(ForeignLine)
                 .where(*_mine(ledger), ForeignLine.invoice_id.in_(some))
@@ -84,7 +84,7 @@ def keys_of(ledger: Ledger, invoice_ids: Collection[str]) -> dict[str, set[tuple
     """Return ``(module, worklog id)`` of all lines that are remembered of these invoices, by invoice."""
     found = dict[str, set[tuple[str, str]]]()
     with ledger.read() as session:
-        for some in _lots(sorted(invoice_ids)):
+        for some in lots(sorted(invoice_ids)):
             rows = session.execute(
                 select(ForeignLine.invoice_id, ForeignLine.module, ForeignLine.worklog_id).where(
                     *_mine(ledger), ForeignLine.invoice_id.in_(some)
@@ -123,7 +123,3 @@ def told_of_what_waits(ledger: Ledger) -> list[Told]:
 
 def _mine(ledger: Ledger) -> tuple[ColumnElement[bool], ...]:
     return (ForeignLine.connection_id == ledger.connection_id, ForeignLine.generation == ledger.generation)
-
-
-def _lots(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))

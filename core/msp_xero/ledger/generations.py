@@ -30,9 +30,10 @@ from msp_xero.ledger.survey import (
     surveyed,
     under_way,
 )
+from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import date, datetime
 
     from sqlalchemy.orm import Session
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 WITHDRAWN: Final = "It was planned and never sent: its connection was started over with another organisation."
 COUNTED: Final = "Nobody could ask the organisation any more: it counts as billed because a person said so."
-_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +227,7 @@ def _put_back(session: Session, ledger: Ledger, organisation: Organisation, run_
         )
         .order_by(Worklog.id)
     ).all()
-    for some in _lots(found):
+    for some in lots(found):
         lines, rows = [one.line_id for one in some], [one.id for one in some]
         session.execute(
             update(InvoiceLine)
@@ -259,13 +259,9 @@ def _put_back(session: Session, ledger: Ledger, organisation: Organisation, run_
 
 
 def _free(session: Session, ledger: Ledger, rows: Sequence[int], action: str, run_id: int | None) -> None:
-    for some in _lots(rows):
+    for some in lots(rows):
         free_worklogs(session, some)
         changes = [
             Change("worklog", row, action, {"state": state}) for row, state in wait_again(session, some)
         ]
         record(session, ledger, changes, run_id=run_id)
-
-
-def _lots(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    return (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE))

@@ -13,9 +13,10 @@ from sqlalchemy import delete, insert, select, update
 
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import AccountLink, SdpEntry, WorklogTypeLink
+from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
 
@@ -30,8 +31,6 @@ ACCOUNT: Final = "account"
 WORKLOG_TYPE: Final = "worklog_type"
 KINDS: Final = (ACCOUNT, WORKLOG_TYPE)
 
-_BATCH: Final = 1000
-_T = TypeVar("_T")
 _RowT = TypeVar("_RowT", AccountLink, WorklogTypeLink)
 
 
@@ -107,7 +106,7 @@ def _stage(
     staged = StagedLinks()
     now = ledger.clock.now()
     with ledger.write() as session:
-        for ids in _batches(list(records)):
+        for ids in lots(records):
             known = {
                 getattr(row, key): row
                 for row in session.scalars(
@@ -129,11 +128,6 @@ def _stage(
             changes += _add(session, ledger, model, new, now)
             record(session, ledger, changes, run_id=run_id)
     return staged
-
-
-def _batches(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """Cut into pieces that fit one statement's parameters."""
-    return (values[start : start + _BATCH] for start in range(0, len(values), _BATCH))
 
 
 def _columns(one: DeliveredContact | DeliveredItem) -> dict[str, Any]:
@@ -236,7 +230,7 @@ def store_listing(session: Session, ledger: Ledger, kind: str, entries: Iterable
         if entry is not None and Entry(sdp_id, row.name, row.inactive, row.own, row.clues) != entry:
             row.name, row.inactive, row.own, row.clues = entry[1:]
     vanished = [row.id for sdp_id, row in stored.items() if sdp_id not in listed]
-    for ids in _batches(vanished):
+    for ids in lots(vanished):
         session.execute(
             delete(SdpEntry).where(SdpEntry.id.in_(ids)).execution_options(synchronize_session=False)
         )

@@ -14,6 +14,7 @@ from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import AccountLink, Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.outcomes import close_batches
 from msp_xero.ledger.planning import new_key
+from msp_xero.lots import lots
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -265,22 +266,24 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
         & (AccountLink.connection_id == Worklog.connection_id)
         & (AccountLink.generation == ledger.generation)
     )
-    with ledger.read() as session:
-        rows = session.execute(
-            select(
-                Worklog.module,
-                Worklog.worklog_id,
-                Worklog.revision,
-                Worklog.description,
-                AccountLink.contact_id,
-            )
-            .outerjoin(AccountLink, link)
-            .where(
-                Worklog.connection_id == ledger.connection_id,
-                Worklog.state.in_(("open", "held", "planned")),
-                Worklog.worklog_id.in_(list(ids)),
-            )
+    query = (
+        select(
+            Worklog.module,
+            Worklog.worklog_id,
+            Worklog.revision,
+            Worklog.description,
+            AccountLink.contact_id,
         )
+        .outerjoin(AccountLink, link)
+        .where(
+            Worklog.connection_id == ledger.connection_id,
+            Worklog.state.in_(("open", "held", "planned")),
+        )
+    )
+    with ledger.read() as session:
+        rows = [
+            row for some in lots(ids) for row in session.execute(query.where(Worklog.worklog_id.in_(some)))
+        ]
         merged = session.execute(
             select(AccountLink.contact_id, AccountLink.merged_to_contact_id).where(
                 AccountLink.connection_id == ledger.connection_id,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from typing import TYPE_CHECKING, Any
 
 from msp_xero.edges.clock import SystemClock
 from msp_xero.edges.transport import http_session
 from msp_xero.errors import SettingError
+from msp_xero.lots import lots
 from msp_xero.xero import wire
 from msp_xero.xero.budget import CONCURRENT_CALLS, LONGEST_WAIT, CallBudget
 from msp_xero.xero.calls import XeroCalls
@@ -310,8 +310,7 @@ def _chunks(name: str, values: Iterable[str] | None) -> Iterator[dict[str, str]]
     if values is None:
         yield {}
         return
-    unique = iter(dict.fromkeys(values))
-    while chunk := list(itertools.islice(unique, IDS_PER_CALL)):
+    for chunk in lots(dict.fromkeys(values), IDS_PER_CALL):
         if any("," in value for value in chunk):
             raise ValueError(f"a value with a comma cannot be asked for in {name}")
         yield {name: ",".join(chunk)}

@@ -127,7 +127,7 @@ def test_a_prefix_that_works(prefix):
     assert BillingSettings.from_config({"number_prefix": prefix}).number_prefix == prefix
 
 
-@pytest.mark.parametrize("prefix", ["", " SDP-", "A,B", "Ä-", "A\n", "A\x00", "x" * 51])
+@pytest.mark.parametrize("prefix", ["", " SDP-", "A,B", "Ä-", "A\n", "A\x00", "x" * 51, "SDP-2"])
 def test_a_prefix_by_which_invoices_could_not_be_found_again_is_refused(prefix):
     with pytest.raises(SettingError, match="Setting number_prefix"):
         BillingSettings.from_config({"number_prefix": prefix})

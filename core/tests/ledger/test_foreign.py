@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from msp_xero.ledger import foreign
+from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import ForeignLine
 from sqlalchemy import select
@@ -48,3 +48,9 @@ def test_a_crash_in_the_middle_leaves_the_old_memory(ledger, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         retell(ledger, {"a"}, told("a", "2"))
     assert memory(ledger) == [("a", "1", True)]
+
+
+def test_more_ids_than_one_statement_takes_are_compared_with_what_waits(ledger, deliver, line):
+    deliver(line("1"), line("2"))
+    many = [str(number) for number in range(2, 70_000)]
+    assert [one.worklog_id for one in pushing.waiting_worklogs(ledger, many)] == ["2"]
