@@ -31,7 +31,7 @@ PLUGINS = {
     "target-xero-invoices": "target_xero_invoices",
 }
 # Which rooms of core a room may look into, beside itself and what stands at the foot of the stairs.
-FOOT = {"edges", "errors", "reasons"}
+FOOT = {"edges", "errors", "lots", "reasons"}
 MAY_SEE = {
     "edges": set(),
     "ledger": set(),

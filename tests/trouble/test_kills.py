@@ -233,7 +233,7 @@ def unread(pipe: int) -> int:
 def test_stopped_in_the_middle_of_a_settle(works: Works, stop: int) -> None:
     """The call under way is finished and recorded; the others go out next time."""
     works.settings["batch_size"] = 1
-    break_(works.sandbox, slow("PUT", INVOICES, nth=2))
+    break_(works.sandbox, slow("PUT", INVOICES, nth=2, times=4))
     run = works.start_run()
     wait_until(lambda: len(works.puts()) >= 2 or not run.running, "the second call")
     run.target.signal(stop)
