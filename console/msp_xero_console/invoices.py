@@ -140,12 +140,18 @@ def release(
     with project.deciding() as ledger:
         released = release_invoice(ledger, invoice, voided_there=voided_there)
     if as_json:
-        show.data({"invoice": invoice, "released": released})
+        show.data({"invoice": invoice, "released": released.free, "still_billed": released.still_billed})
         return
-    show.say(
-        f"{plural(released, 'worklog')} of invoice {invoice} can be billed again. "
-        "The next run bills them on a new invoice: `meltano run worklogs`."
-    )
+    if released.free:
+        show.say(
+            f"{plural(released.free, 'worklog')} of invoice {invoice} can be billed again. "
+            "The next run bills them on a new invoice: `meltano run worklogs`."
+        )
+    if released.still_billed:
+        show.say(
+            f"{plural(released.still_billed, 'worklog')} of it stay billed, by another invoice that stands: "
+            "`msp-xero worklogs show` names it."
+        )
 
 
 @command(app)

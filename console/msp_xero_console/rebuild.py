@@ -54,8 +54,8 @@ def rebuild(
         typer.Option(
             "--another",
             metavar="ID",
-            help=f"Rebuild nothing: this worklog, held {IN_DOUBT}, is another one than the billed one of its "
-            "id. The next run bills it.",
+            help=f"Rebuild nothing: this worklog, held {IN_DOUBT} or waiting, is another one than what is "
+            "billed under its id. The next run bills it.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -143,11 +143,12 @@ def _finding(named: Named, what: str) -> tuple[str, str, str]:
 
 def _tell_apart(project: Project, wanted: str, *, as_json: bool) -> None:
     with project.deciding() as ledger:
-        found = [row for row in views.find_worklogs(ledger, wanted) if row.reason_code == IN_DOUBT]
+        rows = [row for row in views.find_worklogs(ledger, wanted) if row.state in {"open", "held"}]
+        found = [row for row in rows if row.reason_code == IN_DOUBT] or rows
         if len(found) != 1:
             raise MspXeroError(
-                f"there is no single worklog {wanted} that is held {IN_DOUBT}; "
-                f"`msp-xero worklogs list --reason {IN_DOUBT}` shows them"
+                f"there is no single worklog {wanted} that waits; `msp-xero worklogs list --state held` and "
+                "`--state open` show them"
             )
         tell_apart(ledger, found[0].row)
     if as_json:

@@ -100,7 +100,7 @@ def test_a_moved_worklog_is_held_until_a_person_tells_it_apart(billed, line) -> 
     [held] = billed.data("worklogs", "list", "--reason", "ID_ON_INVOICE")
     assert held["module"] == "task"
     assert "msp-xero rebuild --another ID" in billed.says("worklogs", "show", "104#2")
-    assert "no single worklog 109 that is held" in billed.refuses("rebuild", "--another", "109")
+    assert "no single worklog 109 that waits" in billed.refuses("rebuild", "--another", "109")
     assert "Worklog 104#2 is another one" in billed.says("rebuild", "--another", "104")
     assert billed.data("worklogs", "list", "--reason", "ID_ON_INVOICE") == []
     assert [row["worklog_id"] for row in billed.data("worklogs", "list", "--state", "open")] == ["104"]

@@ -37,6 +37,10 @@ class LedgerError(MspXeroError):
     """The ledger cannot be used (locked, newer than this program, another organisation, disk full)."""
 
 
+class BilledElsewhere(LedgerError):
+    """Invoices in Xero, which this ledger does not know, bill worklogs that wait here."""
+
+
 class InputError(MspXeroError):
     """A Singer message that can be neither stored nor safely left out."""
 

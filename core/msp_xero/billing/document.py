@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from msp_xero.billing.reference import Contact, Reference
 
 LONGEST_REFERENCE = 255
-_WORKLOG_MARKER = re.compile(r"\(SDP (\w+) worklog ([^\s()]+)\)\s*\Z")
+# As long as a ledger's columns: anybody can write a line that looks like ours.
+_WORKLOG_MARKER = re.compile(r"\(SDP (\w{1,20}) worklog ([^\s()]{1,64})\)\s*\Z")
 _REFERENCE_MARKER = re.compile(r"\[([0-9a-f]{8})\]\s*\Z")
 
 

@@ -152,7 +152,7 @@ def rebuild(  # noqa: PLR0913 - everything at the border is handed in
         seen |= {_sequence(prefix, one) for one in taken if is_own_number(prefix, one)}
         _note_missing(rebuilt, number_prefix, seen)
         progress(f"writing {spool.count:,} invoices into the ledger")
-        _write(ledger, fence, spool, rebuilt, looked_at, run_id)
+        _write(ledger, fence, spool, rebuilt, looked_at, run_id, is_whole=not only_prefix)
     rebuilt.calls = dict(client.calls)
     return rebuilt
 
@@ -286,8 +286,13 @@ def _write(  # noqa: PLR0913, PLR0917 - the second half of rebuild
     rebuilt: Rebuilt,
     looked_at: datetime,
     run_id: int | None,
+    *,
+    is_whole: bool,
 ) -> None:
-    """Store everything in one transaction."""
+    """Store everything in one transaction.
+
+    What was left out may bill what waits here: then the first settle looks at all invoices once more.
+    """
     rebuilt.invoices = spool.count
     with ledger.write(fence) as session:
         rebuilding = Rebuilding(session, ledger, run_id=run_id)
@@ -304,7 +309,7 @@ def _write(  # noqa: PLR0913, PLR0917 - the second half of rebuild
         rebuilt.in_doubt = rebuilding.hold_doubtful()
         row = ledger.connection(session)
         row.next_number = rebuilt.next_number = max(row.next_number, rebuilt.next_number)
-        row.invoices_refreshed_at = looked_at
+        row.invoices_refreshed_at = looked_at if is_whole else None
 
 
 def _chunks(invoices: Iterable[FoundInvoice]) -> Iterator[list[FoundInvoice]]:

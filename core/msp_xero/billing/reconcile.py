@@ -10,13 +10,13 @@ from msp_xero.billing.document import marker_of
 from msp_xero.billing.plan import batch_body
 from msp_xero.billing.push import created
 from msp_xero.billing.strangers import bills_what_waits, is_gone, unknown_to_us, worklogs_on
-from msp_xero.ledger import pushing
+from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import Created, Outcome, Refused, record_outcome
 from msp_xero.xero import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
@@ -98,9 +98,8 @@ def _look_for_renumbered(
 
     Only their marker or their lines tell. Believing the miss of their number would bill them twice.
     """
-    since = min(invoice.planned_at for invoice in invoices) - _OVERLAP
     found: dict[int, list[dict[str, Any]]] = {}
-    for row in client.invoices(if_modified_since=since):
+    for row in _may_be(ledger, client, invoices):
         if row.get("Type") != "ACCREC" or not (
             marker_of(row.get("Reference")) or (worklogs_on(row) and not is_gone(row))
         ):
@@ -109,6 +108,20 @@ def _look_for_renumbered(
             if _is_ours(ledger, invoice, row):
                 found.setdefault(invoice.id, []).append(row)
     return {invoice.id: _likest(invoice, found[invoice.id]) for invoice in invoices if invoice.id in found}
+
+
+def _may_be(ledger: Ledger, client: XeroClient, invoices: Sequence[Invoice]) -> Iterator[dict[str, Any]]:
+    """Yield what changed in Xero since these invoices were planned, and what a look has seen of them before.
+
+    The list may lag, and the time of planning be that of a clock that was wrong.
+    """
+    since = min(invoice.planned_at for invoice in invoices) - _OVERLAP
+    seen = foreign.remembered_of(ledger, [invoice.id for invoice in invoices])
+    for row in client.invoices(if_modified_since=since):
+        seen.discard(str(row.get("InvoiceID")))
+        yield row
+    if seen:
+        yield from client.invoices(ids=sorted(seen))
 
 
 def _likest(invoice: Invoice, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -172,11 +185,14 @@ def _judge_foreign_holder(
     if renumbered:
         outcome.created.append(_adopt_renumbered(invoice, _likest(invoice, renumbered)))
         return
-    # One that was voided keeps its number for ever, but bills nobody: nothing is left to judge.
-    standing = [row for row in holders if not is_gone(row)]
-    if any(bills_what_waits(ledger, row) for row in standing):
-        raise unknown_to_us([str(row.get("InvoiceNumber")) for row in standing])
-    if any(worklogs_on(row) or marker_of(row.get("Reference")) for row in standing):
+    # One that was voided keeps its number for ever, but bills nobody; one of ours that a person gave this
+    # number bills what it billed before. Nothing is left to judge of either.
+    standing = {str(row.get("InvoiceID")): row for row in holders if not is_gone(row)}
+    on_record = pushing.on_record(ledger, standing)
+    strangers = [row for xero_id, row in standing.items() if xero_id not in on_record]
+    if any(bills_what_waits(ledger, row) for row in strangers):
+        raise unknown_to_us([str(row.get("InvoiceNumber")) for row in strangers])
+    if any(worklogs_on(row) or marker_of(row.get("Reference")) for row in strangers):
         outcome.conflicts.append(
             Refused(
                 invoice.id,

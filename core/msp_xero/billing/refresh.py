@@ -88,6 +88,7 @@ class _Look:
     elsewhere: list[Row] = field(default_factory=list)
     before: list[Row] = field(default_factory=list)
     unmarked: list[Row] = field(default_factory=list)
+    awaited: list[Row] = field(default_factory=list)
 
     def over_all(self) -> None:
         """Go through all invoices that changed since the last look."""
@@ -107,6 +108,7 @@ class _Look:
             self.elsewhere += self._worth_reading(found.elsewhere)
             self.before += self._worth_reading(found.before)
             self.unmarked += self._worth_reading(found.unmarked)
+            self.awaited += self._worth_reading(found.awaited)
             if len(self.strangers) <= _BY_ID:
                 # A person may give one another number, and then only its lines tell. Where there are many,
                 # it is this ledger that is the wrong one.
@@ -114,7 +116,9 @@ class _Look:
 
     def into_lines(self) -> None:
         """Let the lines tell what nothing else does."""
-        unmarked, elsewhere, before = map(self._with_lines, (self.unmarked, self.elsewhere, self.before))
+        unmarked, elsewhere, before, awaited = map(
+            self._with_lines, (self.unmarked, self.elsewhere, self.before, self.awaited)
+        )
         for chunk in lots(unmarked):
             self.strangers += told_by_lines(self.ledger, chunk, self.number_prefix)
             self.told += [line for row in chunk for line in told_by(row)]
@@ -124,6 +128,8 @@ class _Look:
         for chunk in lots(before):
             self.again += billed_again(self.ledger, chunk)
             self.told += [line for row in chunk for line in told_by(row, is_ours=True)]
+        # Nothing is said against these: the look-up comes first. What it leaves is compared before planning.
+        self.told += [line for row in awaited for line in told_by(row)]
 
     def judge(self) -> None:
         """Compare what earlier looks told with what waits by now; remember what this one told.

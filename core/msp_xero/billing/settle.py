@@ -16,11 +16,12 @@ from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation, read_reference
 from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settled import Settled, sum_up
-from msp_xero.billing.strangers import stop_if_billed_elsewhere
-from msp_xero.errors import DayLimitReached, LedgerError, Missing, Rejected, Unavailable
+from msp_xero.billing.strangers import remembered, stop_if_billed_elsewhere
+from msp_xero.errors import BilledElsewhere, DayLimitReached, LedgerError, Missing, Rejected, Unavailable
 from msp_xero.ledger import planning, pushing
 from msp_xero.ledger.organisation import pin, refuse_other
 from msp_xero.ledger.outcomes import Outcome
+from msp_xero.ledger.withdrawing import withdraw_billed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,19 +129,34 @@ class _Settle:
             )
         self.settled.currency = settings.currency_code or self.organisation.base_currency
         pushing.mark_interrupted(ledger, self.fence)
-        self.settled.refreshed = refresh_invoices(
-            ledger, self.client, self.fence, number_prefix=settings.number_prefix, run_id=self.run_id
-        )
-        never_sent = pushing.never_sent(ledger)
-        found = self._look_up(pushing.unsettled_invoices(ledger))
-        self._refuse_to_go_on(never_sent & _held_by_xero(found))
-        stop_if_billed_elsewhere(ledger)
+        try:
+            self._look()
+        except BilledElsewhere:
+            withdraw_billed(ledger, self.fence, remembered(ledger).worklogs, run_id=self.run_id)
+            raise
         self.reference = _reference(ledger, self.client, settings, self.organisation)
         planned = self._plan(store=settings.push)
         if settings.push:
             self._push(stop_requested, progress)
         else:
             self.settled.would_be = planned
+
+    def _look(self) -> None:
+        """Learn what became of our invoices, and of those that nobody answered for.
+
+        Raises:
+            LedgerError: another ledger bills this organisation, or this one does not know all it should.
+        """
+        self.settled.refreshed = refresh_invoices(
+            self.ledger,
+            self.client,
+            self.fence,
+            number_prefix=self.settings.number_prefix,
+            run_id=self.run_id,
+        )
+        never_sent = pushing.never_sent(self.ledger)
+        found = self._look_up(pushing.unsettled_invoices(self.ledger))
+        self._refuse_to_go_on(never_sent & _held_by_xero(found))
 
     def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:
         """Plan for the accounts that are wanted; or once more for those whose invoice was just refused.
@@ -152,6 +168,8 @@ class _Settle:
         if anew is not None:
             accounts = anew if accounts is None else anew & accounts
         with self.ledger.write(self.fence) as session:
+            # In the one writer's transaction: another run may have stored worklogs since the look.
+            stop_if_billed_elsewhere(self.ledger)
             return plan(
                 session,
                 self.ledger,

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from msp_xero.billing.document import described, marker_of, markers_from, worklog_of
 from msp_xero.billing.plan import invoice_number, is_own_number
-from msp_xero.errors import LedgerError
+from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import Invoice
@@ -45,22 +45,23 @@ def worklogs_on(row: Row) -> set[tuple[str, str]]:
     return {key for key in keys if key is not None}
 
 
-def unknown_to_us(numbers: list[str]) -> LedgerError:
+def unknown_to_us(numbers: list[str]) -> BilledElsewhere:
     """Return the error that stops a ledger which does not know these invoices."""
-    return LedgerError(
+    return BilledElsewhere(
         f"Xero has {len(numbers)} invoice(s) made by msp-xero that this ledger does not know "
         f"({_first_of(numbers)}). Nothing was billed. If this ledger is an old or empty copy, restore the "
         "newest one (if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill "
         "again what is on those invoices, and so would another number_prefix. If a person has copied or made "
         "one again in Xero, void it; or, if it is to stand, give it a number without the prefix and exclude "
         "the worklogs on it that wait (`msp-xero worklogs exclude`). Only where another installation bills "
-        "other worklogs into the same organisation, give each a number_prefix"
+        "other worklogs into the same organisation, give each a number_prefix, and say of each worklog that "
+        "waits here under an id of theirs that it is another one (`msp-xero rebuild --another ID`)"
     )
 
 
-def billed_before(numbers: list[str]) -> LedgerError:
+def billed_before(numbers: list[str]) -> BilledElsewhere:
     """Return the error that stops billing again what these invoices billed before a starting over."""
-    return LedgerError(
+    return BilledElsewhere(
         f"Xero has {len(numbers)} invoice(s) made by msp-xero before this connection started over "
         f"({_first_of(numbers)}), and worklogs on them wait to be billed again. Nothing was billed, because "
         "customers would get them twice. Where the invoice is to stand, exclude its worklogs (`msp-xero "
@@ -76,7 +77,8 @@ def billed_elsewhere(ledger: Ledger, rows: Iterable[Row], number_prefix: str) ->
     """Return the numbers of invoices that bill what waits here.
 
     Another installation numbers its own way. But a person may have renumbered one of ours since this ledger
-    was copied; then its lines tell, and where its worklogs were moved elsewhere since, its marker.
+    was copied; then its lines tell, and where its worklogs were moved elsewhere since, its marker. Where that
+    was taken away too, a person has to.
     """
     return [str(row.get("InvoiceNumber")) for row in rows if _is_ours_or_billed(ledger, row, number_prefix)]
 
@@ -97,9 +99,10 @@ def _is_ours_or_billed(ledger: Ledger, row: Row, number_prefix: str) -> bool:
     waiting = _waiting(ledger, lines)
     if _bill(lines, waiting):
         return True
-    if not waiting or marker is None:
-        return False
-    return _had_our_number(ledger, lines, waiting, marker, number_prefix)
+    if marker is None:
+        # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
+        return any(not one.told_apart for some in waiting.values() for one in some)
+    return bool(waiting) and _had_our_number(ledger, lines, waiting, marker, number_prefix)
 
 
 def _bill(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> bool:
@@ -149,7 +152,11 @@ def _is_billed_by(line: Told, one: Waiting) -> bool:
     """
     if _digest(described(one.description, line.module, line.worklog_id)) == line.digest:
         return True
-    return one.module == line.module and (line.is_ours or line.contact_id in one.contact_ids)
+    return (
+        not one.told_apart
+        and one.module == line.module
+        and (line.is_ours or line.contact_id in one.contact_ids)
+    )
 
 
 def told_by(row: Row, *, is_ours: bool = False) -> Iterator[Told]:
@@ -165,13 +172,17 @@ def told_by(row: Row, *, is_ours: bool = False) -> Iterator[Told]:
 class Remembered(NamedTuple):
     """What earlier looks tell about worklogs that wait by now.
 
-    The numbers of invoices from before the connection started over, the numbers of invoices of strangers
-    that bill them, and the ids of invoices of which no more than a worklog's id tells.
+    Attributes:
+        before: numbers of invoices from before the connection started over that bill them.
+        strangers: numbers of invoices of strangers that do.
+        in_doubt: ids of invoices of which no more than a worklog's id tells.
+        worklogs: ``(module, worklog id)`` of those that wait under an id on one of all these invoices.
     """
 
     before: list[str]
     strangers: list[str]
     in_doubt: list[str]
+    worklogs: set[tuple[str, str]]
 
 
 def remembered(ledger: Ledger, *, without: Collection[str] = ()) -> Remembered:
@@ -180,11 +191,12 @@ def remembered(ledger: Ledger, *, without: Collection[str] = ()) -> Remembered:
     ``without``: ids of invoices that were looked at again since.
     """
     told = [line for line in foreign.told_of_what_waits(ledger) if line.invoice_id not in without]
-    waiting, memory, doubtful = _waiting(ledger, told), Remembered([], [], []), set[str]()
+    waiting, memory, doubtful = _waiting(ledger, told), Remembered([], [], [], set()), set[str]()
     still_to_judge = _left_to_the_look_up(ledger, {line.invoice_id for line in told})
     for line in told:
         if line.invoice_id in still_to_judge:
             continue
+        memory.worklogs.update((one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ()))
         if _bill([line], waiting):
             (memory.before if line.is_ours else memory.strangers).append(line.number)
         elif not (line.is_ours or line.is_tried or line.invoice_id in doubtful):
@@ -203,10 +215,10 @@ def _left_to_the_look_up(ledger: Ledger, invoice_ids: Collection[str]) -> set[st
 
 
 def stop_if_billed_elsewhere(ledger: Ledger) -> None:
-    """Stop before planning when an invoice that the look-up did not explain bills what waits.
+    """Stop planning when an invoice that the look-up did not explain bills what waits.
 
     Raises:
-        LedgerError: there is one.
+        BilledElsewhere: there is one.
     """
     memory = remembered(ledger)
     if memory.strangers:
@@ -263,7 +275,9 @@ class Unexplained(NamedTuple):
     """Invoices that stand, sorted by what this ledger knows of them.
 
     Attributes:
-        explained: ids of those that are on record, or that the look-up will find by their marker.
+        explained: ids of those that are on record.
+        awaited: those with the marker of one whose outcome is unknown. The look-up adopts one of them; others
+            are copies that a person made, or the look-up is not shown it.
         strangers: those with a marker and a number of ours that this ledger did not send.
         late: numbers of those that it knows as refused.
         planned: markers of those that it has not sent yet.
@@ -274,6 +288,7 @@ class Unexplained(NamedTuple):
     """
 
     explained: list[str]
+    awaited: list[Row]
     strangers: list[Row]
     late: list[str]
     planned: set[str]
@@ -284,7 +299,7 @@ class Unexplained(NamedTuple):
 
 def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unexplained:
     """Sort out what of these invoices the ledger cannot explain."""
-    found = Unexplained([], [], [], set(), [], [], [])
+    found = Unexplained([], [], [], [], set(), [], [], [])
     standing = {str(row.get("InvoiceID")): row for row in rows if not is_gone(row)}
     if not standing:
         return found
@@ -307,8 +322,10 @@ def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unex
     earlier_ids, earlier_markers = {row.xero_id for row in earlier}, {row.marker for row in earlier}
     for xero_id, row in standing.items():
         number, marker = str(row.get("InvoiceNumber", "")), marker_of(row.get("Reference"))
-        if xero_id in known_ids or marker in open_markers:
+        if xero_id in known_ids:
             found.explained.append(xero_id)
+        elif marker in open_markers:
+            found.awaited.append(row)
         elif marker in refused:
             found.late.append(number)
         elif xero_id in earlier_ids or marker in earlier_markers:

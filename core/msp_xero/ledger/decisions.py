@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import case, func, select, update
 
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.models import Event, Invoice, PastGeneration, Worklog
-from msp_xero.ledger.outcomes import give_back
+from msp_xero.ledger.models import Event, Invoice, InvoiceLine, PastGeneration, Worklog
+from msp_xero.ledger.outcomes import Standing, give_back, put_back
 from msp_xero.reasons import explain
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ _UNDECIDED = ("open", "held", "excluded")
 
 class Refusal(MspXeroError):
     """A decision that cannot be carried out where the worklog is now."""
+
+
+class Released(NamedTuple):
+    """What releasing an invoice did: worklogs that are free again, and those that another invoice bills."""
+
+    free: int
+    still_billed: int
 
 
 def exclude_worklog(ledger: Ledger, row: int, reason: str) -> None:
@@ -88,8 +95,10 @@ def include_worklog(ledger: Ledger, row: int) -> str:
         return str(place["state"])
 
 
-def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) -> int:
+def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) -> Released:
     """Free the worklogs of an invoice that was voided or deleted in Xero, to be billed again.
+
+    One that another invoice bills too, which stands, counts as billed by that one.
 
     Args:
         ledger: the open ledger.
@@ -98,7 +107,7 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
             organisation that is not billed any more.
 
     Returns:
-        How many worklogs are free again.
+        How many worklogs are free again, and how many stay billed.
 
     Raises:
         Refusal: there is no such invoice, or it still stands in Xero.
@@ -116,13 +125,49 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
         rows = give_back(session, [invoice.id])
         if not rows:
             raise Refusal(f"the worklogs of invoice {invoice.number} are released already")
-        states = wait_again(session, rows)
+        stay = _on_another_that_stands(session, ledger, rows)
+        put_back(session, ledger, stay)
+        _count_minutes(session, stay)
+        free = set(rows).difference(one.row for one in stay)
+        states = wait_again(session, sorted(free))
         changes = [
             Change("worklog", row, "released", {"invoice": invoice.id, "state": state})
             for row, state in states
         ]
         record(session, ledger, [*changes, Change("invoice", invoice.id, "released")])
-        return len(rows)
+        return Released(len(free), len(stay))
+
+
+def _on_another_that_stands(session: Session, ledger: Ledger, rows: Sequence[int]) -> list[Standing]:
+    """Return which of these worklogs another invoice bills, the older one of two.
+
+    Only a rebuilt ledger has such lines: of a worklog that it found on two invoices, one counts.
+    """
+    lines = (
+        select(func.min(InvoiceLine.id))
+        .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
+        .where(
+            InvoiceLine.worklog_row.in_(rows),
+            Invoice.generation == ledger.generation,
+            Invoice.state.in_(("created", "paid")),
+        )
+        .group_by(InvoiceLine.worklog_row)
+    )
+    found = session.execute(
+        select(InvoiceLine.worklog_row, InvoiceLine.id, InvoiceLine.invoice_id)
+        .where(InvoiceLine.id.in_(lines))
+        .order_by(InvoiceLine.id)
+    )
+    return [Standing(*one) for one in found]
+
+
+def _count_minutes(session: Session, found: Sequence[Standing]) -> None:
+    """Add to the invoices the minutes of worklogs that count as billed by them from now on."""
+    for one in found:
+        minutes = select(Worklog.minutes).where(Worklog.id == one.row).scalar_subquery()
+        session.execute(
+            update(Invoice).where(Invoice.id == one.invoice_id).values(minutes=Invoice.minutes + minutes)
+        )
 
 
 def _take_word(session: Session, ledger: Ledger, invoice: Invoice, *, voided_there: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
-from msp_xero.ledger.models import ForeignLine, Invoice, Worklog
+from msp_xero.ledger.models import ForeignLine, Invoice, InvoiceLine, Worklog
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
@@ -92,6 +92,27 @@ def keys_of(ledger: Ledger, invoice_ids: Collection[str]) -> dict[str, set[tuple
             )
             for invoice_id, module, worklog_id in rows:
                 found.setdefault(invoice_id, set()).add((module, worklog_id))
+    return found
+
+
+def remembered_of(ledger: Ledger, invoice_ids: Sequence[int]) -> set[str]:
+    """Return Xero's ids of remembered invoices with a worklog of one of these invoices of ours."""
+    found = set[str]()
+    with ledger.read() as session:
+        for some in lots(invoice_ids):
+            query = (
+                select(ForeignLine.invoice_id)
+                .join(
+                    Worklog,
+                    (Worklog.connection_id == ForeignLine.connection_id)
+                    & (Worklog.module == ForeignLine.module)
+                    & (Worklog.worklog_id == ForeignLine.worklog_id),
+                )
+                .join(InvoiceLine, InvoiceLine.worklog_row == Worklog.id)
+                .where(*_mine(ledger), InvoiceLine.invoice_id.in_(some))
+                .distinct()
+            )
+            found.update(session.scalars(query))
     return found
 
 

@@ -14,9 +14,8 @@ from sqlalchemy import select, update
 
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.decisions import wait_again
 from msp_xero.ledger.models import Invoice, InvoiceLine, PastGeneration, PushBatch, Worklog
-from msp_xero.ledger.outcomes import free_worklogs
+from msp_xero.ledger.outcomes import Standing, put_back
 from msp_xero.ledger.planning import move_worklogs
 from msp_xero.ledger.survey import (
     Organisation,
@@ -30,10 +29,10 @@ from msp_xero.ledger.survey import (
     surveyed,
     under_way,
 )
-from msp_xero.lots import lots
+from msp_xero.ledger.withdrawing import free, withdraw
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
     from datetime import date, datetime
 
     from sqlalchemy.orm import Session
@@ -94,7 +93,8 @@ def start_over(  # noqa: PLR0913 - what a person decided, one by one
             raise LedgerError(
                 "the ledger has changed since it was looked at, so nothing was done; look again"
             )
-        released = _withdraw(session, ledger, run_id)
+        planned = session.scalars(select(Invoice.id).where(never_sent(ledger)).order_by(Invoice.id)).all()
+        released = withdraw(session, ledger, planned, WITHDRAWN, run_id=run_id)
         if found.rebill_from is not None:
             released += _release(session, ledger, found.rebill_from, run_id)
         _count_as_billed(session, ledger, run_id)
@@ -153,28 +153,6 @@ def _begin(row: BillingConnection, organisation: Organisation) -> None:
     row.day_calls_remaining = row.day_calls_seen_at = row.contacts_read_to = None
 
 
-def _withdraw(session: Session, ledger: Ledger, run_id: int | None) -> int:
-    """Take back what was planned and never sent; its numbers are not used again. Return how many worklogs."""
-    ids = session.scalars(select(Invoice.id).where(never_sent(ledger)).order_by(Invoice.id)).all()
-    batches = session.scalars(select(Invoice.batch_id).where(Invoice.id.in_(ids)).distinct()).all()
-    rows = session.scalars(
-        select(InvoiceLine.worklog_row)
-        .where(InvoiceLine.invoice_id.in_(ids), InvoiceLine.live.is_(True))
-        .order_by(InvoiceLine.id)
-    ).all()
-    now = ledger.clock.now()
-    session.execute(
-        update(Invoice)
-        .where(Invoice.id.in_(ids))
-        .values(state="rejected", reason_code=None, reason=WITHDRAWN, settled_at=now)
-    )
-    session.execute(update(PushBatch).where(PushBatch.id.in_(batches)).values(state="done", settled_at=now))
-    withdrawn = [Change("invoice", one, "withdrawn", {"state": "rejected"}) for one in ids]
-    record(session, ledger, withdrawn, run_id=run_id)
-    _free(session, ledger, rows, "withdrawn", run_id)
-    return len(rows)
-
-
 def _release(session: Session, ledger: Ledger, day: date, run_id: int | None) -> int:
     """Take worklogs off the present organisation's invoices, which stay as they are. Return how many."""
     rows = session.scalars(
@@ -186,7 +164,7 @@ def _release(session: Session, ledger: Ledger, day: date, run_id: int | None) ->
         )
         .order_by(Worklog.id)
     ).all()
-    _free(session, ledger, rows, "released", run_id)
+    free(session, ledger, rows, "released", run_id=run_id)
     return len(rows)
 
 
@@ -227,41 +205,5 @@ def _put_back(session: Session, ledger: Ledger, organisation: Organisation, run_
         )
         .order_by(Worklog.id)
     ).all()
-    for some in lots(found):
-        lines, rows = [one.line_id for one in some], [one.id for one in some]
-        session.execute(
-            update(InvoiceLine)
-            .where(InvoiceLine.id.in_(lines))
-            .values(live=True)
-            .execution_options(synchronize_session=False)
-        )
-        billed = select(InvoiceLine.amount).where(
-            InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live.is_(True)
-        )
-        session.execute(
-            update(Worklog)
-            .where(Worklog.id.in_(rows))
-            .values(
-                state="invoiced",
-                reason_code=None,
-                reason=None,
-                excluded_by=None,
-                money=billed.scalar_subquery(),
-            )
-            .execution_options(synchronize_session=False)
-        )
-        changes = [
-            Change("worklog", one.id, "put_back", {"state": "invoiced", "invoice": one.invoice_id})
-            for one in some
-        ]
-        record(session, ledger, changes, run_id=run_id)
+    put_back(session, ledger, [Standing(*one) for one in found], run_id=run_id)
     return len(found)
-
-
-def _free(session: Session, ledger: Ledger, rows: Sequence[int], action: str, run_id: int | None) -> None:
-    for some in lots(rows):
-        free_worklogs(session, some)
-        changes = [
-            Change("worklog", row, action, {"state": state}) for row, state in wait_again(session, some)
-        ]
-        record(session, ledger, changes, run_id=run_id)

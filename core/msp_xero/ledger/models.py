@@ -129,7 +129,7 @@ class ForeignLine(Base):
     invoice_id: Mapped[str] = mapped_column(String(64))
     number: Mapped[str] = mapped_column(Text)
     contact_id: Mapped[str | None] = mapped_column(String(64))
-    module: Mapped[str] = mapped_column(String(16))
+    module: Mapped[str] = mapped_column(String(20))
     worklog_id: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(String(64))
     is_ours: Mapped[bool]
@@ -268,7 +268,7 @@ class Worklog(Base):
 
     ``rebuilt`` is a worklog of which only its invoice in Xero tells, until it is delivered again: its
     creation time, technician and record are not known. ``told_apart`` is one that a person said is
-    another worklog than the rebuilt one of its id.
+    another worklog than what is billed under its id.
     """
 
     __tablename__ = "worklog"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import case, func, select, update
 
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.planning import move_worklogs
+from msp_xero.lots import lots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -192,6 +193,47 @@ def free_worklogs(session: Session, rows: Sequence[int]) -> None:
         )
         .execution_options(synchronize_session=False)
     )
+
+
+class Standing(NamedTuple):
+    """A line of an invoice that stands, off which its worklog was taken or on which it was found twice."""
+
+    row: int
+    line_id: int
+    invoice_id: int
+
+
+def put_back(
+    session: Session, ledger: Ledger, found: Sequence[Standing], *, run_id: int | None = None
+) -> None:
+    """Let worklogs count as billed by these lines."""
+    for some in lots(found):
+        session.execute(
+            update(InvoiceLine)
+            .where(InvoiceLine.id.in_([one.line_id for one in some]))
+            .values(live=True)
+            .execution_options(synchronize_session=False)
+        )
+        billed = select(InvoiceLine.amount).where(
+            InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live.is_(True)
+        )
+        session.execute(
+            update(Worklog)
+            .where(Worklog.id.in_([one.row for one in some]))
+            .values(
+                state="invoiced",
+                reason_code=None,
+                reason=None,
+                excluded_by=None,
+                money=billed.scalar_subquery(),
+            )
+            .execution_options(synchronize_session=False)
+        )
+        changes = [
+            Change("worklog", one.row, "put_back", {"state": "invoiced", "invoice": one.invoice_id})
+            for one in some
+        ]
+        record(session, ledger, changes, run_id=run_id)
 
 
 def _set_state(session: Session, invoice_id: int, state: str, code: str | None, reason: str | None) -> None:

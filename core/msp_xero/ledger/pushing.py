@@ -231,6 +231,17 @@ def worklog_keys(ledger: Ledger, invoice_id: int) -> set[tuple[str, str]]:
         return {(module, worklog_id) for module, worklog_id in rows}
 
 
+def on_record(ledger: Ledger, xero_ids: Collection[str]) -> set[str]:
+    """Return those of these ids of Xero that are invoices of this ledger, sent since it last started over."""
+    query = select(Invoice.xero_id).where(
+        Invoice.connection_id == ledger.connection_id,
+        Invoice.generation == ledger.generation,
+        Invoice.xero_id.in_(xero_ids),
+    )
+    with ledger.read() as session:
+        return {str(xero_id) for xero_id in session.scalars(query)}
+
+
 def unsettled_keys(ledger: Ledger) -> list[set[tuple[str, str]]]:
     """Return ``(module, worklog id)`` of every line of each invoice whose outcome has to be looked up."""
     keys = defaultdict[int, set[tuple[str, str]]](set)
@@ -250,6 +261,7 @@ class Waiting(NamedTuple):
     """A worklog that waits to be billed: its text, and the contacts that its account may be billed to.
 
     These are the contact that the account is linked to and those that it was merged into since.
+    ``told_apart``: a person said that it is another one than what is billed under its id.
     """
 
     module: str
@@ -257,6 +269,7 @@ class Waiting(NamedTuple):
     revision: int
     description: str | None
     contact_ids: frozenset[str]
+    told_apart: bool
 
 
 def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
@@ -273,6 +286,7 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
             Worklog.revision,
             Worklog.description,
             AccountLink.contact_id,
+            Worklog.told_apart,
         )
         .outerjoin(AccountLink, link)
         .where(
@@ -293,8 +307,8 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
         )
         merges = dict(merged.tuples().all())
         return [
-            Waiting(module, worklog_id, revision, description, frozenset(_merged(contact_id, merges)))
-            for module, worklog_id, revision, description, contact_id in rows
+            Waiting(module, worklog_id, revision, description, frozenset(_merged(contact_id, merges)), apart)
+            for module, worklog_id, revision, description, contact_id, apart in rows
         ]
 
 

@@ -331,26 +331,33 @@ class Rebuilding:
 
 
 def tell_apart(ledger: Ledger, row: int) -> None:
-    """Record that a held worklog is another one than the billed one of its id; the next run bills it.
+    """Record that a worklog that waits is another one than what is billed under its id; it is billed next.
+
+    What is billed may be on an invoice of this ledger, then the worklog is held for that doubt, or on one of
+    another installation whose ServiceDesk Plus gave the same id to other work.
 
     Args:
         ledger: the open ledger.
         row: the worklog's row in the ledger.
 
     Raises:
-        Refusal: it is not held for that doubt.
+        Refusal: it does not wait.
     """
     with ledger.write() as session:
         worklog = session.scalar(
             select(Worklog).where(Worklog.id == row, Worklog.connection_id == ledger.connection_id)
         )
-        if worklog is None or (worklog.state, worklog.reason_code) != ("held", IN_DOUBT):
+        if worklog is None or worklog.state not in ("open", "held"):
             raise Refusal(
-                f"only a worklog that is held {IN_DOUBT} can be told apart; "
-                f"`msp-xero worklogs list --reason {IN_DOUBT}` shows them"
+                "only a worklog that waits can be told apart: one that is open or held; "
+                f"`msp-xero worklogs list --reason {IN_DOUBT}` shows those that are held for that doubt"
             )
-        # Only what the transform steps found billable comes into doubt; all else was left as it was.
-        worklog.state, worklog.decision = "open", "bill"
-        worklog.reason_code = worklog.reason = None
-        worklog.told_apart, worklog.line_digest = True, ""
-        record(session, ledger, [Change("worklog", row, "told_apart", {"from": "held", "state": "open"})])
+        before = worklog.state
+        if worklog.reason_code == IN_DOUBT:
+            # Only what the transform steps found billable comes into doubt; all else was left as it was.
+            worklog.state, worklog.decision = "open", "bill"
+            worklog.reason_code = worklog.reason = None
+            worklog.line_digest = ""
+        worklog.told_apart = True
+        told = {"from": before, "state": worklog.state}
+        record(session, ledger, [Change("worklog", row, "told_apart", told)])

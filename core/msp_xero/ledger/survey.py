@@ -276,7 +276,7 @@ def billed_before(ledger: Ledger, organisation_id: str | None) -> ColumnElement[
 def stands_there(ledger: Ledger, organisation_id: str) -> ColumnElement[bool]:
     """Whether an invoice stands in an organisation that was billed at an earlier time.
 
-    Lines of one that stands were taken off it by a move, and by nothing else.
+    Lines of one that stands were taken off it by a move, or a rebuild found their worklog on two invoices.
     """
     there = select(PastGeneration.generation).where(
         PastGeneration.connection_id == ledger.connection_id,

@@ -250,7 +250,7 @@ def test_a_released_worklog_waits_until_its_terms_are_delivered_again(world, los
     lose(world)
     go_on(world)
     assert rebuilt(world).gone.first == ["SDP-00001"]
-    assert release_invoice(world.ledger, "SDP-00001") == 2
+    assert release_invoice(world.ledger, "SDP-00001").free == 2
     assert world.states() == {"held": 2}
     world.settle()
     assert world.ours() == []
@@ -325,7 +325,7 @@ def test_a_person_can_say_that_it_is_another_one(in_doubt):
     world.deliver(moved(world, 0, minutes=60))
     world.settle()
     world.assert_exactly_once(2)
-    with pytest.raises(Refusal, match="only a worklog that is held ID_ON_INVOICE"):
+    with pytest.raises(Refusal, match="only a worklog that waits can be told apart"):
         tell_apart(world.ledger, held_row(world).id)
 
 

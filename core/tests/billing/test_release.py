@@ -19,7 +19,7 @@ def test_a_deleted_draft_stays_billed_until_it_is_released_and_is_billed_once_mo
     assert world.states() == {"invoiced": 3}
     assert count_on_gone_invoices(world.ledger) == 3
 
-    assert release_invoice(world.ledger, "sdp-00001") == 3
+    assert release_invoice(world.ledger, "sdp-00001").free == 3
     assert world.states() == {"open": 3}
     assert count_on_gone_invoices(world.ledger) == 0
     with pytest.raises(Refusal, match="released already"):
