@@ -64,13 +64,14 @@ def test_never_twice(linked: Project) -> None:
 def test_never_twice_when_the_first_push_arrives_late(staged: Project) -> None:
     """The killed push is still under way while the next one looks, misses, and sends again."""
     sandbox = staged.sandbox
-    sandbox.break_("xero", "slow", "PUT", INVOICES, seconds=12, commit="after", nth=1)
+    sandbox.break_("xero", "slow", "PUT", INVOICES, seconds=150, commit="after", nth=1)
     with staged.pushing() as push:
         wait_until(lambda: sandbox.calls("xero", "PUT"), "the push")
         push.kill()
         push.wait(60)
     assert sandbox.our_invoices() == {}
     staged.msp_xero("invoices", "push", expect=3)
+    sandbox.mend()
     first, *others = wait_until(
         lambda: (calls := sandbox.calls("xero", "PUT"))[0]["status"] and calls, "the late push"
     )

@@ -46,11 +46,16 @@ class Site:
     def __init__(self, faulty: Faulty, control: Control) -> None:
         self.faulty = faulty
         self.control = control
+        self._mended = asyncio.Event()
 
     async def serve(self, call: Call, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one call to its end, as its outcome says."""
         if call.path.startswith(PREFIX):
             await _send(send, self.control.handle(call))
+            if call.method == "DELETE" and call.path == f"{PREFIX}faults":
+                # What a fault holds back goes on when the faults are taken away.
+                self._mended.set()
+                self._mended = asyncio.Event()
             return
         # Calls overlap while their answers are delayed; that is what a concurrency limit counts.
         self.faulty.in_flight += 1
@@ -66,7 +71,10 @@ class Site:
                 await asyncio.wait_for(_client_left(receive), outcome.delay)
             await _reset(transport, receive)
             return
-        if outcome.delay:
+        if outcome.delay and outcome.fault:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._mended.wait(), outcome.delay)
+        elif outcome.delay:
             await asyncio.sleep(outcome.delay)
         if outcome.ending == "reset":
             await _reset(transport, receive)

@@ -9,6 +9,7 @@ import warnings
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
@@ -64,7 +65,10 @@ class Postgres:
 
     def crash(self, url: str) -> None:
         """Kill a process that serves a database: the server ends all others too, and recovers."""
-        os.kill(self.sessions(url)[0], signal.SIGKILL)
+        killed = self.sessions(url)[0]
+        os.kill(killed, signal.SIGKILL)
+        # The server begins to recover as it notices the death; before that it still answers.
+        wait_until(lambda: not psutil.pid_exists(killed), "the notice of the death")
         wait_until(self._answers, "the recovery")
 
     def go_down(self) -> None:

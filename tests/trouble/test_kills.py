@@ -47,7 +47,7 @@ def slow(method: str, path: str, nth: int = 1, **more: Any) -> dict[str, Any]:
         "method": method,
         "path": path,
         "nth": nth,
-        "seconds": 1.5,
+        "seconds": 60,
     } | more
 
 
@@ -58,7 +58,7 @@ MOMENTS = {
     "when the settle asks Xero": Moment(
         (slow("GET", INVOICES),), lambda works: works.sandbox.calls("xero", "GET", INVOICES)
     ),
-    "once it is planned": Moment((), lambda works: works.invoice_states()),
+    "once it is planned": Moment((slow("PUT", INVOICES),), lambda works: works.invoice_states()),
     "in the first call, which Xero has": Moment((slow("PUT", INVOICES),), lambda works: works.puts()),
     "in the second call, which comes late": Moment(
         (slow("PUT", INVOICES, nth=2, commit="after"),), lambda works: len(works.puts()) == 2
@@ -94,6 +94,7 @@ def test_a_killed_run_is_gone_on_with(works: Works, moment: str, victim: str) ->
     for name, process in run.processes.items():
         if victim in {name, "all"}:
             process.kill()
+    sandbox.mend()
     assert works.finish(run) == (-signal.SIGKILL if victim in {"target", "all"} else 1)
     if moment == "while the tap reads":
         assert works.puts() == []
@@ -146,10 +147,11 @@ def full_pipe() -> Iterator[int]:
 
 def test_killed_between_the_answer_and_its_record(staged: Works) -> None:
     """Xero has answered, and the ledger is locked by somebody else at that moment."""
-    break_(staged.sandbox, slow("PUT", INVOICES, seconds=0.5))
+    break_(staged.sandbox, slow("PUT", INVOICES))
     push = staged.start_push()
     wait_until(lambda: staged.puts() or push.poll() is not None, "the push")
     with locked(staged):
+        staged.sandbox.mend()
         waits_for_the_ledger(push)
         push.kill()
     assert staged.invoice_states() == ["sending"] + 4 * ["planned"]
@@ -237,6 +239,7 @@ def test_stopped_in_the_middle_of_a_settle(works: Works, stop: int) -> None:
     run = works.start_run()
     wait_until(lambda: len(works.puts()) >= 2 or not run.running, "the second call")
     run.target.signal(stop)
+    works.sandbox.mend()
     assert works.finish(run) == STOPS[signal.Signals(stop)]
     assert run.target.error_lines() == []
     assert set(works.invoice_states()) == {"created", "planned"}
@@ -253,6 +256,7 @@ def test_stopped_by_the_keyboard(works: Works, moment: str) -> None:
     run = works.start_run(group=0)
     wait_until(lambda: MOMENTS[moment].seen(works) or not run.running, moment)
     os.killpg(run.tap.pid, signal.SIGINT)
+    works.sandbox.mend()
     assert works.finish(run) == 130
     assert run.target.error_lines() == []
     assert len(works.sandbox.our_invoices()) == works.invoice_states().count("created") <= 1
@@ -267,6 +271,7 @@ def test_a_push_by_hand_is_stopped(staged: Works, stop: int) -> None:
     push = staged.start_push()
     wait_until(lambda: len(staged.puts()) >= 3 or push.poll() is not None, "two calls under way")
     push.signal(stop)
+    staged.sandbox.mend()
     assert push.ended() == STOPS[signal.Signals(stop)]
     assert push.error_lines() == []
     made = len(staged.sandbox.our_invoices())

@@ -70,7 +70,7 @@ def second(first: Works) -> Works:
     return first.machine("second", first.url)
 
 
-def slow_put(works: Works, nth: int = 1, seconds: float = 1.0, **more: str) -> None:
+def slow_put(works: Works, nth: int = 1, seconds: float = 60, **more: str) -> None:
     works.sandbox.break_("xero", "slow", "PUT", INVOICES, nth=nth, seconds=seconds, **more)
 
 
@@ -86,6 +86,8 @@ def under_way(works: Works, process: Process, calls: int = 1) -> None:
 def test_two_machines_push_at_once(first: Works, second: Works) -> None:
     slow_put(first)
     pushes = [first.start_push(), second.start_push()]
+    wait_until(lambda: first.puts() and any(push.is_napping() for push in pushes), "one that waits its turn")
+    first.sandbox.mend()
     assert [push.ended() for push in pushes] == [3, 3], [push.errors() for push in pushes]
     assert len(first.puts()) == 2, "the first invoice alone, then the others; and none from the other machine"
     reconcile(first)
@@ -125,6 +127,7 @@ def test_a_person_decides_during_a_push(first: Works, second: Works) -> None:
     (line,) = refused.error_lines()
     assert f"worklog {sent} is on an invoice that is about to be sent" in line
     assert done.ended() == 0, done.errors()
+    first.sandbox.mend()
     assert push.ended() == 3, push.errors()
     assert (first.worklog(sent).state, first.worklog(held).state) == ("invoiced", "excluded")
     assert first.worklog(held).reason_code == "EXCLUDED_BY_PERSON"
@@ -146,6 +149,7 @@ def test_a_machine_that_stalls_and_wakes_up_late_writes_nothing(
     under_way(first, stalled, others)
     stalled.signal(signal.SIGSTOP)
     wait_until(stalled.is_stopped, "the standstill")
+    first.sandbox.mend()
     postgres.end_sessions(first.url)
     second.push()
     reconcile(second)
@@ -167,9 +171,11 @@ def test_the_database_goes_away_during_a_push(postgres: Postgres, first: Works, 
     under_way(first, push, 2)
     if crash:
         postgres.crash(first.url)
+        first.sandbox.mend()
         assert push.ended() in {1, 3}, push.errors()
     else:
         postgres.go_down()
+        first.sandbox.mend()
         assert push.ended() == 1
         postgres.come_up()
     if push.code == 1:
@@ -222,6 +228,7 @@ def test_two_environments_on_one_xero_at_once(staged: Works) -> None:
         slow_put(staged, nth=nth, commit="after")
     pushes = [works.start_push() for works in environments]
     wait_until(lambda: len(staged.puts()) >= 2, "both calls")
+    staged.sandbox.mend()
     codes = [push.ended() for push in pushes]
     assert sorted(codes) == [1, 3], [push.errors() for push in pushes]
     loser, winner = sorted(range(2), key=codes.__getitem__)

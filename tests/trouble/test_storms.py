@@ -92,7 +92,7 @@ class Storm:
 
     def _run(self) -> None:
         if self.dice.random() < 0.5:
-            self._strike(self.works.start_run(group=0))
+            self._strike(self.works.start_run())
         else:
             self.works.run(None)
         self.sandbox.mend()

@@ -33,6 +33,7 @@ ONCE_BROKEN = (
     45548,
     70517,
     73691,
+    120571,
 )
 """Seeds that broke a promise, and led to a mend."""
 
