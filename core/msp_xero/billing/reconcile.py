@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msp_xero.billing.document import marker_of
 from msp_xero.billing.plan import batch_body
 from msp_xero.billing.push import created
-from msp_xero.billing.strangers import bills_what_waits, is_gone, unknown_to_us, worklogs_on
+from msp_xero.billing.strangers import bills_what_waits, is_gone, told_by, unknown_to_us, worklogs_on
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import Created, Outcome, Refused, record_outcome
@@ -152,7 +152,10 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
     if marker is not None:
         return marker == invoice.marker
     on_lines = worklogs_on(row)
-    return bool(on_lines) and on_lines <= pushing.worklog_keys(ledger, invoice.id)
+    if not on_lines or not on_lines <= pushing.worklog_keys(ledger, invoice.id):
+        return False
+    # A person may have said that it bills other work, of the same ids.
+    return not any(line.is_another for line in foreign.judged(ledger, told_by(row)))
 
 
 def _drift(invoice: Invoice, row: Mapping[str, Any]) -> str | None:

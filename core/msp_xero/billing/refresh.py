@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from msp_xero.billing.document import marker_of
 from msp_xero.billing.strangers import (
     billed_again,
     billed_before,
@@ -67,6 +68,33 @@ def refresh_invoices(
     with ledger.write(fence) as session:
         ledger.connection(session).invoices_refreshed_at = looked_at
     return look.changed
+
+
+def look_into_doubts(ledger: Ledger, client: XeroClient, fence: Fence, *, number_prefix: str) -> None:
+    """Read the invoices of which memory tells no more than that an id on them waits here.
+
+    Raises:
+        BilledElsewhere: one of them bills what waits.
+    """
+    if found := _those_that_bill(ledger, client, fence, number_prefix, remembered(ledger).in_doubt):
+        raise unknown_to_us(found)
+
+
+def _those_that_bill(
+    ledger: Ledger, client: XeroClient, fence: Fence, number_prefix: str, in_doubt: Sequence[str]
+) -> list[str]:
+    """Return the numbers of those of these invoices, by id, that bill what waits; the others are tried.
+
+    One that does not come any more was deleted, and is forgotten.
+    """
+    if not in_doubt:
+        return []
+    rows = list(client.invoices(ids=in_doubt))
+    foreign.retell(ledger, fence, in_doubt, [line for row in rows for line in told_by(row)])
+    found = billed_elsewhere(ledger, rows, number_prefix)
+    # Without a marker there is nothing that could have been tried.
+    foreign.note_tried(ledger, fence, [_id(row) for row in rows if marker_of(row.get("Reference"))])
+    return found
 
 
 @dataclass(slots=True)
@@ -140,19 +168,16 @@ class _Look:
         memory = remembered(self.ledger, without=self.looked_into)
         # Also where this ends with an error: a person may change the invoice until the next look.
         foreign.retell(self.ledger, self.fence, self.looked_into, self.told)
-        # One that does not come any more was deleted; one that Xero has just listed has to come.
-        in_doubt = list(self.client.invoices(ids=memory.in_doubt)) if memory.in_doubt else []
-        told_by_marker = billed_elsewhere(self.ledger, in_doubt, self.number_prefix)
-        if strangers := list(dict.fromkeys([*self.strangers, *memory.strangers, *told_by_marker])):
+        doubtful = _those_that_bill(self.ledger, self.client, self.fence, self.number_prefix, memory.in_doubt)
+        if strangers := list(dict.fromkeys([*self.strangers, *memory.strangers, *doubtful])):
             raise unknown_to_us(strangers)
         if again := list(dict.fromkeys([*self.again, *memory.before])):
             raise billed_before(again)
-        foreign.note_tried(self.ledger, self.fence, [_id(row) for row in in_doubt])
         if self.late:
             raise LedgerError(
-                f"Xero holds {', '.join(self.late[:3])} although it had refused it: an earlier call arrived "
-                "late, and its worklogs wait for another invoice by now. Nothing was billed. Delete or void "
-                "it in Xero and run again"
+                f"Xero holds {', '.join(self.late[:3])} although it had refused it, or had not got it when "
+                "it was withdrawn: an earlier call arrived late, and its worklogs wait for another invoice "
+                "by now, or are on one. Nothing was billed. Delete or void it in Xero and run again"
             )
 
     def _worth_reading(self, rows: Sequence[Row]) -> Sequence[Row]:

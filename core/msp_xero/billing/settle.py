@@ -5,6 +5,7 @@ The same for a target at the end of its input and for a person at the command li
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +15,7 @@ from msp_xero.billing.plan import Plan, plan
 from msp_xero.billing.push import Pushed, push, raise_if_stopped
 from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation, read_reference
-from msp_xero.billing.refresh import refresh_invoices
+from msp_xero.billing.refresh import look_into_doubts, refresh_invoices
 from msp_xero.billing.settled import Settled, sum_up
 from msp_xero.billing.strangers import remembered, stop_if_billed_elsewhere
 from msp_xero.errors import BilledElsewhere, DayLimitReached, LedgerError, Missing, Rejected, Unavailable
@@ -132,7 +133,7 @@ class _Settle:
         try:
             self._look()
         except BilledElsewhere:
-            withdraw_billed(ledger, self.fence, remembered(ledger).worklogs, run_id=self.run_id)
+            self._leave_to_a_person()
             raise
         self.reference = _reference(ledger, self.client, settings, self.organisation)
         planned = self._plan(store=settings.push)
@@ -158,6 +159,12 @@ class _Settle:
         found = self._look_up(pushing.unsettled_invoices(self.ledger))
         self._refuse_to_go_on(never_sent & _held_by_xero(found))
 
+    def _leave_to_a_person(self) -> None:
+        """Leave nothing on its way of what a person has to decide about: it could not be excluded."""
+        with contextlib.suppress(BilledElsewhere):
+            self._look_up(pushing.unsettled_invoices(self.ledger))
+        withdraw_billed(self.ledger, self.fence, remembered(self.ledger).worklogs, run_id=self.run_id)
+
     def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:
         """Plan for the accounts that are wanted; or once more for those whose invoice was just refused.
 
@@ -167,6 +174,7 @@ class _Settle:
         accounts = self.accounts
         if anew is not None:
             accounts = anew if accounts is None else anew & accounts
+        look_into_doubts(self.ledger, self.client, self.fence, number_prefix=self.settings.number_prefix)
         with self.ledger.write(self.fence) as session:
             # In the one writer's transaction: another run may have stored worklogs since the look.
             stop_if_billed_elsewhere(self.ledger)

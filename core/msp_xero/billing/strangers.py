@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from msp_xero.billing.document import described, marker_of, markers_from, worklog_of
 from msp_xero.billing.plan import invoice_number, is_own_number
-from msp_xero.errors import BilledElsewhere
+from msp_xero.errors import BilledElsewhere, LedgerError
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import Invoice
@@ -91,18 +91,22 @@ def billed_again(ledger: Ledger, rows: Iterable[Row]) -> list[str]:
 def bills_what_waits(ledger: Ledger, row: Row, *, is_ours: bool = False) -> bool:
     """Tell whether an invoice that stands bills a worklog that waits here."""
     lines = list(told_by(row, is_ours=is_ours))
-    return _bill(lines, _waiting(ledger, lines))
+    waiting = _waiting(ledger, lines)
+    return bool(waiting) and _bill(foreign.judged(ledger, lines), waiting)
 
 
 def _is_ours_or_billed(ledger: Ledger, row: Row, number_prefix: str) -> bool:
     lines, marker = list(told_by(row)), marker_of(row.get("Reference"))
     waiting = _waiting(ledger, lines)
+    if not waiting:
+        return False
+    lines = foreign.judged(ledger, lines)
     if _bill(lines, waiting):
         return True
     if marker is None:
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
-        return any(not one.told_apart for some in waiting.values() for one in some)
-    return bool(waiting) and _had_our_number(ledger, lines, waiting, marker, number_prefix)
+        return any(line.worklog_id in waiting and not line.is_another for line in lines)
+    return _had_our_number(ledger, lines, waiting, marker, number_prefix)
 
 
 def _bill(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> bool:
@@ -152,11 +156,9 @@ def _is_billed_by(line: Told, one: Waiting) -> bool:
     """
     if _digest(described(one.description, line.module, line.worklog_id)) == line.digest:
         return True
-    return (
-        not one.told_apart
-        and one.module == line.module
-        and (line.is_ours or line.contact_id in one.contact_ids)
-    )
+    if line.is_another or one.module != line.module:
+        return False
+    return line.is_ours or line.contact_id in one.contact_ids
 
 
 def told_by(row: Row, *, is_ours: bool = False) -> Iterator[Told]:
@@ -196,10 +198,12 @@ def remembered(ledger: Ledger, *, without: Collection[str] = ()) -> Remembered:
     for line in told:
         if line.invoice_id in still_to_judge:
             continue
-        memory.worklogs.update((one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ()))
-        if _bill([line], waiting):
+        if is_billed := _bill([line], waiting):
             (memory.before if line.is_ours else memory.strangers).append(line.number)
-        elif not (line.is_ours or line.is_tried or line.invoice_id in doubtful):
+        if is_billed or not line.is_another:
+            memory.worklogs.update((one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ()))
+        is_known = is_billed or line.is_ours or line.is_tried or line.is_another
+        if not is_known and line.invoice_id not in doubtful:
             doubtful.add(line.invoice_id)
             memory.in_doubt.append(line.invoice_id)
     return memory
@@ -219,12 +223,18 @@ def stop_if_billed_elsewhere(ledger: Ledger) -> None:
 
     Raises:
         BilledElsewhere: there is one.
+        LedgerError: a worklog that came after the last look may be on one; the next look tells.
     """
     memory = remembered(ledger)
     if memory.strangers:
         raise unknown_to_us(list(dict.fromkeys(memory.strangers)))
     if memory.before:
         raise billed_before(list(dict.fromkeys(memory.before)))
+    if memory.in_doubt:
+        raise LedgerError(
+            "Worklogs came in the middle of this run that may be on an invoice in Xero already. Nothing more "
+            "was billed; run again"
+        )
 
 
 def _digest(text: str) -> str:

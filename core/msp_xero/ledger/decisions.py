@@ -9,7 +9,7 @@ from sqlalchemy import case, func, select, update
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Event, Invoice, InvoiceLine, PastGeneration, Worklog
-from msp_xero.ledger.outcomes import Standing, give_back, put_back
+from msp_xero.ledger.outcomes import Standing, billed_by, free_worklogs, put_back
 from msp_xero.reasons import explain
 
 if TYPE_CHECKING:
@@ -122,14 +122,15 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
             raise Refusal(f"there is no invoice {number}; `msp-xero invoices list` shows them")
         if invoice.state not in GONE_IN_XERO:
             _take_word(session, ledger, invoice, voided_there=voided_there)
-        rows = give_back(session, [invoice.id])
+        rows = billed_by(session, [invoice.id])
         if not rows:
             raise Refusal(f"the worklogs of invoice {invoice.number} are released already")
         stay = _on_another_that_stands(session, ledger, rows)
         put_back(session, ledger, stay)
         _count_minutes(session, stay)
-        free = set(rows).difference(one.row for one in stay)
-        states = wait_again(session, sorted(free))
+        free = sorted(set(rows).difference(one.row for one in stay))
+        free_worklogs(session, free)
+        states = wait_again(session, free)
         changes = [
             Change("worklog", row, "released", {"invoice": invoice.id, "state": state})
             for row, state in states

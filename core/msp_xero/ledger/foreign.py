@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
 
     from msp_xero.ledger.store import Fence, Ledger
 
@@ -28,7 +29,7 @@ class Told(NamedTuple):
 
     ``digest`` is the SHA-256 of the line's text; ``is_ours``: the invoice is of this connection, from
     before it started over; ``is_tried``: its marker was tried with the numbers of this connection, and is
-    none of them.
+    none of them; ``is_another``: a person said that what waits here under this id is other work.
     """
 
     invoice_id: str
@@ -39,13 +40,19 @@ class Told(NamedTuple):
     digest: str
     is_ours: bool
     is_tried: bool = False
+    is_another: bool = False
+
+    @property
+    def line(self) -> tuple[str, str, str, str]:
+        """What makes it this line of this invoice, as long as nobody changes its text."""
+        return self.invoice_id, self.module, self.worklog_id, self.digest
 
 
 def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Iterable[Told]) -> None:
     """Replace what is remembered of these invoices by what was just told of them, all of it or nothing.
 
     Of one that is gone nothing is told any more. One that was known to be of this connection, from before it
-    started over, stays so.
+    started over, stays so; so does what a person said of a line, until its text changes.
     """
     mine = _mine(ledger)
     with ledger.read() as session:
@@ -56,7 +63,7 @@ def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Ite
     common = {"connection_id": ledger.connection_id, "generation": ledger.generation}
     anew = [
         {**common, **one._asdict(), "is_ours": one.is_ours or one.invoice_id in ours}
-        for one in dict.fromkeys(told)
+        for one in judged(ledger, dict.fromkeys(told))
     ]
     if not (stale or anew):
         return
@@ -65,6 +72,32 @@ def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Ite
             session.execute(delete(ForeignLine).where(*mine, ForeignLine.invoice_id.in_(some)))
         if anew:
             session.execute(insert(ForeignLine), anew)
+
+
+def judged(ledger: Ledger, told: Iterable[Told]) -> list[Told]:
+    """Return these lines with what a person has said of them."""
+    lines = list(told)
+    others = set[tuple[str, str, str, str]]()
+    with ledger.read() as session:
+        for some in lots({one.invoice_id for one in lines}):
+            rows = session.execute(
+                select(
+                    ForeignLine.invoice_id, ForeignLine.module, ForeignLine.worklog_id, ForeignLine.digest
+                ).where(*_mine(ledger), ForeignLine.invoice_id.in_(some), ForeignLine.is_another.is_(True))
+            )
+            others.update(rows.tuples())
+    return [one._replace(is_another=one.line in others) for one in lines] if others else lines
+
+
+def tell_apart(session: Session, ledger: Ledger, worklog_id: str) -> int:
+    """Record that what waits under an id is other work than these lines bill; return how many they are."""
+    lines = session.execute(
+        update(ForeignLine)
+        .where(*_mine(ledger), ForeignLine.worklog_id == worklog_id)
+        .values(is_another=True)
+        .returning(ForeignLine.id)
+    )
+    return len(lines.all())
 
 
 def note_tried(ledger: Ledger, fence: Fence, invoice_ids: Sequence[str]) -> None:

@@ -134,6 +134,7 @@ class ForeignLine(Base):
     digest: Mapped[str] = mapped_column(String(64))
     is_ours: Mapped[bool]
     is_tried: Mapped[bool] = mapped_column(default=False)
+    is_another: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class AccountLink(Base):
@@ -268,7 +269,7 @@ class Worklog(Base):
 
     ``rebuilt`` is a worklog of which only its invoice in Xero tells, until it is delivered again: its
     creation time, technician and record are not known. ``told_apart`` is one that a person said is
-    another worklog than what is billed under its id.
+    another worklog than the rebuilt one of its id.
     """
 
     __tablename__ = "worklog"

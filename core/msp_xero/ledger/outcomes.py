@@ -162,23 +162,32 @@ def give_back(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
     The newest copy of a worklog counts from now on. Its terms are still those of the copy that was
     billed, so it waits until it is delivered again, as every run of the job does.
     """
-    rows = session.scalars(
-        select(InvoiceLine.worklog_row).where(
-            InvoiceLine.invoice_id.in_(invoice_ids), InvoiceLine.live.is_(True)
-        )
-    ).all()
+    rows = billed_by(session, invoice_ids)
     free_worklogs(session, rows)
     return rows
 
 
-def free_worklogs(session: Session, rows: Sequence[int]) -> None:
-    """Take worklogs off the invoices that they are on; see :func:`give_back`."""
+def billed_by(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
+    """Return the rows of the worklogs that are on these invoices."""
+    return session.scalars(
+        select(InvoiceLine.worklog_row).where(
+            InvoiceLine.invoice_id.in_(invoice_ids), InvoiceLine.live.is_(True)
+        )
+    ).all()
+
+
+def _end_lines(session: Session, rows: Sequence[int]) -> None:
     session.execute(
         update(InvoiceLine)
         .where(InvoiceLine.worklog_row.in_(rows), InvoiceLine.live.is_(True))
         .values(live=False)
         .execution_options(synchronize_session=False)
     )
+
+
+def free_worklogs(session: Session, rows: Sequence[int]) -> None:
+    """Take worklogs off the invoices that they are on; see :func:`give_back`."""
+    _end_lines(session, rows)
     session.execute(
         update(Worklog)
         .where(Worklog.id.in_(rows))
@@ -206,8 +215,9 @@ class Standing(NamedTuple):
 def put_back(
     session: Session, ledger: Ledger, found: Sequence[Standing], *, run_id: int | None = None
 ) -> None:
-    """Let worklogs count as billed by these lines."""
+    """Let worklogs count as billed by these lines, and by no other."""
     for some in lots(found):
+        _end_lines(session, [one.row for one in some])
         session.execute(
             update(InvoiceLine)
             .where(InvoiceLine.id.in_([one.line_id for one in some]))

@@ -261,7 +261,6 @@ class Waiting(NamedTuple):
     """A worklog that waits to be billed: its text, and the contacts that its account may be billed to.
 
     These are the contact that the account is linked to and those that it was merged into since.
-    ``told_apart``: a person said that it is another one than what is billed under its id.
     """
 
     module: str
@@ -269,7 +268,6 @@ class Waiting(NamedTuple):
     revision: int
     description: str | None
     contact_ids: frozenset[str]
-    told_apart: bool
 
 
 def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
@@ -286,7 +284,6 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
             Worklog.revision,
             Worklog.description,
             AccountLink.contact_id,
-            Worklog.told_apart,
         )
         .outerjoin(AccountLink, link)
         .where(
@@ -307,8 +304,8 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
         )
         merges = dict(merged.tuples().all())
         return [
-            Waiting(module, worklog_id, revision, description, frozenset(_merged(contact_id, merges)), apart)
-            for module, worklog_id, revision, description, contact_id, apart in rows
+            Waiting(module, worklog_id, revision, description, frozenset(_merged(contact_id, merges)))
+            for module, worklog_id, revision, description, contact_id in rows
         ]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from msp_xero.errors import LedgerError
+from msp_xero.ledger import foreign
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.decisions import BY_PERSON, GONE_IN_XERO, Refusal
 from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
@@ -333,15 +334,15 @@ class Rebuilding:
 def tell_apart(ledger: Ledger, row: int) -> None:
     """Record that a worklog that waits is another one than what is billed under its id; it is billed next.
 
-    What is billed may be on an invoice of this ledger, then the worklog is held for that doubt, or on one of
-    another installation whose ServiceDesk Plus gave the same id to other work.
+    What is billed may be on an invoice of this ledger: then the worklog is held for that doubt. Or it is on
+    one that this ledger does not know, whose lines it remembers. What comes later is asked about again.
 
     Args:
         ledger: the open ledger.
         row: the worklog's row in the ledger.
 
     Raises:
-        Refusal: it does not wait.
+        Refusal: it does not wait, or nothing is known of its id.
     """
     with ledger.write() as session:
         worklog = session.scalar(
@@ -352,12 +353,16 @@ def tell_apart(ledger: Ledger, row: int) -> None:
                 "only a worklog that waits can be told apart: one that is open or held; "
                 f"`msp-xero worklogs list --reason {IN_DOUBT}` shows those that are held for that doubt"
             )
-        before = worklog.state
+        lines, before = foreign.tell_apart(session, ledger, worklog.worklog_id), worklog.state
         if worklog.reason_code == IN_DOUBT:
             # Only what the transform steps found billable comes into doubt; all else was left as it was.
             worklog.state, worklog.decision = "open", "bill"
             worklog.reason_code = worklog.reason = None
-            worklog.line_digest = ""
-        worklog.told_apart = True
+            worklog.told_apart, worklog.line_digest = True, ""
+        elif not lines:
+            raise Refusal(
+                f"nothing else is known to be billed under the id {worklog.worklog_id}: there is nothing to "
+                "tell apart"
+            )
         told = {"from": before, "state": worklog.state}
         record(session, ledger, [Change("worklog", row, "told_apart", told)])
