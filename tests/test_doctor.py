@@ -441,7 +441,7 @@ def test_a_xero_that_asks_to_wait_is_told_and_not_waited_for(
     doctor.set_xero(api_url=f"{relay.url}/api.xro/2.0", identity_url=relay.url)
     started = time.monotonic()
     rows = doctor.looks(1)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40, "it waited as long as it was asked to"
     for subject in ("items", "Xero invoices", "Xero role"):  # those after it ask no more
         assert "Xero asks to wait" in rows[subject]["seen"]
         assert rows[subject]["advice"] == LATER
@@ -457,7 +457,7 @@ def test_a_service_desk_plus_that_asks_to_wait_is_told_and_not_waited_for(
     doctor.set_sdp(base_url=relay.url)
     started = time.monotonic()
     rows = doctor.looks(1)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40, "it waited as long as it was asked to"
     assert "ServiceDesk Plus MSP asks to wait" in rows["worklog types"]["seen"]
     assert rows["worklog types"]["advice"] == LATER
     assert "ServiceDesk Plus MSP asks to wait" in rows["module requests"]["seen"]

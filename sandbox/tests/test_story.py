@@ -64,9 +64,9 @@ def test_a_number_is_exactly_that_many_worklogs(worklogs, accounts):
 
 
 def test_a_hundred_thousand_worklogs_are_built_fast():
-    began = time.monotonic()
+    began = time.process_time()
     story = build(1, 100_000, NOW)
-    assert time.monotonic() - began < 8
+    assert time.process_time() - began < 8
     assert len(story.sdp["accounts"]) == 500
     parents = {(row["parent_kind"], row["parent_id"]) for row in story.sdp["worklogs"]}
     assert 9_000 < len(parents) < 16_000
