@@ -149,8 +149,8 @@ def release(
         )
     if released.still_billed:
         show.say(
-            f"{plural(released.still_billed, 'worklog')} of it stay billed, by another invoice that stands: "
-            "`msp-xero worklogs show` names it."
+            f"Still billed, by another invoice that stands: {plural(released.still_billed, 'worklog')}. "
+            "`msp-xero worklogs show ID` names that invoice."
         )
 
 

@@ -150,9 +150,9 @@ def _tell_apart(project: Project, wanted: str, *, as_json: bool) -> None:
                 f"there is no single worklog {wanted} that waits; `msp-xero worklogs list --state held` and "
                 "`--state open` show them"
             )
-        tell_apart(ledger, found[0].row)
+        state = tell_apart(ledger, found[0].row)
     if as_json:
-        show.data({"worklog": found[0].label, "state": "open"})
+        show.data({"worklog": found[0].label, "state": state})
     else:
         show.say(
             f"Worklog {found[0].label} is another one than the billed one: the next run bills it if nothing "

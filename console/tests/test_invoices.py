@@ -5,6 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from msp_xero.ledger.models import Invoice, Worklog
+from sqlalchemy import select
+
+from console.tests.conftest import invoice, invoice_line
 
 
 def test_list(cli) -> None:
@@ -123,3 +127,25 @@ def test_a_wrong_secret_is_one_line_and_a_failed_run(billable) -> None:
     assert "msp-xero: error: Xero: " in billable.refuses("invoices", "push")
     runs = {run["job"]: run for run in billable.data("status")["runs"]}
     assert runs["worklogs"]["outcome"] == "failed"
+
+
+def test_what_another_invoice_bills_stays_billed_when_one_is_released(cli) -> None:
+    """A rebuild can find a worklog on two invoices; one of them counts."""
+    with cli.ledger() as ledger, ledger.write() as session:
+        first = session.scalar(select(Invoice).where(Invoice.number == "SDP-00001"))
+        first.state, first.xero_status = "deleted", "DELETED"
+        rows = session.scalars(select(Worklog).where(Worklog.worklog_id == "101")).all()
+        second = invoice(ledger, "INV-0100", "created", rows)
+        second.minutes = 0
+        session.add(second)
+        session.flush()
+        double = invoice_line(second, rows[0], 1)
+        double.live = False
+        session.add(double)
+        minutes = rows[0].minutes
+    said = cli.says("invoices", "release", "SDP-00001")
+    assert "1 worklog of invoice SDP-00001 can be billed again." in said
+    assert "Still billed, by another invoice that stands: 1 worklog." in said
+    assert "INV-0100" in cli.says("worklogs", "show", "101")
+    with cli.ledger() as ledger, ledger.read() as session:
+        assert session.scalar(select(Invoice.minutes).where(Invoice.number == "INV-0100")) == minutes

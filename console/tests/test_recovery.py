@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from msp_xero.ledger import foreign
+from msp_xero.ledger.foreign import Told
 
 
 @pytest.fixture
@@ -116,3 +118,13 @@ def test_rebuild_says_what_needs_a_person(billed, sandbox) -> None:
     assert "SDP-0000" in text
     shutil.rmtree(billed.folder / ".msp-xero")
     assert "0 worklogs on 0 invoices count as billed" in billed.says("rebuild", "--only-prefix")
+
+
+def test_a_worklog_that_waits_is_told_apart_from_what_a_stranger_bills(cli) -> None:
+    assert "nothing else is known to be billed under the id 105" in cli.refuses("rebuild", "--another", "105")
+    with cli.ledger() as ledger, ledger.settling() as fence:
+        theirs = Told("x", "ABC-1", "c-7", "request", "105", "digest", is_ours=False)
+        foreign.retell(ledger, fence, {"x"}, [theirs])
+    assert cli.data("rebuild", "--another", "105") == {"worklog": "105", "state": "held"}
+    with cli.ledger() as ledger:
+        assert [one.is_another for one in foreign.told_of_what_waits(ledger)] == [True]

@@ -64,7 +64,7 @@ def line_from_record(record: dict[str, Any]) -> Line:
             "reason_code": "ACCOUNT_UNRESOLVED",
             "reason": "The worklog's ticket belongs to no account.",
         }
-    if line["decision"] == "bill" and line["quantity"] is None and line["amount"] is None:
+    if line["decision"] == "bill" and record.get("quantity") is None and record.get("amount") is None:
         reader.problems.append("neither quantity nor amount tells how much to bill")
     if line["decision"] != "bill" and not line["reason_code"]:
         reader.problems.append("a line that is not billed needs a reason_code")

@@ -105,6 +105,7 @@ def test_what_is_unusual_but_clear_is_billed(changes):
         ({"quantity": "Infinity"}, "quantity is not an amount"),
         ({"quantity": Decimal("1E+400")}, "quantity is not an amount"),
         ({"quantity": Decimal("0.33333")}, "quantity has more than 4 decimals"),
+        ({"quantity": None, "amount": None}, "neither quantity nor amount tells how much to bill"),
         ({"unit_price": Decimal("1.00001")}, "unit_price has more than 4 decimals"),
         ({"unit_price": 10**11}, "unit_price is not an amount"),
         ({"amount": Decimal("1.005")}, "amount has more than 2 decimals"),

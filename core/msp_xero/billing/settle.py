@@ -161,8 +161,11 @@ class _Settle:
 
     def _leave_to_a_person(self) -> None:
         """Leave nothing on its way of what a person has to decide about: it could not be excluded."""
+        # What it never sent and Xero has is another ledger's, and adopting it here would hide that.
+        never_sent = pushing.never_sent(self.ledger)
+        sent = [one for one in pushing.unsettled_invoices(self.ledger) if one.id not in never_sent]
         with contextlib.suppress(BilledElsewhere):
-            self._look_up(pushing.unsettled_invoices(self.ledger))
+            self._look_up(sent)
         withdraw_billed(self.ledger, self.fence, remembered(self.ledger).worklogs, run_id=self.run_id)
 
     def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:

@@ -168,11 +168,11 @@ def give_back(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
 
 
 def billed_by(session: Session, invoice_ids: Sequence[int]) -> Sequence[int]:
-    """Return the rows of the worklogs that are on these invoices."""
+    """Return the rows of the worklogs that are on these invoices, in the order of their lines."""
     return session.scalars(
-        select(InvoiceLine.worklog_row).where(
-            InvoiceLine.invoice_id.in_(invoice_ids), InvoiceLine.live.is_(True)
-        )
+        select(InvoiceLine.worklog_row)
+        .where(InvoiceLine.invoice_id.in_(invoice_ids), InvoiceLine.live.is_(True))
+        .order_by(InvoiceLine.id)
     ).all()
 
 

@@ -331,15 +331,19 @@ class Rebuilding:
         record(self._session, self._ledger, changes, run_id=self._run_id)
 
 
-def tell_apart(ledger: Ledger, row: int) -> None:
+def tell_apart(ledger: Ledger, row: int) -> str:
     """Record that a worklog that waits is another one than what is billed under its id; it is billed next.
 
-    What is billed may be on an invoice of this ledger: then the worklog is held for that doubt. Or it is on
-    one that this ledger does not know, whose lines it remembers. What comes later is asked about again.
+    What is billed may be on an invoice of this ledger: then the worklog is held for that doubt, and only that
+    is answered. Else it is on one that this ledger does not know, whose lines it remembers; what comes later
+    is asked about again.
 
     Args:
         ledger: the open ledger.
         row: the worklog's row in the ledger.
+
+    Returns:
+        The state it is in now: ``open``, or ``held`` where something else holds it.
 
     Raises:
         Refusal: it does not wait, or nothing is known of its id.
@@ -353,16 +357,17 @@ def tell_apart(ledger: Ledger, row: int) -> None:
                 "only a worklog that waits can be told apart: one that is open or held; "
                 f"`msp-xero worklogs list --reason {IN_DOUBT}` shows those that are held for that doubt"
             )
-        lines, before = foreign.tell_apart(session, ledger, worklog.worklog_id), worklog.state
+        before = worklog.state
         if worklog.reason_code == IN_DOUBT:
             # Only what the transform steps found billable comes into doubt; all else was left as it was.
             worklog.state, worklog.decision = "open", "bill"
             worklog.reason_code = worklog.reason = None
             worklog.told_apart, worklog.line_digest = True, ""
-        elif not lines:
+        elif not foreign.tell_apart(session, ledger, worklog.worklog_id):
             raise Refusal(
                 f"nothing else is known to be billed under the id {worklog.worklog_id}: there is nothing to "
                 "tell apart"
             )
         told = {"from": before, "state": worklog.state}
         record(session, ledger, [Change("worklog", row, "told_apart", told)])
+        return worklog.state

@@ -9,7 +9,7 @@ from sqlalchemy import select, tuple_, update
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.decisions import wait_again
 from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
-from msp_xero.ledger.outcomes import free_worklogs
+from msp_xero.ledger.outcomes import billed_by, free_worklogs
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
@@ -28,27 +28,22 @@ def withdraw(
     session: Session, ledger: Ledger, ids: Sequence[int], reason: str, *, run_id: int | None = None
 ) -> int:
     """Take back planned invoices with their batches. Return how many worklogs wait again."""
-    batches = session.scalars(select(Invoice.batch_id).where(Invoice.id.in_(ids)).distinct()).all()
-    rows = session.scalars(
-        select(InvoiceLine.worklog_row)
-        .where(InvoiceLine.invoice_id.in_(ids), InvoiceLine.live.is_(True))
-        .order_by(InvoiceLine.id)
-    ).all()
-    now = ledger.clock.now()
-    session.execute(
-        update(Invoice)
-        .where(Invoice.id.in_(ids))
-        .values(state="rejected", reason_code=None, reason=reason, settled_at=now)
-    )
-    session.execute(update(PushBatch).where(PushBatch.id.in_(batches)).values(state="done", settled_at=now))
-    record(
-        session,
-        ledger,
-        [Change("invoice", one, "withdrawn", {"state": "rejected"}) for one in ids],
-        run_id=run_id,
-    )
-    free(session, ledger, rows, "withdrawn", run_id=run_id)
-    return len(rows)
+    worklogs, now = 0, ledger.clock.now()
+    for some in lots(ids):
+        batches = session.scalars(select(Invoice.batch_id).where(Invoice.id.in_(some)).distinct()).all()
+        rows = billed_by(session, some)
+        session.execute(
+            update(Invoice)
+            .where(Invoice.id.in_(some))
+            .values(state="rejected", reason_code=None, reason=reason, settled_at=now)
+        )
+        done = update(PushBatch).where(PushBatch.id.in_(batches)).values(state="done", settled_at=now)
+        session.execute(done)
+        changes = [Change("invoice", one, "withdrawn", {"state": "rejected"}) for one in some]
+        record(session, ledger, changes, run_id=run_id)
+        free(session, ledger, rows, "withdrawn", run_id=run_id)
+        worklogs += len(rows)
+    return worklogs
 
 
 def free(
@@ -95,7 +90,6 @@ def withdraw_billed(
             if batch_id is not None
         }
         for some in lots(sorted(batches)):
-            ids = session.scalars(
-                select(Invoice.id).where(Invoice.batch_id.in_(some)).order_by(Invoice.id)
-            ).all()
+            query = select(Invoice.id).where(Invoice.batch_id.in_(some), Invoice.state == "planned")
+            ids = session.scalars(query.order_by(Invoice.id)).all()
             withdraw(session, ledger, ids, BILLED_ELSEWHERE, run_id=run_id)

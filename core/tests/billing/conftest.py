@@ -53,6 +53,14 @@ class World:
     def open_ledger(self) -> Ledger:
         return Ledger.open(self.url, clock=self.time, actor="test")
 
+    def begin_anew(self, url) -> None:
+        """Go on with an empty ledger, on the same books."""
+        self.ledger.close()
+        self.url = url
+        self.ledger = self.open_ledger()
+        self.link_accounts()
+        self.link_types()
+
     def client(self) -> XeroClient:
         session = requests.Session()
         session.mount("http://", self.adapter)
@@ -253,3 +261,23 @@ def world(make_world, ledger_url):
 def sqlite_world(make_world, sqlite_databases, tmp_path):
     """For what takes many runs and does not depend on the database."""
     return make_world(sqlite_databases.fresh(tmp_path))
+
+
+@pytest.fixture
+def lose_the_ledger(sqlite_databases, tmp_path_factory):
+    """A function that lets a world go on with an empty ledger."""
+    return lambda world: world.begin_anew(sqlite_databases.fresh(tmp_path_factory.mktemp("empty")))
+
+
+@pytest.fixture
+def bill_and_lose(lose_the_ledger):
+    """A function: the one invoice of worklog 1000 is edited by a person, and then the ledger is lost."""
+
+    def do(world, **changes):
+        world.deliver(world.line(0, account=0))
+        world.settle()
+        [sent] = world.invoices()
+        world.person("invoice", "edit", sent["InvoiceID"], **changes)
+        lose_the_ledger(world)
+
+    return do

@@ -5,20 +5,17 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from msp_xero.billing import settle as settling
 from msp_xero.billing.rebuild import rebuild
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.errors import BilledElsewhere, LedgerError
 from msp_xero.ledger import views
 from msp_xero.ledger.audit import replay
-from msp_xero.ledger.decisions import Refusal, Released, exclude_worklog, release_invoice
+from msp_xero.ledger.decisions import Released, exclude_worklog, release_invoice
 from msp_xero.ledger.models import Event, Worklog
-from msp_xero.ledger.rebuilding import tell_apart
 from sqlalchemy import select
 
 from core.tests.billing.test_another_organisation import go_back, open_another_organisation, reinitialise
-from core.tests.billing.test_old_copies import begin_anew
 from core.tests.billing.test_strangers import PUT, copy_of, sent_without_an_answer, settle_later
 
 LONG = "Work (SDP a_module_of_more_than_twenty_characters worklog 1)"
@@ -33,10 +30,6 @@ def delete_and_release(world, number="SDP-00001"):
 
 def standing(world):
     return [invoice["InvoiceNumber"] for invoice in world.ours()]
-
-
-def anew(world, sqlite_databases, tmp_path_factory):
-    begin_anew(world, sqlite_databases.fresh(tmp_path_factory.mktemp("empty")))
 
 
 def row_of(world, worklog_id="1000"):
@@ -121,15 +114,9 @@ def test_a_clock_that_jumped_while_an_invoice_was_planned_hides_nothing_from_the
     assert standing(world) == ["INV-7001"]
 
 
-def test_what_another_run_stores_between_the_look_and_the_plan_is_compared_too(
-    sqlite_world, sqlite_databases, tmp_path_factory
-):
+def test_what_another_run_stores_between_the_look_and_the_plan_is_compared_too(sqlite_world, bill_and_lose):
     world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
-    anew(world, sqlite_databases, tmp_path_factory)
+    bill_and_lose(world, InvoiceNumber="INV-9001")
     world.settle()
     world.clock.advance(3600)
     world.deliver(world.line(3, account=0))
@@ -150,14 +137,14 @@ def test_what_another_run_stores_between_the_look_and_the_plan_is_compared_too(
 
 
 def test_of_two_invoices_with_one_worklog_the_other_bills_it_once_the_first_is_released(
-    sqlite_world, sqlite_databases, tmp_path_factory
+    sqlite_world, lose_the_ledger
 ):
     world = sqlite_world
     world.deliver(world.line(0, account=0), world.line(1, account=1))
     world.settle()
     first = next(one for one in world.invoices() if one["InvoiceNumber"] == "SDP-00001")
     copy_of(world, first, "INV-0100")
-    anew(world, sqlite_databases, tmp_path_factory)
+    lose_the_ledger(world)
     assert rebuild(world.ledger, world.client(), number_prefix="SDP-").twice
     world.deliver(world.line(0, account=0), world.line(1, account=1))
     minutes = {one.number: one.minutes for one in world.ledger_invoices()}
@@ -179,7 +166,7 @@ def test_of_two_invoices_with_one_worklog_the_other_bills_it_once_the_first_is_r
 
 @pytest.mark.parametrize("deleted", ["before the move", "after the move"])
 def test_two_organisations_rebuilt_one_after_the_other_bill_nothing_again_that_the_second_has_billed(
-    sqlite_world, sqlite_databases, tmp_path_factory, deleted
+    sqlite_world, lose_the_ledger, deleted
 ):
     world = sqlite_world
     world.deliver(world.line(0, account=0))
@@ -199,7 +186,7 @@ def test_two_organisations_rebuilt_one_after_the_other_bill_nothing_again_that_t
     settle_later(world)
     there = {name: getattr(world, name) for name in ("xero", "rows", "faulty", "adapter", "contacts")}
     go_back(world)
-    anew(world, sqlite_databases, tmp_path_factory)
+    lose_the_ledger(world)
     rebuild(world.ledger, world.client(), number_prefix="SDP-")
     for name, value in there.items():
         setattr(world, name, value)
@@ -219,20 +206,38 @@ def test_two_organisations_rebuilt_one_after_the_other_bill_nothing_again_that_t
     assert world.states() == {"invoiced": 1}
 
 
-def test_what_a_rebuild_left_out_is_looked_into_before_anything_is_billed(
-    sqlite_world, sqlite_databases, tmp_path_factory
-):
+def test_what_a_rebuild_left_out_is_looked_into_before_anything_is_billed(sqlite_world, lose_the_ledger):
     world = sqlite_world
     world.deliver(world.line(0, account=0), world.line(1, account=1))
     world.settle()
     first = next(one for one in world.invoices() if one["InvoiceNumber"] == "SDP-00001")
     world.person("invoice", "edit", first["InvoiceID"], InvoiceNumber="INV-9001")
-    anew(world, sqlite_databases, tmp_path_factory)
+    lose_the_ledger(world)
     rebuild(world.ledger, world.client(), number_prefix="SDP-", only_prefix=True)
     world.deliver(world.line(0, account=0), world.line(1, account=1))
     with pytest.raises(BilledElsewhere, match="INV-9001"):
         settle_later(world)
     assert sorted(standing(world)) == ["INV-9001", "SDP-00002"]
+
+
+def test_what_changed_after_billing_is_still_told_when_another_invoice_takes_it_over(
+    sqlite_world, lose_the_ledger
+):
+    world = sqlite_world
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    copy_of(world, sent, "INV-0100")
+    lose_the_ledger(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    world.deliver(world.line(0, account=0))
+    world.deliver(world.line(0, account=0, minutes=90))
+    world.clock.advance(3600)
+    assert delete_and_release(world) == Released(free=0, still_billed=1)
+    world.deliver(world.line(0, account=0, minutes=90))
+    with world.ledger.read() as session:
+        [(state, changed)] = session.execute(select(Worklog.state, Worklog.changed))
+    assert (state, changed) == ("invoiced", {"minutes": [45, 90]})
 
 
 # Nobody is stuck
@@ -346,211 +351,3 @@ def test_what_was_withdrawn_and_arrives_late_is_told(sqlite_world):
     assert sorted(standing(world)) == ["SDP-00002", "SDP-00003"]
     with pytest.raises(LedgerError, match="Xero holds SDP-00002 although it had refused it, or had not got"):
         world.settle()
-
-
-# What a person has to tell
-
-
-def somebody_elses(world, number, reference, *texts, contact=0):
-    return world.person(
-        "invoice",
-        "add",
-        InvoiceNumber=number,
-        Reference=reference,
-        Contact={"ContactID": world.contacts[contact]["ContactID"]},
-        LineItems=[{"Quantity": 1, "UnitAmount": 5, "Description": text} for text in texts],
-    )
-
-
-def told_apart(world, reference="Work [0badcafe]", contact=0):
-    """A worklog that waited, of which a person has said that another installation's invoice is not of it."""
-    world.settle()
-    world.clock.advance(3600)
-    text = "Theirs\n(SDP request worklog 1000)"
-    other = somebody_elses(world, "ABC-00001", reference, text, contact=contact)
-    world.deliver(world.line(0, account=0))
-    for _ in range(2):
-        with pytest.raises(BilledElsewhere, match=r"ABC-00001.*`msp-xero rebuild --another ID`"):
-            settle_later(world)
-    tell_apart(world.ledger, row_of(world))
-    world.deliver(world.line(0, account=0))
-    return other
-
-
-def test_two_installations_with_one_customer_and_one_id_go_on_once_a_person_has_told_them_apart(sqlite_world):
-    world = sqlite_world
-    told_apart(world)
-    world.deliver(world.line(1, account=1))
-    assert settle_later(world).invoices == 2
-    assert world.states() == {"invoiced": 2}
-    with pytest.raises(Refusal, match="only a worklog that waits"):
-        tell_apart(world.ledger, row_of(world))
-
-
-def test_where_nothing_else_is_billed_there_is_nothing_to_tell_apart(sqlite_world):
-    world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    with pytest.raises(Refusal, match="nothing else is known to be billed under the id 1000"):
-        tell_apart(world.ledger, row_of(world))
-
-
-def test_what_a_person_said_holds_when_the_other_invoice_changes_and_not_when_its_line_does(sqlite_world):
-    world = sqlite_world
-    other = told_apart(world)
-    world.person("invoice", "edit", other["InvoiceID"], Status="AUTHORISED")
-    world.settle(push=False)
-    lines = [{**other["LineItems"][0], "Description": "Now ours\n(SDP request worklog 1000)"}]
-    world.person("invoice", "edit", other["InvoiceID"], LineItems=lines)
-    with pytest.raises(BilledElsewhere, match="ABC-00001"):
-        settle_later(world)
-
-
-@pytest.mark.parametrize("contact", [0, 5])
-def test_the_look_up_does_not_take_what_was_told_apart_for_ours(sqlite_world, contact):
-    world = sqlite_world
-    told_apart(world, reference="PO 7", contact=contact)
-    world.fail({"kind": "reset_before", "match": PUT})
-    settle_later(world, hours=24)
-    world.faulty.clear_faults()
-    settle_later(world, hours=24)
-    assert world.states() == {"invoiced": 1}
-    assert sorted(standing(world)) == ["ABC-00001", "SDP-00001"]
-
-
-def test_what_was_told_apart_from_one_is_not_billed_beside_another(sqlite_world):
-    """A copy of ours, made when the worklog had been billed a second time, and edited since."""
-    world = sqlite_world
-    told_apart(world)
-    settle_later(world)
-    delete_and_release(world)
-    settle_later(world)
-    sent = next(row for row in world.ours() if row["InvoiceNumber"] == "SDP-00002")
-    copy_of(world, sent, "INV-0100")
-    edited = {"worklog_id": "1000", "module": "request", "minutes": 45, "description": "Edited"}
-    line = world.line(0, account=0, description="Edited", source=edited)
-    world.deliver(line)
-    delete_and_release(world, "SDP-00002")
-    world.deliver(line)
-    with pytest.raises(BilledElsewhere, match="INV-0100"):
-        settle_later(world)
-
-
-def test_what_was_told_apart_is_still_not_billed_beside_its_own_text(
-    sqlite_world, sqlite_databases, tmp_path_factory
-):
-    world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-1", Reference="PO 7")
-    anew(world, sqlite_databases, tmp_path_factory)
-    world.settle()
-    world.deliver(world.line(0, account=0))
-    tell_apart(world.ledger, row_of(world))
-    with pytest.raises(BilledElsewhere, match="INV-1"):
-        settle_later(world)
-
-
-def test_telling_one_worklog_of_an_invoice_apart_says_nothing_of_the_others(sqlite_world):
-    world = sqlite_world
-    world.settle()
-    world.clock.advance(3600)
-    texts = ("A\n(SDP request worklog 1000)", "B\n(SDP request worklog 1001)")
-    somebody_elses(world, "INV-1", "PO 7", *texts, contact=5)
-    settle_later(world, hours=24)
-    world.deliver(world.line(0, account=0))
-    with pytest.raises(BilledElsewhere, match="INV-1"):
-        settle_later(world, hours=24)
-    tell_apart(world.ledger, row_of(world))
-    assert settle_later(world).invoices == 1
-    world.deliver(world.line(1, account=1))
-    with pytest.raises(BilledElsewhere, match="INV-1"):
-        settle_later(world)
-
-
-def test_an_invoice_without_number_and_reference_of_ours_is_asked_about_though_its_worklog_was_moved(
-    sqlite_world, sqlite_databases, tmp_path_factory
-):
-    world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-1", Reference="PO 7")
-    anew(world, sqlite_databases, tmp_path_factory)
-    world.deliver(world.line(0, account=1, module="task", description="Told in other words"))
-    for _ in range(2):
-        with pytest.raises(BilledElsewhere, match="INV-1"):
-            settle_later(world)
-    exclude_worklog(world.ledger, row_of(world), "it is on INV-1")
-    assert settle_later(world).invoices == 0
-    assert standing(world) == ["INV-1"]
-
-
-def test_so_it_is_when_the_moved_worklog_comes_between_the_look_and_the_plan(
-    sqlite_world, sqlite_databases, tmp_path_factory
-):
-    world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001", Reference="PO 7")
-    anew(world, sqlite_databases, tmp_path_factory)
-    world.settle()
-    world.clock.advance(3600)
-    world.deliver(world.line(3, account=0), world.line(4, account=1))
-    client = world.client()
-    items = client.items
-
-    def meanwhile(*arguments, **options):
-        world.deliver(world.line(0, account=1, module="task", description="Told in other words"))
-        return items(*arguments, **options)
-
-    client.items = meanwhile
-    with pytest.raises(BilledElsewhere, match="INV-9001"):
-        settle(world.ledger, client, BillingSettings())
-    assert standing(world) == ["INV-9001"]
-
-
-def test_what_comes_after_the_last_question_waits_for_the_next_run(
-    sqlite_world, sqlite_databases, tmp_path_factory, monkeypatch
-):
-    world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001", Reference="PO 7")
-    anew(world, sqlite_databases, tmp_path_factory)
-    world.settle()
-    look = settling.look_into_doubts
-
-    def meanwhile(*arguments, **options):
-        look(*arguments, **options)
-        world.deliver(world.line(0, account=1, module="task", description="Told in other words"))
-
-    monkeypatch.setattr(settling, "look_into_doubts", meanwhile)
-    with pytest.raises(LedgerError, match="came in the middle of this run"):
-        settle_later(world)
-    monkeypatch.undo()
-    with pytest.raises(BilledElsewhere, match="INV-9001"):
-        settle_later(world)
-    assert standing(world) == ["INV-9001"]
-
-
-def test_what_changed_after_billing_is_still_told_when_another_invoice_takes_it_over(
-    sqlite_world, sqlite_databases, tmp_path_factory
-):
-    world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    copy_of(world, sent, "INV-0100")
-    anew(world, sqlite_databases, tmp_path_factory)
-    rebuild(world.ledger, world.client(), number_prefix="SDP-")
-    world.deliver(world.line(0, account=0))
-    world.deliver(world.line(0, account=0, minutes=90))
-    world.clock.advance(3600)
-    assert delete_and_release(world) == Released(free=0, still_billed=1)
-    world.deliver(world.line(0, account=0, minutes=90))
-    with world.ledger.read() as session:
-        [(state, changed)] = session.execute(select(Worklog.state, Worklog.changed))
-    assert (state, changed) == ("invoiced", {"minutes": [45, 90]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from msp_xero.errors import LedgerError
+from msp_xero.errors import BilledElsewhere, LedgerError
 from msp_xero.ledger.decisions import release_invoice
 from msp_xero.ledger.models import AccountLink, Invoice, PushBatch, Worklog
 from sqlalchemy import select, update
@@ -23,15 +23,6 @@ def finds_out_that_another_ledger_sent_it(world):
     """Adopt it, and end there: the ledger that sent it may be running beside this one."""
     with pytest.raises(LedgerError, match="was about to send for the first time"):
         world.settle()
-
-
-def begin_anew(world, url):
-    """Go on with an empty ledger, on the same books."""
-    world.ledger.close()
-    world.url = url
-    world.ledger = world.open_ledger()
-    world.link_accounts()
-    world.link_types()
 
 
 def test_a_planned_invoice_that_xero_has_under_another_number_is_adopted(world):
@@ -97,7 +88,7 @@ def test_an_empty_ledger_knows_a_renumbered_invoice_by_its_lines(make_world, dat
     world.settle()
     [sent] = world.invoices()
     world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
-    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
+    world.begin_anew(databases.fresh(tmp_path_factory.mktemp("empty")))
     world.deliver(world.line(0, account=0))
     with pytest.raises(LedgerError, match="INV-9001"):
         world.settle()
@@ -115,7 +106,7 @@ def test_what_a_look_told_of_strangers_is_held_against_worklogs_that_come_later(
     world.person("invoice", "edit", sent["SDP-00001"]["InvoiceID"], InvoiceNumber="INV-9001")
     second = sent["SDP-00002"]["InvoiceID"]
     world.person("invoice", "edit", second, InvoiceNumber="INV-9002", Reference="PO 7")
-    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
+    world.begin_anew(databases.fresh(tmp_path_factory.mktemp("empty")))
     assert world.settle().invoices == 0
     world.clock.advance(24 * 3600)
     assert world.settle().invoices == 0
@@ -139,7 +130,7 @@ def test_an_empty_ledger_knows_a_renumbered_invoice_by_its_marker_when_its_workl
     world.settle()
     [sent] = world.invoices()
     world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001")
-    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
+    world.begin_anew(databases.fresh(tmp_path_factory.mktemp("empty")))
     moved = world.line(1, account=1, module="project", description="On-site work, moved")
     if comes == "after the look":
         assert world.settle().invoices == 0
@@ -163,7 +154,7 @@ def test_an_empty_ledger_knows_an_invoice_that_went_to_the_contact_that_survived
     [sent] = world.invoices()
     assert sent["Contact"]["ContactID"] == survivor
     world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001", Reference="PO 7")
-    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
+    world.begin_anew(databases.fresh(tmp_path_factory.mktemp("empty")))
     with world.ledger.write() as session:
         link = session.scalars(select(AccountLink).where(AccountLink.contact_id == loser)).one()
         link.merged_to_contact_id = survivor
@@ -188,7 +179,7 @@ def test_what_another_ledger_billed_under_the_number_of_a_deleted_draft_is_not_b
     if is_released:
         release_invoice(world.ledger, "SDP-00001")
     first = world.url
-    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("other")))
+    world.begin_anew(databases.fresh(tmp_path_factory.mktemp("other")))
     world.deliver(world.line(0, account=0))
     assert world.settle().invoices == 1
     world.ledger.close()
@@ -279,7 +270,7 @@ def test_an_empty_ledger_knows_an_invoice_without_any_mark_but_its_lines(
     world.settle()
     [sent] = world.invoices()
     world.person("invoice", "edit", sent["InvoiceID"], InvoiceNumber="INV-9001", Reference="As agreed")
-    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("empty")))
+    world.begin_anew(databases.fresh(tmp_path_factory.mktemp("empty")))
     world.deliver(world.line(1, account=1), world.line(0, account=0))
     with pytest.raises(LedgerError, match="INV-9001"):
         world.settle()
@@ -329,3 +320,20 @@ def test_an_old_copy_knows_an_invoice_by_nothing_but_its_lines(world, databases,
     with pytest.raises(LedgerError, match=r"does not know \(INV-9001\)"):
         world.settle()
     assert len(world.ours()) == 1
+
+
+def test_a_stop_for_another_reason_does_not_hide_that_another_ledger_has_sent_what_was_planned(sqlite_world):
+    world = sqlite_world
+    world.deliver(*(world.line(n, account=0) for n in range(3)))
+    world.settle()
+    forget_that_it_was_sent(world)
+    line = {"Quantity": 1, "UnitAmount": 5, "Description": "Theirs\n(SDP request worklog 1003)"}
+    contact = {"ContactID": world.contacts[0]["ContactID"]}
+    theirs = world.person("invoice", "add", InvoiceNumber="INV-1", Contact=contact, LineItems=[line])
+    world.deliver(world.line(3, account=0))
+    world.clock.advance(60)
+    with pytest.raises(BilledElsewhere, match="INV-1"):
+        world.settle()
+    world.person("invoice", "edit", theirs["InvoiceID"], Status="DELETED")
+    with pytest.raises(LedgerError, match="Xero already has SDP-00001, which this ledger was about to send"):
+        world.settle()

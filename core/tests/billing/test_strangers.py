@@ -19,7 +19,6 @@ from core.tests.billing.test_another_organisation import (
     open_another_organisation,
     reinitialise,
 )
-from core.tests.billing.test_old_copies import begin_anew
 
 PUT = {"method": "PUT", "path": "/api.xro/2.0/Invoices"}
 CABLING = {"Description": "Cabling", "Quantity": 1, "UnitAmount": 250}
@@ -186,7 +185,7 @@ def test_an_invoice_with_our_number_and_worklogs_that_we_never_sent_stops_everyt
     [sent] = world.invoices()
     if sees == "its lines at once":
         world.person("invoice", "edit", sent["InvoiceID"], Reference="As agreed")
-    begin_anew(world, databases.fresh(tmp_path_factory.mktemp("here")))
+    world.begin_anew(databases.fresh(tmp_path_factory.mktemp("here")))
     if sees == "a summary":
         with world.ledger.write() as session:
             world.ledger.connection(session).invoices_refreshed_at = world.ledger.clock.now()
