@@ -212,6 +212,7 @@ def test_what_a_rebuild_left_out_is_looked_into_before_anything_is_billed(sqlite
     world.settle()
     first = next(one for one in world.invoices() if one["InvoiceNumber"] == "SDP-00001")
     world.person("invoice", "edit", first["InvoiceID"], InvoiceNumber="INV-9001")
+    world.clock.advance(24 * 3600)
     lose_the_ledger(world)
     rebuild(world.ledger, world.client(), number_prefix="SDP-", only_prefix=True)
     world.deliver(world.line(0, account=0), world.line(1, account=1))
