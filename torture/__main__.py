@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 from torture import figures, mutants, sweep
+from torture.author import script_of
 from torture.runner import play_all, workshop
-from torture.script import script_of
 from torture.shrink import shrink
 from torture.simulate import Month
 from torture.world import Surprise

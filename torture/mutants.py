@@ -153,6 +153,24 @@ MUTANTS: Final = (
         "        elif False:\n            _compare_with_billed(",
     ),
     Mutant(
+        "a worklog that was moved before the ledger was rebuilt is taken for a new one",
+        f"{_LEDGER}/staging.py",
+        '    return replace(line, decision="hold", reason_code=_IN_DOUBT,',
+        '    return line if line else replace(line, decision="hold", reason_code=_IN_DOUBT,',
+    ),
+    Mutant(
+        "a rebuild that leaves invoices out counts as a look at all of them",
+        f"{_BILLING}/rebuild.py",
+        "looked_at if is_whole else None",
+        "looked_at",
+    ),
+    Mutant(
+        "a rebuild gives a worklog to no invoice that was voided or deleted",
+        f"{_BILLING}/rebuild.py",
+        "        if is_marked:\n            spool.add(",
+        "        if is_marked and not _is_gone(row):\n            spool.add(",
+    ),
+    Mutant(
         "held lines are dropped",
         f"{_LEDGER}/staging.py",
         "    for line in lines:\n        # Taken out first",

@@ -192,6 +192,12 @@ class People:
             f"CPY-{step['value']:04d}", Reference=invoice.reference, LineItems=lines, Status="DRAFT"
         )
 
+    def _void_copy(self, step: Step) -> None:
+        """Somebody sees that a copy was none of a good idea."""
+        invoices = self._world.xero_app.rows.invoices.values()
+        copies = [one for one in invoices if not one.client_id and one.status == "DRAFT" and keys_on(one)]
+        self.withdraw(_one(copies, step))
+
     def _take_number(self, step: Step) -> None:
         """Somebody gives an invoice of their own the number that ours would get next."""
         with contextlib.closing(sqlite3.connect(self._world.here.ledger_path)) as connection:

@@ -118,6 +118,8 @@ class Month:
                 self._restore(step["what"])
             case "lose":
                 self._lose(step["what"])
+            case "rebuild":
+                self._rebuild(step)
             case "run" | "push":
                 self._run(step)
             case "other_push":
@@ -144,16 +146,13 @@ class Month:
             self._pass(2 / 60)  # nobody starts two runs in one minute
         self.world.is_disturbed |= at is not self.world.here
         plans = self._plans(step)
-        for fault in step.get("faults", ()):
-            system = self.world.xero if fault["system"] == "xero" else self.world.sdp
-            entry = {name: value for name, value in fault.items() if name != "system"}
-            system.faulty.add_faults([{"match": {}, **entry}])
         if step["do"] == "push":
             self._after("push", self.world.push(at, plans.target))
             return
         job = step.get("job", "worklogs")
         before = {"xero": len(self.world.xero.log), "sdp": len(self.world.sdp.log)}
-        ended = self.world.run_job(at, job, plans, full_refresh=step.get("full_refresh", False))
+        options = {name: step.get(name, False) for name in ("full_refresh", "deliver_only")}
+        ended = self.world.run_job(at, job, plans, **options)
         after = {"xero": len(self.world.xero.log), "sdp": len(self.world.sdp.log)}
         self.counted[job] = self.world.crossed | {system: after[system] - before[system] for system in after}
         self._after(job, ended)
@@ -182,7 +181,12 @@ class Month:
         check_always(self.world, self.people)
 
     def _plans(self, step: Step) -> Plans:
+        """Return what strikes the programs of a step, and let both systems fail as it says."""
         plans = Plans()
+        for fault in step.get("faults", ()):
+            system = self.world.xero if fault["system"] == "xero" else self.world.sdp
+            entry = {name: value for name, value in fault.items() if name != "system"}
+            system.faulty.add_faults([{"match": {}, **entry}])
         for strike in step.get("strikes", ()):
             plan = plans.tap if strike["program"] == "tap" else plans.target
             act = self._act(strike["act"])
@@ -243,6 +247,23 @@ class Month:
             self.world.here.put_ledger(self.world.workshop.linked_ledger)
         self.story.append(f"lose {what}")
 
+    def _rebuild(self, step: Step) -> None:
+        """Start with an empty ledger and fill it from Xero: what a person does who has lost the right one.
+
+        A rebuild that fails is done again; it has changed nothing.
+        """
+        here = self.world.here
+        self.world.is_disturbed = True
+        self._pass(2 / 60)  # it takes a person some minutes
+        here.put_ledger(self.world.workshop.linked_ledger)
+        if step.get("deliver_first"):
+            self._after("deliver", self.world.run_job(here, "worklogs", full_refresh=True, deliver_only=True))
+        only_prefix, plans = step.get("only_prefix", False), self._plans(step)
+        self._after("rebuild", ended := self.world.rebuild(here, plans.target, only_prefix=only_prefix))
+        if ended.how != "done":
+            self._after("rebuild", self.world.rebuild(here, only_prefix=only_prefix))
+        self.tally.rebuilds += 1
+
     # ------------------------------------------------------------------ coming to rest
 
     def _come_to_rest(self) -> None:
@@ -253,7 +274,8 @@ class Month:
         self.people.repair_everything()
         self.books.look()
         before: tuple[Any, int] | None = self._moved()
-        full_refresh, full_refresh_next = False, self.script.seed % 4 == 0
+        # Who rebuilt a ledger was told to have everything delivered again.
+        full_refresh, full_refresh_next = self.tally.rebuilds > 0, self.script.seed % 4 == 0
         for _ in range(MOST_QUIET_RUNS):
             for job in self._jobs:
                 ended = self.world.run_job(self.world.here, job, full_refresh=full_refresh)
@@ -301,15 +323,8 @@ class Month:
         if "--full-refresh" in error and self.world.is_disturbed:
             return True
         if "does not know" in error and self.world.is_disturbed:
-            self._rebuild()
+            self._rebuild({})
             return True
         if "run again" in error:
             return False
         raise Surprise("never stuck", f"a quiet run fails: {error}")
-
-    def _rebuild(self) -> None:
-        """Start with an empty ledger and fill it from Xero: what a person does who has lost the right one."""
-        self.world.here.put_ledger(self.world.workshop.linked_ledger)
-        ended = self.world.rebuild(self.world.here)
-        self.story.append(f"rebuild: {ended.how} {ended.error or ''}")
-        self.tally.rebuilds += 1

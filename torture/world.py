@@ -242,15 +242,25 @@ class World:
     # ------------------------------------------------------------------ programs
 
     def run_job(
-        self, at: Environment, job: str, plans: Plans | None = None, *, full_refresh: bool = False
+        self,
+        at: Environment,
+        job: str,
+        plans: Plans | None = None,
+        *,
+        full_refresh: bool = False,
+        deliver_only: bool = False,
     ) -> Ended:
-        """Run one job as ``meltano run`` does: tap, mapper, target; the target reads what the tap wrote."""
+        """Run one job as ``meltano run`` does: tap, mapper, target; the target reads what the tap wrote.
+
+        ``deliver_only``: with the target's ``push`` off.
+        """
         plans = plans or Plans()
         state = None if full_refresh else at.bookmarks.get(job)
         self.crossed = {}
         lines, tap_ended = self._extract(job, state, plans.tap)
         mapped, mapper_ended = self._map(at, job, lines)
-        target_ended = self._load(at, job, mapped, plans.target)
+        config = self._target_config(at, job) | ({"push": False} if deliver_only else {})
+        target_ended = self._load(at, job, mapped, plans.target, config)
         ends = (tap_ended, mapper_ended, target_ended)
         return next((ended for ended in ends if ended.how != "done"), target_ended)
 
@@ -272,13 +282,13 @@ class World:
 
         return self._run(Process(list(strikes)), work)
 
-    def rebuild(self, at: Environment, strikes: Sequence[Strike] = ()) -> Ended:
+    def rebuild(self, at: Environment, strikes: Sequence[Strike] = (), *, only_prefix: bool = False) -> Ended:
         """Do what ``msp-xero rebuild`` does."""
 
         def work() -> None:
             with Ledger.open(at.url, actor="person:torture") as ledger:
                 client = XeroClient(XeroSettings.from_config(self._target_config(at, "worklogs")))
-                rebuild(ledger, client, number_prefix="SDP-")
+                rebuild(ledger, client, number_prefix="SDP-", only_prefix=only_prefix)
 
         return self._run(Process(list(strikes)), work)
 
@@ -330,7 +340,9 @@ class World:
             ended = self._run(Process(), work)
         return pipe.lines, ended
 
-    def _load(self, at: Environment, job: str, lines: list[bytes], strikes: list[Strike]) -> Ended:
+    def _load(
+        self, at: Environment, job: str, lines: list[bytes], strikes: list[Strike], config: Row
+    ) -> Ended:
         process = Process(strikes)
 
         def on_state(line: bytes) -> None:
@@ -340,9 +352,7 @@ class World:
             at.bookmarks[job] = state
 
         def work() -> None:
-            target = (TargetXeroInvoices if job == "worklogs" else TargetMspSdp)(
-                config=self._target_config(at, job)
-            )
+            target = (TargetXeroInvoices if job == "worklogs" else TargetMspSdp)(config=config)
             process.on_signal = lambda number: target._handle_termination(number, None)  # noqa: SLF001 - as the system calls it
             target.listen(self._fed(process, lines))  # type: ignore[arg-type]
 

@@ -209,7 +209,7 @@ def test_a_state_that_covers_what_is_not_stored(month):
     played = month(RUN)
     load = played.world._load
 
-    def forgetful(at, job, lines, strikes):
+    def forgetful(at, *given):
         change = "DELETE FROM worklog WHERE worklog_id = (SELECT min(worklog_id) FROM worklog)"
         check = played.world._check_covered
 
@@ -221,7 +221,7 @@ def test_a_state_that_covers_what_is_not_stored(month):
             check(*arguments)
 
         played.world._check_covered = after_a_loss
-        return load(at, job, lines, strikes)
+        return load(at, *given)
 
     played.world._load = forgetful
     with noticed("state"):

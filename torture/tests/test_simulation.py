@@ -7,9 +7,10 @@ import json
 import pytest
 
 from torture import sweep
+from torture.author import script_of
 from torture.figures import with_tables
 from torture.runner import play_all
-from torture.script import Script, script_of
+from torture.script import Script
 from torture.shrink import shrink
 from torture.simulate import Month, Tally, simulate
 from torture.world import JOBS, Surprise
@@ -58,7 +59,25 @@ def test_a_seed_tells_the_same_story_again(workshop, seed):
 def test_seeds_differ_and_cover_everything(workshop):
     steps = [step for seed in range(400) for step in script_of(seed).steps]
     done = {step["do"] for step in steps}
-    assert {"run", "push", "backup", "restore", "lose", "skew", "void_or_delete", "exclude"} <= done
+    assert {
+        "run",
+        "push",
+        "backup",
+        "restore",
+        "lose",
+        "rebuild",
+        "skew",
+        "void_or_delete",
+        "exclude",
+    } <= done
+    rebuilds = [step for step in steps if step["do"] == "rebuild"]
+    assert (
+        {step["only_prefix"] for step in rebuilds}
+        == {step["deliver_first"] for step in rebuilds}
+        == {True, False}
+    )
+    assert any("strikes" in step for step in rebuilds)
+    assert any("faults" in step for step in rebuilds)
     acts = {strike["act"] for step in steps for strike in step.get("strikes", ())}
     assert acts == {"kill", "sigterm", "sigint", "disk_full", "locked", "read_only"}
 
@@ -104,6 +123,24 @@ def test_the_machine_s_clock_can_be_wrong_and_its_owner_is_told(month):
     played = month({"do": "skew", "hours": 48}, RUN, {"do": "skew", "hours": 0}, RUN)
     played.play()
     assert any("clock of this machine" in line for line in played.story)
+
+
+def test_a_rebuild_that_dies_is_done_again_and_what_it_left_out_is_found(month):
+    """The renumbered invoice lost its mark too: left out with --only-prefix, it may not be billed again."""
+    strike = {"program": "target", "border": "commit", "nth": 1, "moment": "before", "act": "kill"}
+    rebuild = {"do": "rebuild", "only_prefix": True, "deliver_first": True, "strikes": [strike]}
+    hidden = [{"do": "renumber", "pick": 0, "value": 1}, {"do": "unmark", "pick": 0, "value": 1}]
+    deliver = {**RUN, "deliver_only": True, "full_refresh": True}
+    played = month(RUN, *hidden, {"do": "pass", "hours": 26}, rebuild, deliver, RUN)
+    played.play()
+    [delivered] = [told for told in played.story if told.startswith("deliver")]
+    assert "SDP-00002, SDP-00003, INV-9001" in delivered
+    assert [told for told in played.story if told.startswith("rebuild")][:2] == [
+        "rebuild: killed",
+        "rebuild: done",
+    ]
+    assert any("worklogs: failed" in told and "(INV-9001)" in told for told in played.story)
+    assert played.tally.rebuilds == 2
 
 
 def test_a_lost_ledger_is_rebuilt_by_the_person_who_reads_the_refusal(month):
