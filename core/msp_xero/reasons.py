@@ -154,7 +154,8 @@ _ALL = (
         "CHANGED_AFTER_BILLING",
         "It changed after it was billed, its invoice was released, and its newest terms are not here yet.",
         INTEGRATOR,
-        "Run `meltano run worklogs`: it judges the worklog by its newest copy.",
+        "Run `meltano run worklogs`: it judges the worklog by its newest copy. If it stays, ServiceDesk "
+        "Plus has it no more, or in another module: `msp-xero worklogs exclude ID --reason TEXT`.",
     ),
     Reason(
         "ID_ON_INVOICE",

@@ -18,6 +18,7 @@ from torture.world import JOBS, Surprise
 RUN = {"do": "run"}
 ONCE_BROKEN = (
     30,
+    118,
     1367,
     1706,
     3129,

@@ -200,24 +200,33 @@ def _stage(
 
 
 def same_worklog(candidates: Iterable[_Known], line: Line) -> _Known | None:
-    """Find the stored worklog that a delivered line is a copy of.
+    """Find the stored worklog that a delivered line is a copy of, among those of its id.
 
     Equal id, creation time and technician is the same worklog, wherever it was moved to. Equal id
     within one module is the same worklog, edited. Equal id and creation time alone is the same one,
     moved and given to another technician: no two are created in the same moment under one id. All
     else are two worklogs that share an id, also two of different modules without a creation time:
     nothing says that they are one, and to take them for one would lose one.
+
+    Where several fit, the best evidence counts, and of equal ones what is billed already.
     """
-    in_module = in_moment = None
+    best, most = None, (0, False)
     for row in candidates:
-        told_apart = line.created_time is not None or row.module == line.module
-        if told_apart and (row.created_time, row.technician_id) == (line.created_time, line.technician_id):
-            return row
-        if row.module == line.module:
-            in_module = row
-        elif row.created_time is not None and row.created_time == line.created_time:
-            in_moment = row
-    return in_module or in_moment
+        if (found := _evidence(row, line)) and (likeness := (found, row.state in _SETTLED)) >= most:
+            best, most = row, likeness
+    return best
+
+
+def _evidence(row: _Known, line: Line) -> int:
+    """Return how much speaks for a line of the same id being this worklog; 0: nothing does."""
+    in_module = row.module == line.module
+    in_moment = row.created_time == line.created_time and (in_module or line.created_time is not None)
+    if in_moment and (in_module or row.technician_id == line.technician_id):
+        return 4 + (row.technician_id == line.technician_id)
+    if in_module and row.created_time is None and row.state in _SETTLED:
+        return 3  # rebuilt and not met since: its creation time is not known
+    # One that waits and has another creation time, or none, is rather another one of the same module.
+    return 2 if in_moment else int(in_module)
 
 
 def _held_if_in_doubt(line: Line, row: _Known | None, same_id: Iterable[_Known]) -> Line:
@@ -226,7 +235,7 @@ def _held_if_in_doubt(line: Line, row: _Known | None, same_id: Iterable[_Known])
     Once the billed one is delivered in its own module, or a person has told the two apart, this is another
     worklog: the next delivery finds no doubt any more, and every run delivers what is not billed.
     """
-    is_known = row is not None and (row.told_apart or row.rebuilt or row.state in _SETTLED)
+    is_known = row is not None and (row.told_apart or row.state in _SETTLED)
     if line.decision != "bill" or is_known:
         return line
     if not any(other is not row and _may_be_billed_as(other, line) for other in same_id):

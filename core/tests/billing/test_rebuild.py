@@ -363,6 +363,41 @@ def test_once_the_invoice_is_released_the_moved_one_is_billed_and_the_rebuilt_on
     world.settle()
     assert world.states() == {"invoiced": 1, "held": 1}
     assert len(world.ours()) == 1
+    # Not even when it is moved back, and given to another technician in that moment.
+    world.deliver(world.line(0, technician_id="8"))
+    world.settle()
+    assert world.states() == {"invoiced": 1, "held": 1}
+    assert len(world.ours()) == 1
+
+
+def test_what_was_voided_under_another_module_and_is_released_is_not_billed_beside_the_billed_one(
+    world, lose
+):
+    world.deliver(world.line(0))
+    world.settle()
+    world.person("invoice", "delete", world.invoices()[0]["InvoiceID"])
+    world.clock.advance(3600)
+    world.settle()
+    release_invoice(world.ledger, "SDP-00001")
+    world.deliver(moved(world, 0))
+    world.settle()
+    lose(world)
+    rebuilt(world)
+    release_invoice(world.ledger, "SDP-00001")
+    go_on(world)
+    # It is moved back, so that what the live invoice says of it is not delivered any more.
+    world.deliver(world.line(0))
+    world.settle()
+    assert {key: (row.state, row.reason_code) for key, row in rows(world).items()} == {
+        ("task", "1000"): ("invoiced", None),
+        ("request", "1000"): ("held", "ID_ON_INVOICE"),
+    }
+    assert [row["InvoiceNumber"] for row in world.ours() if row["Status"] == "DRAFT"] == ["SDP-00002"]
+    # Another one of the same id is billed as soon as the billed one is delivered too.
+    world.deliver(moved(world, 0, created_time="2026-10-01T00:00:00Z"))
+    world.deliver(world.line(0))
+    world.settle()
+    assert world.states() == {"invoiced": 2}
 
 
 def test_a_moved_worklog_that_waits_in_the_ledger_is_held_by_the_rebuild(world, lose):

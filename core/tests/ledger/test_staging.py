@@ -128,6 +128,29 @@ def test_a_move_and_a_newcomer_of_the_same_id_in_one_batch_are_not_mixed_up(ledg
     assert [(r.module, r.technician_id) for r in rows(ledger)] == [("project", "9"), ("task", "4")]
 
 
+@pytest.mark.parametrize("state", ["open", "invoiced"])
+def test_a_move_to_where_another_one_has_its_id_is_known_by_the_moment_of_creation(
+    ledger, deliver, line, state
+):
+    deliver(line("1", "task"), line("1", "project", **OTHER))
+    change(ledger, state=state)
+    counts = {"updated": 1} if state == "open" else {"changed_after_billing": 1}
+    assert deliver(line("1", "project", technician_id="8")) == Staged(**counts)
+    known = [(r.created_time == OTHER["created_time"], r.state) for r in rows(ledger)]
+    assert known == [(False, state), (True, state)]
+    assert [bool(r.changed) for r in rows(ledger)] == [state == "invoiced", False]
+
+
+def test_of_two_that_fit_alike_the_billed_one_is_meant(ledger, deliver, line):
+    """Rather a change that a person reads than a worklog that is billed a second time."""
+    deliver(line("1", "task"), line("1", "project", **OTHER))
+    change(ledger, module="request", created_time="2026-01-01T00:00:00.000Z")
+    with ledger.write() as session:
+        session.execute(update(Worklog).where(Worklog.ordinal == 0).values(state="invoiced"))
+    assert deliver(line("1", "request", **EDITED)) == Staged(changed_after_billing=1)
+    assert [r.state for r in rows(ledger)] == ["invoiced", "open"]
+
+
 def test_of_two_copies_in_one_batch_the_later_one_counts(ledger, deliver, line):
     old, new = line(), line(**EDITED)
     assert deliver(old, new) == Staged(new=1, unchanged=1)
