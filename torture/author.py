@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from typing_extensions import override
+
 from torture.script import SDP_FAULTS, XERO_FAULTS, Script
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ def script_of(seed: int) -> Script:
     """Return the month of a seed, always the same."""
     script = _Author(seed).write()
     script.steps += _Recovery(seed).steps()
+    script.steps += _Removal(seed).steps()
     return script
 
 
@@ -325,3 +328,47 @@ class _Recovery(_Author):
             rebuild["strikes"] = [self._strike()]
         deliver: Step = {"do": "run", "deliver_only": True, "full_refresh": True}
         return [rebuild, deliver] if self.chance(40) else [rebuild]
+
+
+class _Removal(_Recovery):
+    """Writes what follows some months: the connection bills another organisation, and maybe comes back."""
+
+    about = "removal"
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        # A second environment knows nothing of it, and is refused.
+        self.mood = _Mood(elsewhere=0, elsewhere_meanwhile=0)
+
+    @override
+    def steps(self) -> list[Step]:
+        """Return the steps after the month; none after most."""
+        if not self.chance(25):
+            return []
+        steps: list[Step] = [self._run(), *self._bustle(2)]
+        if self.chance(30):
+            steps.append({"do": "backup"})
+        steps += [self._left(), *self._bustle(4)]
+        if self.chance(40):
+            steps += [*self._gone_wrong(), *self._bustle(3)]
+        if self.chance(30):
+            steps += [self._left(), *self._bustle(3)]
+        return [*steps, self._run()]
+
+    def _left(self) -> Step:
+        step: Step = {"do": "start_over"}
+        if self.chance(30):
+            step["strikes"] = [self._strike()]
+        if self.chance(20):
+            fault = self.dice.choice(XERO_FAULTS)
+            step["faults"] = [{"system": "xero", **fault, "nth": 1}]
+        return step
+
+    def _gone_wrong(self) -> list[Step]:
+        what = self.dice.choice(("ledger", "both", "bookmark"))
+        steps: tuple[list[Step], ...] = (
+            self._rebuilt(),
+            [{"do": "restore", "what": what}],
+            [{"do": "lose", "what": what}],
+        )
+        return self.dice.choice(steps)

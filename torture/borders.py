@@ -123,9 +123,13 @@ class Borders:
         self.session.trust_env = False
         self.session.adapters.clear()
         for prefix, adapter in adapters.items():
-            self.session.mount(prefix, _Wire(self, adapter))
+            self.lead(prefix, adapter)
         self.process = Process()
         self._running = 0
+
+    def lead(self, prefix: str, adapter: BaseAdapter) -> None:
+        """Let all calls to URLs that begin so go there from now on."""
+        self.session.mount(prefix, _Wire(self, adapter))
 
     @property
     def is_busy(self) -> bool:

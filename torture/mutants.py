@@ -171,6 +171,24 @@ MUTANTS: Final = (
         "        if is_marked and not _is_gone(row):\n            spool.add(",
     ),
     Mutant(
+        "a connection leaves an organisation that it was never compared with",
+        f"{_LEDGER}/survey.py",
+        "    if since is not None and timedelta(0)",
+        "    if since is None or timedelta(0)",
+    ),
+    Mutant(
+        "a connection leaves an organisation whose unknown invoices may bill what waits",
+        f"{_BILLING}/strangers.py",
+        "    if not numbers and not memory.in_doubt:\n        return\n",
+        "    if numbers or not numbers:\n        return\n",
+    ),
+    Mutant(
+        "a connection leaves an organisation while an outcome is unknown",
+        f"{_LEDGER}/survey.py",
+        "    if not left:\n        return\n",
+        "    if left or not left:\n        return\n",
+    ),
+    Mutant(
         "held lines are dropped",
         f"{_LEDGER}/staging.py",
         "    for line in lines:\n        # Taken out first",

@@ -18,30 +18,36 @@ TYPES: Final = ("1", "2", "3", "4")
 """SDP worklog types; the last one has no item in Xero."""
 TECHNICIANS: Final = ("7", "8")
 NAMES: Final = ("Ōtaki Dental", "Harbour Freight Ltd", "Smith & Sons", "Kea Kindergarten")
-CONTACTS: Final = tuple(f"c0000000-0000-4000-a000-00000000000{n}" for n in range(1, 6))
-"""Xero contacts: those of the first three accounts, and two that no account is linked to."""
-ITEMS: Final = tuple(f"10000000-0000-4000-a000-00000000000{n}" for n in range(1, 4))
+ORGANISATIONS: Final = ("Kōwhai Managed IT", "Rata Holdings")
+"""Xero organisations that may be billed, one after the other; their rows have the same names, other ids."""
 MODULES: Final = ("requests", "projects", "tasks")
 """Modules that are read; problems and changes are walked as requests are."""
 
-_KINDS: Final = (
+KINDS: Final = (
     ("Remote support", "REM-1", "128.1950"),
     ("On-site support", "ONS-1", "145.0000"),
     ("Travel", "TRV-1", "65.3333"),
 )
 
 
-def xero_rows() -> dict[str, list[Row]]:
-    """Return the rows of the Xero organisation, with two invoices that a person wrote."""
+def contacts_of(organisation: int) -> tuple[str, ...]:
+    """Return Xero contacts: those of the first three accounts, and two that no account is linked to."""
+    return tuple(f"c{organisation}000000-0000-4000-a000-00000000000{n}" for n in range(1, 6))
+
+
+def xero_rows(organisation: int = 0) -> dict[str, list[Row]]:
+    """Return the rows of a Xero organisation, with two invoices that a person wrote."""
+    contacts = contacts_of(organisation)
+    items = tuple(f"1{organisation}000000-0000-4000-a000-00000000000{n}" for n in range(1, 4))
     return {
         "organisation": [
             {
-                "OrganisationID": "0a000000-0000-4000-a000-000000000001",
-                "Name": "Kōwhai Managed IT",
+                "OrganisationID": f"0a000000-0000-4000-a000-00000000000{1 + organisation}",
+                "Name": ORGANISATIONS[organisation],
                 "BaseCurrency": "NZD",
                 "CountryCode": "NZ",
                 "Timezone": "NEWZEALANDSTANDARDTIME",
-                "ShortCode": "!kWh4i",
+                "ShortCode": f"!kWh4{organisation}",
                 "OrganisationStatus": "ACTIVE",
             }
         ],
@@ -63,7 +69,7 @@ def xero_rows() -> dict[str, list[Row]]:
                 "IsSold": True,
                 "IsPurchased": False,
             }
-            for item_id, (name, code, price) in zip(ITEMS, _KINDS, strict=True)
+            for item_id, (name, code, price) in zip(items, KINDS, strict=True)
         ],
         "contacts": [
             {
@@ -74,14 +80,14 @@ def xero_rows() -> dict[str, list[Row]]:
                 "IsCustomer": True,
                 "IsSupplier": False,
             }
-            for contact_id, name in zip(CONTACTS, (*NAMES[:3], "Old Mill Café", "Tūī Travel"), strict=True)
+            for contact_id, name in zip(contacts, (*NAMES[:3], "Old Mill Café", "Tūī Travel"), strict=True)
         ],
         "currencies": [{"Code": "NZD", "Description": "New Zealand Dollar"}],
         "invoices": [
             {
                 "InvoiceNumber": f"INV-000{number}",
                 "Reference": f"PO {number}",
-                "Contact": {"ContactID": CONTACTS[number]},
+                "Contact": {"ContactID": contacts[number]},
                 "Date": _SET_UP.date(),
                 "Status": "AUTHORISED",
                 "LineItems": [
@@ -115,7 +121,7 @@ def sdp_rows() -> dict[str, list[Row]]:
         ],
         "worklog_types": [
             {"id": key, "name": name, "description": None, "inactive": False}
-            for key, name in zip(TYPES, (*(kind[0] for kind in _KINDS), "Goodwill"), strict=True)
+            for key, name in zip(TYPES, (*(kind[0] for kind in KINDS), "Goodwill"), strict=True)
         ],
         "requests": [_ticket(f"100{n}", key, "display_id") for n, key in enumerate(ACCOUNTS, 1)],
         "projects": [_ticket("51", ACCOUNTS[0], "code")],

@@ -141,9 +141,14 @@ class People:
     # ------------------------------------------------------------------ at the books
 
     def our_invoices(self) -> list[Invoice]:
-        """Return the invoices in Xero that the program made, whatever became of them."""
+        """Return the invoices that the program made in the present organisation, whatever became of them."""
         invoices = self._world.xero_app.rows.invoices.values()
         return [invoice for invoice in invoices if invoice.client_id]
+
+    def ours_everywhere(self) -> list[Invoice]:
+        """Return those of all organisations."""
+        organisations = (one.app.rows.invoices.values() for one in self._world.organisations)
+        return [invoice for invoices in organisations for invoice in invoices if invoice.client_id]
 
     def _an_invoice(self, step: Step, statuses: Sequence[str] = _LIVE) -> Invoice:
         return _one([invoice for invoice in self.our_invoices() if invoice.status in statuses], step)
@@ -208,7 +213,7 @@ class People:
     def _add_invoice(self, number: str, **values: Any) -> None:
         if self._world.xero_app.rows.number_holder(number, case_sensitive=False):
             return
-        contact = {"ContactID": office.CONTACTS[3]}
+        contact = {"ContactID": self._world.xero_contacts[3]}
         made = self._world.xero_change("invoice", "add", InvoiceNumber=number, Contact=contact, **values)
         # A copy of ours carries our mark: where ours is gone it is adopted, with whatever the person gave it.
         self.touched.add(made["InvoiceID"])
@@ -224,10 +229,13 @@ class People:
         )
 
     def _archive_contact(self, step: Step) -> None:
-        self._world.xero_change("contact", "archive", office.CONTACTS[step["pick"] % 3])
+        self._world.xero_change("contact", "archive", self._world.xero_contacts[step["pick"] % 3])
 
     def _merge_contact(self, step: Step) -> None:
-        loser, winner = office.CONTACTS[step["pick"] % 3], office.CONTACTS[3 + step["value"] % 2]
+        loser, winner = (
+            self._world.xero_contacts[step["pick"] % 3],
+            self._world.xero_contacts[3 + step["value"] % 2],
+        )
         contacts = self._world.xero_app.rows.contacts
         if contacts[loser]["ContactStatus"] == "ACTIVE":
             moved = [invoice.invoice_id for invoice in self.our_invoices() if invoice.contact_id == loser]

@@ -99,9 +99,9 @@ class Month:
     def close(self) -> None:
         """Take over the counts of the world."""
         world = self.world
-        self.tally.calls = len(world.xero.log) + len(world.sdp.log)
+        self.tally.calls = sum(len(one.log) for one in (*world.organisations, world.sdp))
         self.tally.worklogs = len(world.sdp_app.store["worklogs"].rows)
-        self.tally.invoices = len(self.people.our_invoices())
+        self.tally.invoices = len(self.people.ours_everywhere())
         self.tally.days = (world.clock.now() - world.started).total_seconds() / 86_400
 
     # ------------------------------------------------------------------ steps
@@ -120,6 +120,8 @@ class Month:
                 self._lose(step["what"])
             case "rebuild":
                 self._rebuild(step)
+            case "start_over":
+                self._start_over(step)
             case "run" | "push":
                 self._run(step)
             case "other_push":
@@ -132,8 +134,8 @@ class Month:
 
     def _pass(self, hours: float) -> None:
         self.world.clock.advance(hours * 3600)
-        self.world.xero.adapter.commit_late_calls()
-        self.world.sdp.adapter.commit_late_calls()
+        for system in (*self.world.organisations, self.world.sdp):
+            system.adapter.commit_late_calls()
 
     def _run(self, step: Step) -> None:
         at = self.world.environment(step.get("at", "prod"))
@@ -243,26 +245,70 @@ class Month:
         self.world.is_disturbed = True
         if what != "ledger":
             self.world.here.bookmarks = {}
+        self.story.append(f"lose {what}")
         if what != "bookmark":
             self.world.here.put_ledger(self.world.workshop.linked_ledger)
-        self.story.append(f"lose {what}")
+            if len(self.world.billed_one_after_the_other) > 1:
+                # The present organisation does not know what others were billed.
+                self._rebuild({})
 
     def _rebuild(self, step: Step) -> None:
         """Start with an empty ledger and fill it from Xero: what a person does who has lost the right one.
 
-        A rebuild that fails is done again; it has changed nothing.
+        A rebuild that fails is done again; it has changed nothing. Of several organisations that were billed
+        each is rebuilt, one after the other, as docs/another-organisation.md says.
         """
-        here = self.world.here
-        self.world.is_disturbed = True
+        here, world = self.world.here, self.world
+        world.is_disturbed = True
         self._pass(2 / 60)  # it takes a person some minutes
-        here.put_ledger(self.world.workshop.linked_ledger)
-        if step.get("deliver_first"):
-            self._after("deliver", self.world.run_job(here, "worklogs", full_refresh=True, deliver_only=True))
-        only_prefix, plans = step.get("only_prefix", False), self._plans(step)
+        here.put_ledger(world.workshop.linked_ledger)
+        first, *later = world.billed_one_after_the_other
+        world.lead_to(first, self.script.switches)
+        if step.get("deliver_first") and not later:
+            self._after("deliver", world.run_job(here, "worklogs", full_refresh=True, deliver_only=True))
+        self._rebuild_from_here(step if not later else {})
+        rebuilt = {first}
+        for number in later:
+            world.lead_to(number, self.script.switches)
+            self._after("reinitialise", world.reinitialise(here))
+            self._link_anew()
+            if number not in rebuilt:
+                self._rebuild_from_here({**step, "only_prefix": False})
+            rebuilt.add(number)
+        self.tally.rebuilds += 1
+
+    def _rebuild_from_here(self, step: Step) -> None:
+        here, only_prefix = self.world.here, step.get("only_prefix", False)
+        plans = self._plans(step)
         self._after("rebuild", ended := self.world.rebuild(here, plans.target, only_prefix=only_prefix))
         if ended.how != "done":
             self._after("rebuild", self.world.rebuild(here, only_prefix=only_prefix))
-        self.tally.rebuilds += 1
+
+    # ------------------------------------------------------------------ another organisation
+
+    def _start_over(self, step: Step) -> None:
+        """The connection bills another organisation from now on; where the ledger refuses that, it stays."""
+        world, here, history = self.world, self.world.here, self.world.billed_one_after_the_other
+        was, generation = history[-1], here.generation()
+        self._pass(2 / 60)  # a person takes time between two commands
+        self._after("compare", world.push(here))
+        self._pass(2 / 60)
+        world.lead_to(1 - was, self.script.switches)
+        plans = self._plans(step)
+        self._after("reinitialise", ended := world.reinitialise(here, plans.target))
+        if ended.how != "done":
+            self._after("reinitialise", world.reinitialise(here))
+        if here.generation() == generation:
+            world.lead_to(was, self.script.switches)
+        else:
+            history.append(1 - was)
+            self._jobs = list(JOBS)  # what could not be linked at once is linked by a later run
+            self._link_anew()
+
+    def _link_anew(self) -> None:
+        for job in ("accounts", "worklog-types"):
+            self._pass(2 / 60)
+            self._after(job, self.world.run_job(self.world.here, job, full_refresh=True))
 
     # ------------------------------------------------------------------ coming to rest
 
@@ -301,7 +347,7 @@ class Month:
 
     def _moved(self) -> tuple[list[tuple[Any, ...]], int]:
         """Return what a run that does nothing leaves as it is: the ledger, and the count of all writes."""
-        writes = self.world.xero.log.writes() + self.world.sdp.log.writes()
+        writes = sum(one.log.writes() for one in (*self.world.organisations, self.world.sdp))
         return ledger_digest(self.world.here), writes
 
     def _answer(self, error: str) -> bool:
@@ -324,6 +370,9 @@ class Month:
             return True
         if "does not know" in error and self.world.is_disturbed:
             self._rebuild({})
+            return True
+        if "`msp-xero reinitialise`" in error and self.world.is_disturbed:
+            self._rebuild({})  # a ledger from before the connection left its organisation
             return True
         if "run again" in error:
             return False

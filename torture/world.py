@@ -14,10 +14,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from msp_xero.billing.rebuild import rebuild
+from msp_xero.billing.reference import read_organisation
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
+from msp_xero.billing.strangers import refuse_to_leave
 from msp_xero.errors import MspXeroError
-from msp_xero.ledger import Ledger
+from msp_xero.ledger import Ledger, survey
+from msp_xero.ledger.generations import start_over
 from msp_xero.ledger.runs import finish_run, start_run
 from msp_xero.xero.client import XeroClient
 from msp_xero.xero.settings import XeroSettings
@@ -114,6 +117,12 @@ class Environment:
             (number,) = connection.execute("SELECT next_number FROM connection").fetchone()
         return int(number)
 
+    def generation(self) -> int:
+        """Return how many organisations the ledger has billed, one after the other."""
+        with contextlib.closing(sqlite3.connect(self.ledger_path)) as connection:
+            (generation,) = connection.execute("SELECT generation FROM connection").fetchone()
+        return int(generation)
+
     def copy_ledger(self, target: Path) -> None:
         """Copy the ledger, as a backup does."""
         engine_of(self.url).forget()  # type: ignore[attr-defined]
@@ -145,6 +154,15 @@ class System:
         self.log = CallLog()
         self.faulty = Faulty(app, clock, self.log)
         self.adapter = InProcessAdapter(self.faulty, clock)
+
+
+class Organisation(System):
+    """A Xero organisation, and how it is reached; its ids are those of no other."""
+
+    def __init__(self, number: int, clock: Clock) -> None:
+        self.app = XeroApp(office.xero_rows(number), clock, Settings(seed=1 + number))
+        self.contacts = office.contacts_of(number)
+        super().__init__(self.app, clock)
 
 
 class Pipe(io.TextIOBase):
@@ -210,9 +228,11 @@ class World:
         self.started = office.START
         self.clock = Clock(office.START, running=False)
         self.time = OwnClock(self.clock)
-        self.xero_app = XeroApp(office.xero_rows(), self.clock, Settings())
+        self.xero = Organisation(0, self.clock)
+        self.organisations = [self.xero]
+        self.billed_one_after_the_other = [0]
+        """Numbers of the organisations that the connection billed, the present one last."""
         self.sdp_app = SdpApp(office.sdp_rows(), self.clock, {})
-        self.xero = System(self.xero_app, self.clock)
         self.sdp = System(self.sdp_app, self.clock)
         self.borders = Borders(
             self.time, {"http://xero.test": self.xero.adapter, "http://sdp.test": self.sdp.adapter}
@@ -238,6 +258,22 @@ class World:
             if self._ledger is not None:
                 made.put_ledger(self._ledger)
         return self.environments[name]
+
+    @property
+    def xero_app(self) -> XeroApp:
+        """The organisation that the credentials lead to."""
+        return self.xero.app
+
+    def lead_to(self, number: int, switches: Mapping[str, str]) -> None:
+        """Let the credentials lead to another organisation; one that is met first behaves by ``switches``."""
+        if number == len(self.organisations):
+            self.organisations.append(Organisation(number, self.clock))
+            for name, value in switches.items():
+                self.organisations[number].app.set_switch(name, value)
+        self.xero = self.organisations[number]
+        self.borders.lead("http://xero.test", self.xero.adapter)
+        for store in self.here.folder.glob("token.json*"):
+            store.unlink()
 
     # ------------------------------------------------------------------ programs
 
@@ -292,6 +328,25 @@ class World:
 
         return self._run(Process(list(strikes)), work)
 
+    def reinitialise(self, at: Environment, strikes: Sequence[Strike] = ()) -> Ended:
+        """Do what ``msp-xero reinitialise --yes`` does."""
+
+        def work() -> None:
+            with Ledger.open(at.url, actor="person:torture") as ledger:
+                client = XeroClient(XeroSettings.from_config(self._target_config(at, "worklogs")))
+                read = read_organisation(client.organisation())
+                names = ("organisation_id", "name", "short_code", "base_currency")
+                organisation = survey.Organisation(**{name: getattr(read, name) for name in names})
+                found = survey.survey(ledger, going_to=organisation.organisation_id)
+                with ledger.settling() as fence:
+                    survey.refuse_under_way(found)
+                    refuse_to_leave(ledger)
+                    run_id = start_run(ledger, "reinitialise")
+                    start_over(ledger, fence, organisation, expected=found, run_id=run_id)
+                    finish_run(ledger, run_id, "done")
+
+        return self._run(Process(list(strikes)), work)
+
     @contextlib.contextmanager
     def at_the_console(self) -> Iterator[Ledger]:
         """Open the ledger as a person at the console does, beside whatever runs."""
@@ -299,6 +354,11 @@ class World:
             yield ledger
 
     # ------------------------------------------------------------------ people
+
+    @property
+    def xero_contacts(self) -> tuple[str, ...]:
+        """Ids of the contacts that an organisation begins with."""
+        return self.xero.contacts
 
     def xero_change(self, kind: str, action: str, row: str = "", **values: Any) -> Row:
         """Do what a person does in Xero's own pages."""

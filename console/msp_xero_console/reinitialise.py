@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msp_xero.billing.reference import read_organisation
+from msp_xero.billing.strangers import refuse_to_leave
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.generations import start_over
@@ -96,6 +97,7 @@ def reinitialise(  # noqa: PLR0913 - the options of a command
                 "start over: its first run ties it to the one that the credentials lead to"
             )
         refuse_under_way(found, counted)
+        refuse_to_leave(ledger)
         organisation = _meet(project)
         refuse_present(found, organisation)
         found = survey(ledger, rebill_from=rebilled_from, going_to=organisation.organisation_id)
@@ -165,6 +167,7 @@ def _carry_out(
     with ledger.settling() as fence:
         run_id = start_run(ledger, JOB)
         try:
+            refuse_to_leave(ledger)
             generation = start_over(
                 ledger,
                 fence,

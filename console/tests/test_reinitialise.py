@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from msp_xero.ledger import foreign
+from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import BillingConnection, Invoice, Worklog, WorklogTypeChoice
 from sqlalchemy import update
 
@@ -118,6 +120,16 @@ def test_an_old_look_at_the_organisation_needs_a_persons_word(swapped) -> None:
     assert "add --not-compared" in error
     assert swapped.data("reinitialise", code=3)["done"] is False
     assert swapped.data("reinitialise", "--yes", "--not-compared")["done"] is True
+
+
+def test_it_refuses_while_an_unknown_invoice_may_bill_what_waits(swapped) -> None:
+    with swapped.ledger() as ledger, ledger.settling() as fence:
+        theirs = Told("theirs", "INV-9", "c1", "request", "105", "0" * 64, is_ours=False)
+        foreign.retell(ledger, fence, {"theirs"}, [theirs])
+    error = swapped.refuses("reinitialise", "--yes", "--not-compared")
+    assert "does not know and that may bill worklogs that wait here (105)" in error
+    swapped.says("rebuild", "--another", "105")
+    assert swapped.data("reinitialise", "--yes")["done"] is True
 
 
 def test_what_nobody_can_ask_counts_as_billed_and_is_released_on_a_persons_word(cli, sandbox) -> None:

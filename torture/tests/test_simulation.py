@@ -13,6 +13,7 @@ from torture.runner import play_all
 from torture.script import Script
 from torture.shrink import shrink
 from torture.simulate import Month, Tally, simulate
+from torture.tests.conftest import WORK
 from torture.world import JOBS, Surprise
 
 RUN = {"do": "run"}
@@ -36,6 +37,7 @@ ONCE_BROKEN = (
     70517,
     73691,
     120571,
+    200754,
 )
 """Seeds that broke a promise, and led to a mend."""
 
@@ -142,6 +144,40 @@ def test_a_rebuild_that_dies_is_done_again_and_what_it_left_out_is_found(month):
     ]
     assert any("worklogs: failed" in told and "(INV-9001)" in told for told in played.story)
     assert played.tally.rebuilds == 2
+
+
+def test_a_connection_moves_there_and_back_and_loses_its_ledger_between(month):
+    over, book = {"do": "start_over"}, WORK[0]
+    played = month(RUN, over, book, RUN, {"do": "lose", "what": "both"}, over, book, RUN)
+    played.play()
+    assert [one.app.rows.organisation["Name"] for one in played.world.organisations] == [
+        "Kōwhai Managed IT",
+        "Rata Holdings",
+    ]
+    assert [len(one.app.rows.invoices) for one in played.world.organisations] == [2 + 4, 2 + 1]
+    assert played.story.count("reinitialise: done") == 3
+    assert played.story.count("rebuild: done") == 2
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_starting_over_that_dies_has_happened_or_not(month, moment):
+    strikes = [
+        {"program": "target", "border": "commit", "nth": number, "moment": moment, "act": "kill"}
+        for number in range(1, 6)
+    ]
+    for strike in strikes:
+        played = month(RUN, {"do": "start_over", "strikes": [strike]}, WORK[0], RUN)
+        played.play()
+        assert played.world.here.generation() == 2
+        assert len(played.world.organisations[1].app.rows.invoices) == 2 + 1
+
+
+def test_an_old_ledger_from_before_a_move_is_refused_and_rebuilt(month):
+    over, restore = {"do": "start_over"}, {"do": "restore", "what": "ledger"}
+    played = month(RUN, {"do": "backup"}, over, WORK[0], RUN, restore, RUN)
+    played.play()
+    assert any("run `msp-xero reinitialise`" in told for told in played.story)
+    assert len(played.world.organisations[1].app.rows.invoices) == 2 + 1
 
 
 def test_a_lost_ledger_is_rebuilt_by_the_person_who_reads_the_refusal(month):

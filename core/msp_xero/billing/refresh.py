@@ -13,6 +13,7 @@ from msp_xero.billing.strangers import (
     billed_again,
     billed_before,
     billed_elsewhere,
+    billed_where_it_left,
     is_gone,
     remembered,
     told_by,
@@ -173,6 +174,8 @@ class _Look:
             raise unknown_to_us(strangers)
         if again := list(dict.fromkeys([*self.again, *memory.before])):
             raise billed_before(again)
+        if memory.left:
+            raise billed_where_it_left(list(dict.fromkeys(memory.left)))
         if self.late:
             raise LedgerError(
                 f"Xero holds {', '.join(self.late[:3])} although it had refused it, or had not got it when "

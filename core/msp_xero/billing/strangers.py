@@ -69,6 +69,17 @@ def billed_before(numbers: list[str]) -> BilledElsewhere:
     )
 
 
+def billed_where_it_left(numbers: list[str]) -> BilledElsewhere:
+    """Return the error that stops billing what these invoices bill in an organisation that was left."""
+    return BilledElsewhere(
+        f"In an organisation that this connection billed before, {len(numbers)} invoice(s) that this ledger "
+        f"does not know bill worklogs that wait ({_first_of(numbers)}), as the last look there told. Nothing "
+        "was billed, because customers would get them twice. Exclude these worklogs (`msp-xero worklogs "
+        "exclude ID`). Only where such an invoice was voided since, or bills other work under that id, say "
+        "of each worklog that it is another one (`msp-xero rebuild --another ID`). Then run again"
+    )
+
+
 def _first_of(numbers: list[str]) -> str:
     return ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
 
@@ -177,12 +188,14 @@ class Remembered(NamedTuple):
     Attributes:
         before: numbers of invoices from before the connection started over that bill them.
         strangers: numbers of invoices of strangers that do.
+        left: numbers of such invoices in organisations that the connection has left.
         in_doubt: ids of invoices of which no more than a worklog's id tells.
         worklogs: ``(module, worklog id)`` of those that wait under an id on one of all these invoices.
     """
 
     before: list[str]
     strangers: list[str]
+    left: list[str]
     in_doubt: list[str]
     worklogs: set[tuple[str, str]]
 
@@ -193,7 +206,9 @@ def remembered(ledger: Ledger, *, without: Collection[str] = ()) -> Remembered:
     ``without``: ids of invoices that were looked at again since.
     """
     told = [line for line in foreign.told_of_what_waits(ledger) if line.invoice_id not in without]
-    waiting, memory, doubtful = _waiting(ledger, told), Remembered([], [], [], set()), set[str]()
+    left = foreign.told_where_it_left(ledger)
+    waiting = _waiting(ledger, [*told, *left])
+    memory, doubtful = Remembered([], [], [], [], set()), set[str]()
     still_to_judge = _left_to_the_look_up(ledger, {line.invoice_id for line in told})
     for line in told:
         if line.invoice_id in still_to_judge:
@@ -206,6 +221,11 @@ def remembered(ledger: Ledger, *, without: Collection[str] = ()) -> Remembered:
         if not is_known and line.invoice_id not in doubtful:
             doubtful.add(line.invoice_id)
             memory.in_doubt.append(line.invoice_id)
+    for line in left:
+        # No more than a worklog's id is no evidence here: nobody can look again.
+        if _bill([line], waiting):
+            memory.left.append(line.number)
+            memory.worklogs.update((one.module, one.worklog_id) for one in waiting[line.worklog_id])
     return memory
 
 
@@ -230,11 +250,36 @@ def stop_if_billed_elsewhere(ledger: Ledger) -> None:
         raise unknown_to_us(list(dict.fromkeys(memory.strangers)))
     if memory.before:
         raise billed_before(list(dict.fromkeys(memory.before)))
+    if memory.left:
+        raise billed_where_it_left(list(dict.fromkeys(memory.left)))
     if memory.in_doubt:
         raise LedgerError(
             "Worklogs came in the middle of this run that may be on an invoice in Xero already. Nothing more "
             "was billed; run again"
         )
+
+
+def refuse_to_leave(ledger: Ledger) -> None:
+    """Refuse to start over with another organisation while invoices here may bill what waits.
+
+    The new one would be billed for it too, and there nothing tells of these invoices any more.
+
+    Raises:
+        LedgerError: there are some.
+    """
+    memory = remembered(ledger)
+    numbers = list(dict.fromkeys([*memory.strangers, *memory.before]))
+    if not numbers and not memory.in_doubt:
+        return
+    ids = sorted({worklog_id for _, worklog_id in memory.worklogs})
+    told = f" ({_first_of(numbers)})" if numbers else ""
+    raise LedgerError(
+        f"the present organisation has {len(numbers) + len(memory.in_doubt)} invoice(s){told} that this "
+        f"ledger does not know and that may bill worklogs that wait here ({_first_of(ids)}): the new "
+        "organisation would be billed for them too. With the credentials of the present one run `msp-xero "
+        "reconcile` and do what it says. Or say of each of these worklogs that it is not to be billed "
+        "(`msp-xero worklogs exclude ID`), or that it is another one (`msp-xero rebuild --another ID`)"
+    )
 
 
 def _digest(text: str) -> str:

@@ -1,7 +1,8 @@
 """What invoices of strangers bill, as the last looks told: a worklog that comes later may be on one.
 
 An invoice that msp-xero made and this ledger does not know is told by its lines. They are compared with what
-waits when the invoice is seen; what is delivered only afterwards is compared with this memory.
+waits when the invoice is seen; what is delivered only afterwards is compared with this memory. It outlasts a
+starting over: in the organisation that was left nobody looks any more.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
-from msp_xero.ledger.models import ForeignLine, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.models import (
+    BillingConnection,
+    ForeignLine,
+    Invoice,
+    InvoiceLine,
+    PastGeneration,
+    Worklog,
+)
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
     from msp_xero.ledger.store import Fence, Ledger
@@ -151,11 +159,29 @@ def remembered_of(ledger: Ledger, invoice_ids: Sequence[int]) -> set[str]:
 
 def told_of_what_waits(ledger: Ledger) -> list[Told]:
     """Return what is remembered of ids under which something waits that is on no invoice of this ledger."""
-    ours = select(Invoice.xero_id).where(
-        Invoice.connection_id == ledger.connection_id,
-        Invoice.generation == ledger.generation,
-        Invoice.xero_id.is_not(None),
+    ours = _on_record(ledger).where(Invoice.generation == ledger.generation)
+    return _told(ledger, ForeignLine.generation == ledger.generation, ForeignLine.invoice_id.not_in(ours))
+
+
+def told_where_it_left(ledger: Ledger) -> list[Told]:
+    """Return the same of organisations that the connection has left, but for what a person has told apart."""
+    if ledger.generation == 1:
+        return []
+    present = select(BillingConnection.organisation_id).where(BillingConnection.id == ledger.connection_id)
+    left = select(PastGeneration.generation).where(
+        PastGeneration.connection_id == ledger.connection_id,
+        PastGeneration.organisation_id.is_distinct_from(present.scalar_subquery()),
     )
+    return _told(
+        ledger,
+        ForeignLine.generation.in_(left),
+        ForeignLine.is_ours.is_(False),
+        ForeignLine.is_another.is_(False),
+        ForeignLine.invoice_id.not_in(_on_record(ledger)),
+    )
+
+
+def _told(ledger: Ledger, *which: ColumnElement[bool]) -> list[Told]:
     query = (
         select(*(getattr(ForeignLine, name) for name in Told._fields))
         .join(
@@ -163,11 +189,7 @@ def told_of_what_waits(ledger: Ledger) -> list[Told]:
             (Worklog.connection_id == ForeignLine.connection_id)
             & (Worklog.worklog_id == ForeignLine.worklog_id),
         )
-        .where(
-            *_mine(ledger),
-            ForeignLine.invoice_id.not_in(ours),
-            Worklog.state.in_(_WAITING),
-        )
+        .where(*_mine(ledger), *which, Worklog.state.in_(_WAITING))
         .distinct()
         .order_by(ForeignLine.invoice_id, ForeignLine.worklog_id)
     )
@@ -175,5 +197,12 @@ def told_of_what_waits(ledger: Ledger) -> list[Told]:
         return [Told(*row) for row in session.execute(query)]
 
 
+def _on_record(ledger: Ledger) -> Select[tuple[str | None]]:
+    return select(Invoice.xero_id).where(
+        Invoice.connection_id == ledger.connection_id, Invoice.xero_id.is_not(None)
+    )
+
+
 def _mine(ledger: Ledger) -> tuple[ColumnElement[bool], ...]:
-    return (ForeignLine.connection_id == ledger.connection_id, ForeignLine.generation == ledger.generation)
+    """Of whatever generation: an invoice is told by its id, and stands in one organisation."""
+    return (ForeignLine.connection_id == ledger.connection_id,)

@@ -260,7 +260,8 @@ def unsettled_keys(ledger: Ledger) -> list[set[tuple[str, str]]]:
 class Waiting(NamedTuple):
     """A worklog that waits to be billed: its text, and the contacts that its account may be billed to.
 
-    These are the contact that the account is linked to and those that it was merged into since.
+    These are the contact that the account is linked to and those that it was merged into since; in
+    organisations that the connection has left too.
     """
 
     module: str
@@ -272,10 +273,8 @@ class Waiting(NamedTuple):
 
 def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
     """Return those of these worklog ids that are on no invoice that stands, of whatever module."""
-    link = (
-        (AccountLink.account_id == Worklog.account_id)
-        & (AccountLink.connection_id == Worklog.connection_id)
-        & (AccountLink.generation == ledger.generation)
+    link = (AccountLink.account_id == Worklog.account_id) & (
+        AccountLink.connection_id == Worklog.connection_id
     )
     query = (
         select(
@@ -298,7 +297,6 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
         merged = session.execute(
             select(AccountLink.contact_id, AccountLink.merged_to_contact_id).where(
                 AccountLink.connection_id == ledger.connection_id,
-                AccountLink.generation == ledger.generation,
                 AccountLink.merged_to_contact_id.is_not(None),
             )
         )

@@ -73,7 +73,7 @@ class Survey:
 
     ``under_way`` are the first numbers of invoices that keep it from starting over, ``at_stake`` their
     worklogs. ``compared_at`` is when the ledger last learned what the present organisation has, None
-    when never; ``known_from`` is when the connection met that organisation.
+    when never; ``known_from`` is when the connection started over with it, None for the first one.
     """
 
     connection: str
@@ -100,7 +100,7 @@ class Survey:
     under_way: tuple[str, ...]
     at_stake: Total
     compared_at: datetime | None
-    known_from: datetime
+    known_from: datetime | None
 
 
 def survey(ledger: Ledger, *, rebill_from: date | None = None, going_to: str | None = None) -> Survey:
@@ -145,7 +145,9 @@ def refuse_under_way(found: Survey, counted: Collection[str] = ()) -> None:
 
 def refuse_not_compared(found: Survey, now: datetime) -> None:
     """Raise LedgerError when the ledger has not learned for a day what the present organisation has."""
-    if timedelta(0) <= now - (found.compared_at or found.known_from) <= COMPARED_WITHIN:
+    # A first organisation that was never looked at may have been billed by a ledger that was lost.
+    since = found.compared_at or found.known_from
+    if since is not None and timedelta(0) <= now - since <= COMPARED_WITHIN:
         return
     old = found.organisation.name or "the present organisation"
     last = f"has not been compared with {old}"
@@ -336,14 +338,13 @@ def last_lines(ledger: Ledger, organisation_id: str) -> Any:
     )
 
 
-def _known_from(session: Session, row: BillingConnection) -> datetime:
-    ended = session.scalar(
+def _known_from(session: Session, row: BillingConnection) -> datetime | None:
+    return session.scalar(
         select(PastGeneration.ended_at)
         .where(PastGeneration.connection_id == row.id)
         .order_by(PastGeneration.generation.desc())
         .limit(1)
     )
-    return ended or row.created_at
 
 
 def _total(session: Session, *conditions: ColumnElement[bool]) -> Total:
