@@ -173,14 +173,20 @@ MUTANTS: Final = (
     Mutant(
         "a connection leaves an organisation that it was never compared with",
         f"{_LEDGER}/survey.py",
-        "    if since is not None and timedelta(0)",
+        "    if found.stopped_at is None and since is not None and timedelta(0)",
         "    if since is None or timedelta(0)",
     ),
     Mutant(
         "a connection leaves an organisation whose unknown invoices may bill what waits",
         f"{_BILLING}/strangers.py",
-        "    if not numbers and not memory.in_doubt:\n        return\n",
+        "    if not numbers:\n        return\n",
         "    if numbers or not numbers:\n        return\n",
+    ),
+    Mutant(
+        "what unknown invoices billed where it left is forgotten",
+        f"{_LEDGER}/foreign.py",
+        "    if ledger.generation == 1:\n        return []\n",
+        "    if ledger.generation >= 1:\n        return []\n",
     ),
     Mutant(
         "a connection leaves an organisation while an outcome is unknown",

@@ -339,8 +339,7 @@ class World:
                 organisation = survey.Organisation(**{name: getattr(read, name) for name in names})
                 found = survey.survey(ledger, going_to=organisation.organisation_id)
                 with ledger.settling() as fence:
-                    survey.refuse_under_way(found)
-                    refuse_to_leave(ledger)
+                    refuse_to_leave(ledger, fence)
                     run_id = start_run(ledger, "reinitialise")
                     start_over(ledger, fence, organisation, expected=found, run_id=run_id)
                     finish_run(ledger, run_id, "done")

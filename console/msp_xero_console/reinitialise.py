@@ -167,7 +167,7 @@ def _carry_out(
     with ledger.settling() as fence:
         run_id = start_run(ledger, JOB)
         try:
-            refuse_to_leave(ledger)
+            refuse_to_leave(ledger, fence, run_id=run_id)
             generation = start_over(
                 ledger,
                 fence,
@@ -218,7 +218,8 @@ def _draw(found: Survey, organisation: Organisation) -> None:
 
 def _compared(found: Survey) -> str:
     old = text(found.organisation.name)
-    return f"with {old}, {moment(found.compared_at)}" if found.compared_at else f"never with {old}"
+    told = f"with {old}, {moment(found.compared_at)}" if found.compared_at else f"never with {old}"
+    return f"{told}; the look of {moment(found.stopped_at)} stopped" if found.stopped_at else told
 
 
 def _first_of(names: tuple[str, ...]) -> str:

@@ -127,9 +127,18 @@ def test_it_refuses_while_an_unknown_invoice_may_bill_what_waits(swapped) -> Non
         theirs = Told("theirs", "INV-9", "c1", "request", "105", "0" * 64, is_ours=False)
         foreign.retell(ledger, fence, {"theirs"}, [theirs])
     error = swapped.refuses("reinitialise", "--yes", "--not-compared")
-    assert "does not know and that may bill worklogs that wait here (105)" in error
+    assert "does not know (INV-9) and that may bill worklogs that wait here (105)" in error
     swapped.says("rebuild", "--another", "105")
     assert swapped.data("reinitialise", "--yes")["done"] is True
+
+
+def test_it_shows_a_look_that_stopped_and_refuses_after_it(swapped) -> None:
+    with swapped.ledger() as ledger, ledger.write() as session:
+        session.execute(update(BillingConnection).values(look_stopped_at=datetime(2026, 11, 3, tzinfo=UTC)))
+    refused = swapped("reinitialise", "--yes")
+    assert "the look of 2026-11-03 00:00 UTC stopped" in " ".join(refused.stdout.split())
+    assert "found invoices that this ledger cannot explain" in refused.stderr
+    assert swapped.data("reinitialise", "--yes", "--not-compared")["done"] is True
 
 
 def test_what_nobody_can_ask_counts_as_billed_and_is_released_on_a_persons_word(cli, sandbox) -> None:

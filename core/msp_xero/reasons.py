@@ -155,14 +155,15 @@ _ALL = (
         "It changed after it was billed, its invoice was released, and its newest terms are not here yet.",
         INTEGRATOR,
         "Run `meltano run worklogs`: it judges the worklog by its newest copy. If it stays, ServiceDesk "
-        "Plus has it no more, or in another module: `msp-xero worklogs exclude ID --reason TEXT`.",
+        "Plus has it no more, or in another module: once that one is billed, `msp-xero worklogs exclude ID "
+        "--reason TEXT`.",
     ),
     Reason(
         "ID_ON_INVOICE",
-        "The ledger was rebuilt, and a worklog with this id in another module is on an invoice: "
-        "this may be the same one, moved.",
+        "The ledger was rebuilt, and a worklog with this id in another module is on an invoice, or was "
+        "excluded since: this may be the same one, moved.",
         BILLING,
-        "If it is the same work: `msp-xero worklogs exclude ID --reason TEXT`. "
+        "If it is the same work and billed: `msp-xero worklogs exclude ID --reason TEXT`. "
         "If it is another: `msp-xero rebuild --another ID`.",
     ),
     Reason(

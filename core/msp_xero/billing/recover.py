@@ -11,6 +11,8 @@ from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settle import pin_organisation
+from msp_xero.billing.strangers import withdraw_what_is_billed
+from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice
 from msp_xero.lots import lots
@@ -80,7 +82,14 @@ def reconcile(
         organisation = meet_organisation(client)
         pin_organisation(ledger, organisation)
         pushing.mark_interrupted(ledger, fence)
-        found.refreshed = refresh_invoices(ledger, client, fence, number_prefix=number_prefix, run_id=run_id)
+        try:
+            found.refreshed = refresh_invoices(
+                ledger, client, fence, number_prefix=number_prefix, run_id=run_id
+            )
+        except BilledElsewhere:
+            # A person has to decide about these worklogs, and could not while they are planned.
+            withdraw_what_is_billed(ledger, fence, run_id=run_id)
+            raise
         open_before = [invoice.id for invoice in pushing.unsettled_invoices(ledger)]
         resolve_unknown(ledger, client, fence, run_id=run_id)
         for state in _states(ledger, open_before):

@@ -30,7 +30,7 @@ from msp_xero.ledger.outcomes import live_state
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from msp_xero.ledger import Fence, Ledger
@@ -63,11 +63,17 @@ def refresh_invoices(
         look = _Look(ledger, client, fence, number_prefix, run_id, since=None)
     else:
         look = _Look(ledger, client, fence, number_prefix, run_id, since=since - _OVERLAP)
-    look.over_all()
-    look.into_lines()
-    look.judge()
+    try:
+        look.over_all()
+        look.into_lines()
+        look.judge()
+    except LedgerError:
+        with ledger.write(fence) as session:
+            ledger.connection(session).look_stopped_at = looked_at
+        raise
     with ledger.write(fence) as session:
-        ledger.connection(session).invoices_refreshed_at = looked_at
+        row = ledger.connection(session)
+        row.invoices_refreshed_at, row.look_stopped_at = looked_at, None
     return look.changed
 
 
@@ -82,7 +88,7 @@ def look_into_doubts(ledger: Ledger, client: XeroClient, fence: Fence, *, number
 
 
 def _those_that_bill(
-    ledger: Ledger, client: XeroClient, fence: Fence, number_prefix: str, in_doubt: Sequence[str]
+    ledger: Ledger, client: XeroClient, fence: Fence, number_prefix: str, in_doubt: Collection[str]
 ) -> list[str]:
     """Return the numbers of those of these invoices, by id, that bill what waits; the others are tried.
 

@@ -17,12 +17,11 @@ from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation, read_reference
 from msp_xero.billing.refresh import look_into_doubts, refresh_invoices
 from msp_xero.billing.settled import Settled, sum_up
-from msp_xero.billing.strangers import remembered, stop_if_billed_elsewhere
+from msp_xero.billing.strangers import stop_if_billed_elsewhere, withdraw_what_is_billed
 from msp_xero.errors import BilledElsewhere, DayLimitReached, LedgerError, Missing, Rejected, Unavailable
 from msp_xero.ledger import planning, pushing
 from msp_xero.ledger.organisation import pin, refuse_other
 from msp_xero.ledger.outcomes import Outcome
-from msp_xero.ledger.withdrawing import withdraw_billed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,7 +165,7 @@ class _Settle:
         sent = [one for one in pushing.unsettled_invoices(self.ledger) if one.id not in never_sent]
         with contextlib.suppress(BilledElsewhere):
             self._look_up(sent)
-        withdraw_billed(self.ledger, self.fence, remembered(self.ledger).worklogs, run_id=self.run_id)
+        withdraw_what_is_billed(self.ledger, self.fence, run_id=self.run_id)
 
     def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:
         """Plan for the accounts that are wanted; or once more for those whose invoice was just refused.

@@ -19,11 +19,12 @@ from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.pushing import Waiting
+from msp_xero.ledger.withdrawing import withdraw_billed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from msp_xero.ledger import Ledger
+    from msp_xero.ledger import Fence, Ledger
 
     Row = Mapping[str, Any]
 
@@ -151,11 +152,13 @@ def _had_our_number(
     )
 
 
-def _waiting(ledger: Ledger, lines: Iterable[Told]) -> Mapping[str, list[Waiting]]:
+def _waiting(
+    ledger: Ledger, lines: Iterable[Told], states: Collection[str] = foreign.WAITING
+) -> Mapping[str, list[Waiting]]:
     """Return what waits under the ids of these lines, of whatever module: a worklog may have been moved."""
     waiting = defaultdict[str, list[Waiting]](list)
     ids = {line.worklog_id for line in lines}
-    for one in pushing.waiting_worklogs(ledger, ids) if ids else ():
+    for one in pushing.waiting_worklogs(ledger, ids, states) if ids else ():
         waiting[one.worklog_id].append(one)
     return waiting
 
@@ -188,27 +191,34 @@ class Remembered(NamedTuple):
     Attributes:
         before: numbers of invoices from before the connection started over that bill them.
         strangers: numbers of invoices of strangers that do.
-        left: numbers of such invoices in organisations that the connection has left.
-        in_doubt: ids of invoices of which no more than a worklog's id tells.
+        in_doubt: ids of invoices of which no more than a worklog's id tells, with their numbers.
         worklogs: ``(module, worklog id)`` of those that wait under an id on one of all these invoices.
+        left: numbers of invoices in organisations that the connection has left, which bill them, or of which
+            no more than an id tells: nobody can look there again.
+        worklogs_left: ``(module, worklog id)`` of those that wait under an id on one of these.
     """
 
     before: list[str]
     strangers: list[str]
-    left: list[str]
-    in_doubt: list[str]
+    in_doubt: dict[str, str]
     worklogs: set[tuple[str, str]]
+    left: list[str]
+    worklogs_left: set[tuple[str, str]]
 
 
-def remembered(ledger: Ledger, *, without: Collection[str] = ()) -> Remembered:
+def remembered(
+    ledger: Ledger, *, without: Collection[str] = (), states: Collection[str] = foreign.WAITING
+) -> Remembered:
     """Compare what earlier looks told with what waits by now, but for what the look-up is still to judge.
 
-    ``without``: ids of invoices that were looked at again since.
+    Args:
+        ledger: the open ledger.
+        without: ids of invoices that were looked at again since.
+        states: of worklogs that wait.
     """
-    told = [line for line in foreign.told_of_what_waits(ledger) if line.invoice_id not in without]
+    told = [line for line in foreign.told_of_what_waits(ledger, states) if line.invoice_id not in without]
     left = foreign.told_where_it_left(ledger)
-    waiting = _waiting(ledger, [*told, *left])
-    memory, doubtful = Remembered([], [], [], [], set()), set[str]()
+    waiting, memory = _waiting(ledger, [*told, *left], states), Remembered([], [], {}, set(), [], set())
     still_to_judge = _left_to_the_look_up(ledger, {line.invoice_id for line in told})
     for line in told:
         if line.invoice_id in still_to_judge:
@@ -217,15 +227,14 @@ def remembered(ledger: Ledger, *, without: Collection[str] = ()) -> Remembered:
             (memory.before if line.is_ours else memory.strangers).append(line.number)
         if is_billed or not line.is_another:
             memory.worklogs.update((one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ()))
-        is_known = is_billed or line.is_ours or line.is_tried or line.is_another
-        if not is_known and line.invoice_id not in doubtful:
-            doubtful.add(line.invoice_id)
-            memory.in_doubt.append(line.invoice_id)
+        if not (is_billed or line.is_ours or line.is_tried or line.is_another):
+            memory.in_doubt[line.invoice_id] = line.number
     for line in left:
-        # No more than a worklog's id is no evidence here: nobody can look again.
-        if _bill([line], waiting):
+        if _bill([line], waiting) or not (line.is_ours or line.is_tried):
             memory.left.append(line.number)
-            memory.worklogs.update((one.module, one.worklog_id) for one in waiting[line.worklog_id])
+            memory.worklogs_left.update(
+                (one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ())
+            )
     return memory
 
 
@@ -259,27 +268,45 @@ def stop_if_billed_elsewhere(ledger: Ledger) -> None:
         )
 
 
-def refuse_to_leave(ledger: Ledger) -> None:
+def withdraw_what_is_billed(ledger: Ledger, fence: Fence, *, run_id: int | None = None) -> None:
+    """Take back what is planned and may be billed by all these invoices, so that a person can decide."""
+    memory = remembered(ledger)
+    withdraw_billed(ledger, fence, memory.worklogs | memory.worklogs_left, run_id=run_id)
+
+
+def refuse_to_leave(ledger: Ledger, fence: Fence | None = None, *, run_id: int | None = None) -> None:
     """Refuse to start over with another organisation while invoices here may bill what waits.
 
-    The new one would be billed for it too, and there nothing tells of these invoices any more.
+    The new one would be billed for it too. What is under way is for :mod:`msp_xero.ledger.survey` to refuse.
+
+    Args:
+        ledger: the open ledger.
+        fence: proof of the settle lock: then what is planned and was never sent is taken back first, so that
+            a person can decide about its worklogs.
+        run_id: for the audit log.
 
     Raises:
         LedgerError: there are some.
     """
-    memory = remembered(ledger)
-    numbers = list(dict.fromkeys([*memory.strangers, *memory.before]))
-    if not numbers and not memory.in_doubt:
+    if fence is not None and _numbers_here(remembered(ledger)):
+        withdraw_what_is_billed(ledger, fence, run_id=run_id)
+    memory = remembered(ledger, states=("open", "held"))
+    numbers = _numbers_here(memory)
+    if not numbers:
         return
     ids = sorted({worklog_id for _, worklog_id in memory.worklogs})
-    told = f" ({_first_of(numbers)})" if numbers else ""
     raise LedgerError(
-        f"the present organisation has {len(numbers) + len(memory.in_doubt)} invoice(s){told} that this "
-        f"ledger does not know and that may bill worklogs that wait here ({_first_of(ids)}): the new "
+        f"the present organisation has {len(numbers)} invoice(s) that this ledger does not know "
+        f"({_first_of(numbers)}) and that may bill worklogs that wait here ({_first_of(ids)}): the new "
         "organisation would be billed for them too. With the credentials of the present one run `msp-xero "
         "reconcile` and do what it says. Or say of each of these worklogs that it is not to be billed "
-        "(`msp-xero worklogs exclude ID`), or that it is another one (`msp-xero rebuild --another ID`)"
+        "(`msp-xero worklogs exclude ID`), or, where the invoice has another text, that it is another one "
+        "(`msp-xero rebuild --another ID`)"
     )
+
+
+def _numbers_here(memory: Remembered) -> list[str]:
+    return list(dict.fromkeys([*memory.strangers, *memory.before, *memory.in_doubt.values()]))
 
 
 def _digest(text: str) -> str:

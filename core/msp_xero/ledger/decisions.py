@@ -125,7 +125,7 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
         rows = billed_by(session, [invoice.id])
         if not rows:
             raise Refusal(f"the worklogs of invoice {invoice.number} are released already")
-        stay = _on_another_that_stands(session, ledger, rows)
+        stay = _on_another_that_stands(session, ledger, invoice, rows)
         put_back(session, ledger, stay)
         _count_minutes(session, stay)
         free = sorted(set(rows).difference(one.row for one in stay))
@@ -139,17 +139,20 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
         return Released(len(free), len(stay))
 
 
-def _on_another_that_stands(session: Session, ledger: Ledger, rows: Sequence[int]) -> list[Standing]:
+def _on_another_that_stands(
+    session: Session, ledger: Ledger, released: Invoice, rows: Sequence[int]
+) -> list[Standing]:
     """Return which of these worklogs another invoice bills, the older one of two.
 
-    Only a rebuilt ledger has such lines: of a worklog that it found on two invoices, one counts.
+    Only a rebuilt ledger has such lines: of a worklog that it found on two invoices, one counts. The other
+    one stands in the present organisation, or in that of the released one.
     """
     lines = (
         select(func.min(InvoiceLine.id))
         .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
         .where(
             InvoiceLine.worklog_row.in_(rows),
-            Invoice.generation == ledger.generation,
+            Invoice.generation.in_((ledger.generation, released.generation)),
             Invoice.state.in_(("created", "paid")),
         )
         .group_by(InvoiceLine.worklog_row)

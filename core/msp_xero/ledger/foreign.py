@@ -7,7 +7,7 @@ starting over: in the organisation that was left nobody looks any more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from msp_xero.ledger.store import Fence, Ledger
 
-_WAITING = ("open", "held", "planned")
+WAITING: Final = ("open", "held", "planned")
 
 
 class Told(NamedTuple):
@@ -98,10 +98,21 @@ def judged(ledger: Ledger, told: Iterable[Told]) -> list[Told]:
 
 
 def tell_apart(session: Session, ledger: Ledger, worklog_id: str) -> int:
-    """Record that what waits under an id is other work than these lines bill; return how many they are."""
+    """Record that what waits under an id is other work than these lines bill; return how many they are.
+
+    They are those of the present organisation that a person has not judged yet. Only where there are none,
+    those of organisations that were left: nobody was shown these as long as there was one here.
+    """
+    return _judge(session, ledger, worklog_id, ForeignLine.generation == ledger.generation) or _judge(
+        session, ledger, worklog_id
+    )
+
+
+def _judge(session: Session, ledger: Ledger, worklog_id: str, *which: ColumnElement[bool]) -> int:
+    unjudged = ForeignLine.is_another.is_(False)
     lines = session.execute(
         update(ForeignLine)
-        .where(*_mine(ledger), ForeignLine.worklog_id == worklog_id)
+        .where(*_mine(ledger), ForeignLine.worklog_id == worklog_id, unjudged, *which)
         .values(is_another=True)
         .returning(ForeignLine.id)
     )
@@ -157,10 +168,12 @@ def remembered_of(ledger: Ledger, invoice_ids: Sequence[int]) -> set[str]:
     return found
 
 
-def told_of_what_waits(ledger: Ledger) -> list[Told]:
+def told_of_what_waits(ledger: Ledger, states: Collection[str] = WAITING) -> list[Told]:
     """Return what is remembered of ids under which something waits that is on no invoice of this ledger."""
     ours = _on_record(ledger).where(Invoice.generation == ledger.generation)
-    return _told(ledger, ForeignLine.generation == ledger.generation, ForeignLine.invoice_id.not_in(ours))
+    return _told(
+        ledger, states, ForeignLine.generation == ledger.generation, ForeignLine.invoice_id.not_in(ours)
+    )
 
 
 def told_where_it_left(ledger: Ledger) -> list[Told]:
@@ -174,14 +187,14 @@ def told_where_it_left(ledger: Ledger) -> list[Told]:
     )
     return _told(
         ledger,
+        WAITING,
         ForeignLine.generation.in_(left),
-        ForeignLine.is_ours.is_(False),
         ForeignLine.is_another.is_(False),
         ForeignLine.invoice_id.not_in(_on_record(ledger)),
     )
 
 
-def _told(ledger: Ledger, *which: ColumnElement[bool]) -> list[Told]:
+def _told(ledger: Ledger, states: Collection[str], *which: ColumnElement[bool]) -> list[Told]:
     query = (
         select(*(getattr(ForeignLine, name) for name in Told._fields))
         .join(
@@ -189,7 +202,7 @@ def _told(ledger: Ledger, *which: ColumnElement[bool]) -> list[Told]:
             (Worklog.connection_id == ForeignLine.connection_id)
             & (Worklog.worklog_id == ForeignLine.worklog_id),
         )
-        .where(*_mine(ledger), *which, Worklog.state.in_(_WAITING))
+        .where(*_mine(ledger), *which, Worklog.state.in_(states))
         .distinct()
         .order_by(ForeignLine.invoice_id, ForeignLine.worklog_id)
     )

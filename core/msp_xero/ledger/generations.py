@@ -150,7 +150,7 @@ def _begin(row: BillingConnection, organisation: Organisation) -> None:
     row.organisation_id, row.organisation_name = organisation.organisation_id, organisation.name
     row.short_code, row.base_currency = organisation.short_code, organisation.base_currency
     row.accounts_synced_at = row.worklog_types_synced_at = row.invoices_refreshed_at = None
-    row.day_calls_remaining = row.day_calls_seen_at = row.contacts_read_to = None
+    row.day_calls_remaining = row.day_calls_seen_at = row.contacts_read_to = row.look_stopped_at = None
 
 
 def _release(session: Session, ledger: Ledger, day: date, run_id: int | None) -> int:

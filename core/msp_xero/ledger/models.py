@@ -91,6 +91,7 @@ class BillingConnection(Base):
     accounts_synced_at: Mapped[datetime | None]
     worklog_types_synced_at: Mapped[datetime | None]
     invoices_refreshed_at: Mapped[datetime | None]
+    look_stopped_at: Mapped[datetime | None]
     day_calls_remaining: Mapped[int | None]
     day_calls_seen_at: Mapped[datetime | None]
     bookmarks: Mapped[dict[str, Any] | None]

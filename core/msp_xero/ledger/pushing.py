@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import func, select, update
 
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.foreign import WAITING
 from msp_xero.ledger.models import AccountLink, Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.outcomes import close_batches
 from msp_xero.ledger.planning import new_key
@@ -271,7 +272,7 @@ class Waiting(NamedTuple):
     contact_ids: frozenset[str]
 
 
-def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
+def waiting_worklogs(ledger: Ledger, ids: Iterable[str], states: Collection[str] = WAITING) -> list[Waiting]:
     """Return those of these worklog ids that are on no invoice that stands, of whatever module."""
     link = (AccountLink.account_id == Worklog.account_id) & (
         AccountLink.connection_id == Worklog.connection_id
@@ -287,7 +288,7 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str]) -> list[Waiting]:
         .outerjoin(AccountLink, link)
         .where(
             Worklog.connection_id == ledger.connection_id,
-            Worklog.state.in_(("open", "held", "planned")),
+            Worklog.state.in_(states),
         )
     )
     with ledger.read() as session:

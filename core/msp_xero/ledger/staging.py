@@ -222,11 +222,13 @@ def _evidence(row: _Known, line: Line) -> int:
     in_module = row.module == line.module
     in_moment = row.created_time == line.created_time and (in_module or line.created_time is not None)
     if in_moment and (in_module or row.technician_id == line.technician_id):
-        return 4 + (row.technician_id == line.technician_id)
+        return 5 + (row.technician_id == line.technician_id)
     if in_module and row.created_time is None and row.state in _SETTLED:
-        return 3  # rebuilt and not met since: its creation time is not known
-    # One that waits and has another creation time, or none, is rather another one of the same module.
-    return 2 if in_moment else int(in_module)
+        return 4  # rebuilt and not met since: its creation time is not known
+    if in_moment and line.source.get("created_time") is not None:
+        return 3  # of the same module is rather another one, which waits, or was created at another time
+    # Where no creation time is told the start of the work stands in for it, and that is edited.
+    return 2 if in_module else int(in_moment)
 
 
 def _held_if_in_doubt(line: Line, row: _Known | None, same_id: Iterable[_Known]) -> Line:

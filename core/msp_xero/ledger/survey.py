@@ -74,6 +74,7 @@ class Survey:
     ``under_way`` are the first numbers of invoices that keep it from starting over, ``at_stake`` their
     worklogs. ``compared_at`` is when the ledger last learned what the present organisation has, None
     when never; ``known_from`` is when the connection started over with it, None for the first one.
+    ``stopped_at`` is when the last look there found what the ledger cannot explain, None when it could.
     """
 
     connection: str
@@ -101,6 +102,7 @@ class Survey:
     at_stake: Total
     compared_at: datetime | None
     known_from: datetime | None
+    stopped_at: datetime | None
 
 
 def survey(ledger: Ledger, *, rebill_from: date | None = None, going_to: str | None = None) -> Survey:
@@ -147,9 +149,16 @@ def refuse_not_compared(found: Survey, now: datetime) -> None:
     """Raise LedgerError when the ledger has not learned for a day what the present organisation has."""
     # A first organisation that was never looked at may have been billed by a ledger that was lost.
     since = found.compared_at or found.known_from
-    if since is not None and timedelta(0) <= now - since <= COMPARED_WITHIN:
+    if found.stopped_at is None and since is not None and timedelta(0) <= now - since <= COMPARED_WITHIN:
         return
     old = found.organisation.name or "the present organisation"
+    if found.stopped_at is not None:
+        raise LedgerError(
+            f"the last look at {old}, {found.stopped_at:%Y-%m-%d %H:%M} UTC, found invoices that this ledger "
+            "cannot explain: what waits may be on them, and would be billed again. With the credentials of "
+            f"{old} run `msp-xero reconcile`, do what it says, then start over. Only if it cannot be reached "
+            "any more: exclude what may be on them, and add --not-compared"
+        )
     last = f"has not been compared with {old}"
     if found.compared_at:
         last += f" since {found.compared_at:%Y-%m-%d %H:%M} UTC"
@@ -222,6 +231,7 @@ def surveyed(session: Session, ledger: Ledger, rebill_from: date | None, going_t
         at_stake=_total(session, here, on(under_way(ledger))),
         compared_at=row.invoices_refreshed_at,
         known_from=_known_from(session, row),
+        stopped_at=row.look_stopped_at,
     )
 
 

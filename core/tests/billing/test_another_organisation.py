@@ -12,15 +12,13 @@ from msp_xero.billing.recover import reconcile
 from msp_xero.billing.reference import meet_organisation, read_reference
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import preview
-from msp_xero.billing.strangers import refuse_to_leave, stop_if_billed_elsewhere
-from msp_xero.errors import BilledElsewhere, LedgerError
+from msp_xero.errors import LedgerError
 from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.audit import replay
-from msp_xero.ledger.decisions import Refusal, exclude_worklog, include_worklog, release_invoice
+from msp_xero.ledger.decisions import Refusal, exclude_worklog, release_invoice
 from msp_xero.ledger.generations import eras, start_over
 from msp_xero.ledger.links import ignore_type
 from msp_xero.ledger.models import BillingConnection, Event, Invoice, InvoiceLine, PushBatch, Worklog
-from msp_xero.ledger.rebuilding import tell_apart
 from msp_xero.ledger.survey import Organisation, survey
 from msp_xero_sandbox.calls import CallLog
 from msp_xero_sandbox.faults import Faulty
@@ -548,89 +546,6 @@ def test_a_generation_that_billed_nothing_is_known_from_its_beginning(moved) -> 
     moved.clock.advance(25 * 3600)
     with pytest.raises(LedgerError, match="has not been compared with Rata Holdings: if it is"):
         reinitialise(moved)
-
-
-def test_what_another_ledger_billed_keeps_a_connection_from_leaving(world, lose_the_ledger) -> None:
-    world.deliver(world.line(0))
-    world.settle()
-    lose_the_ledger(world)
-    world.deliver(world.line(0))
-    with pytest.raises(LedgerError, match="does not know"):
-        world.settle()
-    with pytest.raises(
-        LedgerError, match=r"\(SDP-00001\) that this .* bill worklogs that wait here \(1000\)"
-    ):
-        refuse_to_leave(world.ledger)
-    # A new ledger that never looked at its first organisation to the end does not know what that was billed.
-    open_another_organisation(world)
-    with pytest.raises(LedgerError, match="has not been compared with"):
-        reinitialise(world)
-    exclude_worklog(world.ledger, views.find_worklogs(world.ledger, "1000")[0].row, "billed by another")
-    refuse_to_leave(world.ledger)
-
-
-@pytest.fixture
-def left_behind(world, lose_the_ledger):
-    """A rebuild left a renumbered invoice out, and the connection moved before its worklog came again."""
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    world.person("invoice", "edit", world.invoices()[0]["InvoiceID"], InvoiceNumber="INV-9001")
-    world.clock.advance(3600)
-    lose_the_ledger(world)
-    rebuild(world.ledger, world.client(), number_prefix="SDP-", only_prefix=True)
-    world.settle()
-    world.old_rows = world.rows
-    open_another_organisation(world)
-    reinitialise(world)
-    world.link_accounts()
-    world.link_types()
-    world.deliver(world.line(0, account=0))
-    return world
-
-
-def test_what_an_unknown_invoice_billed_in_the_organisation_that_was_left_is_not_billed_again(
-    left_behind,
-) -> None:
-    for _ in range(2):
-        with pytest.raises(BilledElsewhere, match=r"billed before, 1 invoice\(s\) .* wait \(INV-9001\)"):
-            left_behind.settle()
-    assert left_behind.ours() == []
-    row = views.find_worklogs(left_behind.ledger, "1000")[0].row
-    exclude_worklog(left_behind.ledger, row, "INV-9001 stands")
-    left_behind.settle()
-    assert left_behind.ours() == []
-
-
-def test_it_is_told_by_the_contact_of_then_when_its_text_has_changed(left_behind) -> None:
-    left_behind.deliver(left_behind.line(0, account=0, description="Corrected"))
-    with pytest.raises(BilledElsewhere, match="INV-9001"):
-        left_behind.settle()
-
-
-def test_what_came_while_the_run_was_on_its_way_is_compared_with_it_too(left_behind) -> None:
-    exclude_worklog(left_behind.ledger, views.find_worklogs(left_behind.ledger, "1000")[0].row, "for now")
-    left_behind.settle()
-    include_worklog(left_behind.ledger, views.find_worklogs(left_behind.ledger, "1000")[0].row)
-    with pytest.raises(BilledElsewhere, match="INV-9001"):
-        stop_if_billed_elsewhere(left_behind.ledger)
-
-
-def test_a_person_can_say_that_it_was_voided_there(left_behind) -> None:
-    tell_apart(left_behind.ledger, views.find_worklogs(left_behind.ledger, "1000")[0].row)
-    left_behind.settle()
-    assert left_behind.states() == {"invoiced": 1}
-
-
-def test_back_home_only_what_stands_there_now_counts(left_behind) -> None:
-    unknown = next(one for one in left_behind.old_xero.rows.invoices.values() if one.number == "INV-9001")
-    left_behind.old_xero.change_row(
-        {"kind": "invoice", "action": "delete", "id": unknown.invoice_id, "values": {}}
-    )
-    go_back(left_behind)
-    reinitialise(left_behind)
-    link_again(left_behind, left_behind.old_rows)
-    left_behind.settle()
-    assert left_behind.states() == {"invoiced": 1}
 
 
 def test_what_nobody_can_ask_any_more_counts_as_billed_if_a_person_says_so(world) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -135,10 +136,25 @@ def test_a_move_to_where_another_one_has_its_id_is_known_by_the_moment_of_creati
     deliver(line("1", "task"), line("1", "project", **OTHER))
     change(ledger, state=state)
     counts = {"updated": 1} if state == "open" else {"changed_after_billing": 1}
-    assert deliver(line("1", "project", technician_id="8")) == Staged(**counts)
+    moved = line("1", "project", technician_id="8")
+    told = {**moved.source, "created_time": moved.created_time}
+    assert deliver(replace(moved, source=told)) == Staged(**counts)
     known = [(r.created_time == OTHER["created_time"], r.state) for r in rows(ledger)]
     assert known == [(False, state), (True, state)]
     assert [bool(r.changed) for r in rows(ledger)] == [state == "invoiced", False]
+
+
+def test_an_edited_start_that_stands_in_for_the_creation_is_no_move(ledger, deliver, line):
+    """One is billed. Its start is set to that of another one, of its id and another module, which waits."""
+    deliver(line("1", "request"))
+    change(ledger, state="invoiced")
+    deliver(line("1", "task", **OTHER))
+    edited = line("1", "request", created_time=OTHER["created_time"], **EDITED)
+    assert deliver(edited) == Staged(changed_after_billing=1)
+    assert [(r.module, r.state, bool(r.changed)) for r in rows(ledger)] == [
+        ("request", "invoiced", True),
+        ("task", "open", False),
+    ]
 
 
 def test_of_two_that_fit_alike_the_billed_one_is_meant(ledger, deliver, line):

@@ -1,0 +1,324 @@
+"""Leaving an organisation where invoices that this ledger does not know may bill what waits."""
+
+from __future__ import annotations
+
+import pytest
+from msp_xero.billing.rebuild import rebuild
+from msp_xero.billing.recover import reconcile
+from msp_xero.billing.reference import meet_organisation
+from msp_xero.billing.refresh import refresh_invoices
+from msp_xero.billing.settle import pin_organisation
+from msp_xero.billing.strangers import refuse_to_leave, stop_if_billed_elsewhere
+from msp_xero.errors import BilledElsewhere, LedgerError
+from msp_xero.ledger.decisions import Released, exclude_worklog, include_worklog, release_invoice
+from msp_xero.ledger.rebuilding import tell_apart
+from msp_xero.ledger.survey import refuse_under_way, survey
+
+from core.tests.billing.conftest import worklogs_of
+from core.tests.billing.test_another_organisation import (
+    go_back,
+    link_again,
+    met,
+    open_another_organisation,
+    reinitialise,
+)
+from core.tests.billing.test_copies import delete_and_release, row_of
+from core.tests.billing.test_strangers import PUT, copy_of, sent_without_an_answer, settle_later
+from core.tests.billing.test_telling_apart import somebody_elses
+
+
+def leave(world) -> None:
+    """Start over with another organisation, and link everything there."""
+    open_another_organisation(world)
+    reinitialise(world)
+    world.link_accounts()
+    world.link_types()
+
+
+def standing_in(*organisations) -> list[str]:
+    """Return the worklogs on invoices that stand there."""
+    return [
+        worklog_id
+        for organisation in organisations
+        for invoice in organisation.dump(["invoices"])["invoices"]
+        if invoice["Status"] not in ("VOIDED", "DELETED")
+        for _, worklog_id in worklogs_of(invoice)
+    ]
+
+
+# Before it leaves
+
+
+def test_what_another_ledger_billed_keeps_a_connection_from_leaving(world, lose_the_ledger) -> None:
+    world.deliver(world.line(0))
+    world.settle()
+    lose_the_ledger(world)
+    world.deliver(world.line(0))
+    with pytest.raises(LedgerError, match="does not know"):
+        world.settle()
+    with pytest.raises(LedgerError, match=r"\(SDP-00001\) and that may bill .* here \(1000\)"):
+        refuse_to_leave(world.ledger)
+    exclude_worklog(world.ledger, row_of(world), "billed by another")
+    refuse_to_leave(world.ledger)
+
+
+def test_a_first_organisation_that_was_never_looked_at_is_not_left_unseen(world) -> None:
+    """A new ledger does not know what a lost one billed there."""
+    pin_organisation(world.ledger, meet_organisation(world.client()))
+    open_another_organisation(world)
+    with pytest.raises(LedgerError, match="has not been compared with Kōwhai Managed IT: if it is"):
+        reinitialise(world)
+    reinitialise(world, None, not_compared=True)
+
+
+def test_an_invoice_that_may_bill_what_waits_is_named_though_only_an_id_tells(sqlite_world) -> None:
+    world = sqlite_world
+    settle_later(world)
+    somebody_elses(world, "ABC-00001", "Work [0badcafe]", "Theirs\n(SDP request worklog 1000)", contact=5)
+    settle_later(world)
+    world.deliver(world.line(0, account=0))
+    with pytest.raises(
+        LedgerError, match=r"\(ABC-00001\) and that may bill worklogs that wait here \(1000\)"
+    ):
+        refuse_to_leave(world.ledger)
+    tell_apart(world.ledger, row_of(world))
+    refuse_to_leave(world.ledger)
+
+
+def test_what_is_under_way_is_not_refused_a_second_time(sqlite_world) -> None:
+    """Its worklogs are settled or counted as billed first, and nobody can decide about them till then."""
+    world = sqlite_world
+    sent = sent_without_an_answer(world)
+    lines = [*sent["LineItems"], {**sent["LineItems"][0], "Description": "More\n(SDP request worklog 999)"}]
+    copy_of(world, {**sent, "LineItems": lines}, "INV-0100", Reference="by hand")
+    with world.ledger.settling() as fence, pytest.raises(BilledElsewhere):
+        refresh_invoices(world.ledger, world.client(), fence, number_prefix="SDP-")
+    open_another_organisation(world)
+    found = survey(world.ledger, going_to=met(world).organisation_id)
+    with pytest.raises(LedgerError, match="under way"):
+        refuse_under_way(found)
+    refuse_under_way(found, list(found.under_way))
+    refuse_to_leave(world.ledger)
+
+
+@pytest.fixture
+def planned_beside_a_copy(sqlite_world):
+    """An invoice that was planned and never sent, and then a copy that bills its worklog."""
+    world = sqlite_world
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    delete_and_release(world)
+    world.fail({"kind": "rate_day", "retry_after": 1800, "match": PUT})
+    settle_later(world)
+    world.faulty.clear_faults()
+    copy_of(world, sent, "INV-0100")
+    world.clock.advance(3600)
+    assert world.states() == {"planned": 1}
+    return world
+
+
+def test_a_reconcile_that_stops_lets_a_person_decide(planned_beside_a_copy) -> None:
+    world = planned_beside_a_copy
+    with pytest.raises(LedgerError, match="INV-0100"):
+        reconcile(world.ledger, world.client(), number_prefix="SDP-")
+    assert world.states() == {"open": 1}
+    exclude_worklog(world.ledger, row_of(world), "it is on INV-0100")
+    reconcile(world.ledger, world.client(), number_prefix="SDP-")
+    leave(world)
+
+
+def test_starting_over_takes_back_what_a_person_has_to_decide_about(planned_beside_a_copy) -> None:
+    world = planned_beside_a_copy
+    with world.ledger.settling() as fence:
+        with pytest.raises(BilledElsewhere):
+            refresh_invoices(world.ledger, world.client(), fence, number_prefix="SDP-")
+        refuse_to_leave(world.ledger)
+        with pytest.raises(LedgerError, match=r"\(INV-0100\)"):
+            refuse_to_leave(world.ledger, fence)
+    exclude_worklog(world.ledger, row_of(world), "it is on INV-0100")
+
+
+def test_after_a_look_that_stopped_nothing_starts_over_unless_a_person_insists(sqlite_world) -> None:
+    """A call that counted as withdrawn arrives late: it bills what waits, and nothing else tells of it."""
+    world = sqlite_world
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    delete_and_release(world)
+    world.fail({"kind": "slow", "seconds": 1200, "commit": "after", "match": PUT})
+    world.settle_without_look_up()
+    world.faulty.clear_faults()
+    copied = copy_of(world, sent, "INV-0100")
+    with pytest.raises(BilledElsewhere):
+        world.settle()
+    world.person("invoice", "edit", copied["InvoiceID"], Status="DELETED")
+    world.settle(push=False)
+    assert survey(world.ledger).stopped_at is None
+    world.clock.advance(1200)
+    world.adapter.commit_late_calls()
+    with pytest.raises(LedgerError, match="Xero holds SDP-00002 although"):
+        reconcile(world.ledger, world.client(), number_prefix="SDP-")
+    open_another_organisation(world)
+    with pytest.raises(LedgerError, match=r"the last look at .* this ledger cannot explain"):
+        reinitialise(world)
+    reinitialise(world, None, not_compared=True)
+    assert survey(world.ledger).stopped_at is None
+
+
+# What is known where it left
+
+
+@pytest.fixture
+def left_behind(world, lose_the_ledger):
+    """A rebuild left a renumbered invoice out, and the connection moved before its worklog came again."""
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.person("invoice", "edit", world.invoices()[0]["InvoiceID"], InvoiceNumber="INV-9001")
+    world.clock.advance(3600)
+    lose_the_ledger(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-", only_prefix=True)
+    world.settle()
+    world.old_rows = world.rows
+    open_another_organisation(world)
+    reinitialise(world)
+    world.link_accounts()
+    world.link_types()
+    world.deliver(world.line(0, account=0))
+    return world
+
+
+def test_what_an_unknown_invoice_billed_in_the_organisation_that_was_left_is_not_billed_again(
+    left_behind,
+) -> None:
+    for _ in range(2):
+        with pytest.raises(BilledElsewhere, match=r"billed before, 1 invoice\(s\) .* wait \(INV-9001\)"):
+            left_behind.settle()
+    assert left_behind.ours() == []
+    row = row_of(left_behind)
+    exclude_worklog(left_behind.ledger, row, "INV-9001 stands")
+    left_behind.settle()
+    assert left_behind.ours() == []
+
+
+def test_it_is_told_by_the_contact_of_then_when_its_text_has_changed(left_behind) -> None:
+    left_behind.deliver(left_behind.line(0, account=0, description="Corrected"))
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        left_behind.settle()
+
+
+def test_what_came_while_the_run_was_on_its_way_is_compared_with_it_too(left_behind) -> None:
+    exclude_worklog(left_behind.ledger, row_of(left_behind), "for now")
+    left_behind.settle()
+    include_worklog(left_behind.ledger, row_of(left_behind))
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        stop_if_billed_elsewhere(left_behind.ledger)
+
+
+def test_a_person_can_say_that_it_was_voided_there(left_behind) -> None:
+    tell_apart(left_behind.ledger, row_of(left_behind))
+    left_behind.settle()
+    assert left_behind.states() == {"invoiced": 1}
+
+
+def test_back_home_only_what_stands_there_now_counts(left_behind) -> None:
+    unknown = next(one for one in left_behind.old_xero.rows.invoices.values() if one.number == "INV-9001")
+    left_behind.old_xero.change_row(
+        {"kind": "invoice", "action": "delete", "id": unknown.invoice_id, "values": {}}
+    )
+    go_back(left_behind)
+    reinitialise(left_behind)
+    link_again(left_behind, left_behind.old_rows)
+    left_behind.settle()
+    assert left_behind.states() == {"invoiced": 1}
+
+
+@pytest.mark.parametrize("change", [{"module": "task"}, {"account": 1}])
+def test_where_only_an_id_tells_it_is_asked_too_because_nobody_can_look_again(left_behind, change) -> None:
+    left_behind.deliver(left_behind.line(0, **{"account": 0, "description": "Other words", **change}))
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        settle_later(left_behind)
+
+
+def test_what_was_excluded_before_the_move_and_is_included_after_it_is_asked_about(
+    sqlite_world, bill_and_lose
+) -> None:
+    world = sqlite_world
+    bill_and_lose(world, InvoiceNumber="INV-1")
+    world.settle()
+
+    def line():
+        return world.line(0, account=1, description="Told in other words")
+
+    world.deliver(line())
+    with pytest.raises(BilledElsewhere, match="INV-1"):
+        settle_later(world)
+    exclude_worklog(world.ledger, row_of(world), "on INV-1?")
+    settle_later(world)
+    leave(world)
+    include_worklog(world.ledger, row_of(world))
+    world.deliver(line())
+    with pytest.raises(BilledElsewhere, match="INV-1"):
+        settle_later(world)
+    assert standing_in(world.old_xero, world.xero) == ["1000"]
+
+
+def test_a_persons_word_on_an_invoice_here_says_nothing_of_one_there(left_behind) -> None:
+    somebody_elses(left_behind, "ABC-00001", "Work [0badcafe]", "Theirs\n(SDP request worklog 1000)")
+    with pytest.raises(BilledElsewhere, match=r"\(ABC-00001\)"):
+        settle_later(left_behind)
+    tell_apart(left_behind.ledger, row_of(left_behind))
+    with pytest.raises(BilledElsewhere, match=r"\(INV-9001\)"):
+        settle_later(left_behind)
+    tell_apart(left_behind.ledger, row_of(left_behind))
+    settle_later(left_behind)
+    assert standing_in(left_behind.xero).count("1000") == 2
+
+
+def test_only_what_waits_under_an_id_here_is_named_before_leaving(left_behind) -> None:
+    somebody_elses(left_behind, "ABC-00001", "Work [0badcafe]", "Theirs\n(SDP request worklog 1001)")
+    left_behind.deliver(left_behind.line(1, account=0))
+    with pytest.raises(BilledElsewhere):
+        settle_later(left_behind)
+    with pytest.raises(LedgerError, match=r"wait here \(1001\)"):
+        refuse_to_leave(left_behind.ledger)
+
+
+@pytest.mark.parametrize("detour", [False, True])
+def test_a_copy_that_was_left_is_not_forgotten_on_the_way_there_and_back(world, detour) -> None:
+    rows = world.rows
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    copy_of(world, sent, "INV-0100")
+    settle_later(world)
+    if detour:
+        leave(world)
+        go_back(world)
+        reinitialise(world)
+        link_again(world, rows)
+        settle_later(world)
+    world.person("invoice", "delete", sent["InvoiceID"])
+    settle_later(world)
+    refuse_to_leave(world.ledger)
+    leave(world)
+    release_invoice(world.ledger, "SDP-00001")
+    with pytest.raises(BilledElsewhere, match="INV-0100"):
+        settle_later(world)
+
+
+def test_what_a_rebuild_found_on_two_invoices_stays_billed_by_the_other_one_after_a_move(
+    world, lose_the_ledger
+) -> None:
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    copy_of(world, sent, "INV-0100")
+    lose_the_ledger(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    world.deliver(world.line(0, account=0))
+    leave(world)
+    world.old_xero.change_row({"kind": "invoice", "action": "delete", "id": sent["InvoiceID"], "values": {}})
+    assert release_invoice(world.ledger, "SDP-00001", voided_there=True) == Released(0, 1)
+    settle_later(world)
+    assert standing_in(world.old_xero, world.xero) == ["1000"]
