@@ -240,7 +240,10 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
             in_xero[key].number
             for key in unknown
             if in_xero[key].status not in _GONE
-            and not (world.is_disturbed and _bills_what_is_at_rest(in_xero[key], here))
+            and not (
+                (world.is_disturbed or key not in here_and_now)
+                and _bills_what_is_at_rest(in_xero[key], here, is_left=key not in here_and_now)
+            )
         ]
         if live:
             raise Surprise("agreement", f"Xero has {live}, which the ledger does not know")
@@ -265,14 +268,14 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
             _check_cents(row, lines, invoice)
 
 
-def _bills_what_is_at_rest(invoice: Invoice, here: set[str]) -> bool:
-    """Tell whether a person renumbered an invoice that bills worklogs, and none that could be billed here.
+def _bills_what_is_at_rest(invoice: Invoice, here: set[str], *, is_left: bool) -> bool:
+    """Tell whether a person renumbered or left an invoice that bills worklogs, and none that could be here.
 
     Those that ServiceDesk Plus has are in the ledger, but may be excluded by a person, or on an invoice that
     is gone and that nobody has released.
     """
     billed = {one for _, one in keys_on(invoice)}
-    return not invoice.number.startswith("SDP-") and bool(billed) and billed.isdisjoint(here)
+    return (is_left or not invoice.number.startswith("SDP-")) and bool(billed) and billed.isdisjoint(here)
 
 
 def _check_cents(row: sqlite3.Row, lines: list[sqlite3.Row], invoice: Invoice) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 from datetime import timedelta
 from decimal import Decimal
@@ -75,6 +76,21 @@ class People:
         for invoice in copies:
             self.withdraw(invoice)
         return bool(copies)
+
+    def exclude_what_is_billed_there(self, error: str) -> None:
+        """Exclude what waits and is on invoices that an error line names, wherever they stand."""
+        on_them = {
+            worklog_id
+            for organisation in self._world.organisations
+            for invoice in organisation.app.rows.invoices.values()
+            if invoice.number in error
+            for _, worklog_id in keys_on(invoice)
+        }
+        with contextlib.closing(sqlite3.connect(self._world.here.ledger_path)) as connection:
+            query = "SELECT id, worklog_id FROM worklog WHERE state IN ('open', 'held') ORDER BY id"
+            waiting = connection.execute(query).fetchall()
+        for row in [row for row, worklog_id in waiting if worklog_id in on_them]:
+            self._decide(functools.partial(decisions.exclude_worklog, row=row, reason="billed there"))
 
     # ------------------------------------------------------------------ at the service desk
 
@@ -171,6 +187,9 @@ class People:
         self._touch("edit", self._an_invoice(step), Reference=f"As discussed {step['value']}")
 
     def _renumber(self, step: Step) -> None:
+        """Somebody gives one of ours another number; while a write is on its way that is a limit."""
+        if self._world.xero.adapter.next_due() is not None:
+            return
         number = f"INV-9{step['value']:03d}"
         if not self._world.xero_app.rows.invoices_numbered(number):
             self._touch("edit", self._an_invoice(step), InvoiceNumber=number)

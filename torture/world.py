@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from msp_xero.billing.rebuild import rebuild
+from msp_xero.billing.recover import reconcile
 from msp_xero.billing.reference import read_organisation
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
@@ -122,6 +123,12 @@ class Environment:
         with contextlib.closing(sqlite3.connect(self.ledger_path)) as connection:
             (generation,) = connection.execute("SELECT generation FROM connection").fetchone()
         return int(generation)
+
+    def looks(self) -> tuple[object, ...]:
+        """Return when the ledger last looked at all of Xero's invoices, and when it stopped doing so."""
+        with contextlib.closing(sqlite3.connect(self.ledger_path)) as connection:
+            query = "SELECT invoices_refreshed_at, look_stopped_at FROM connection"
+            return tuple(connection.execute(query).fetchone())
 
     def copy_ledger(self, target: Path) -> None:
         """Copy the ledger, as a backup does."""
@@ -327,6 +334,16 @@ class World:
                 rebuild(ledger, client, number_prefix="SDP-", only_prefix=only_prefix)
 
         return self._run(Process(list(strikes)), work)
+
+    def reconcile(self, at: Environment) -> Ended:
+        """Do what ``msp-xero reconcile`` does."""
+
+        def work() -> None:
+            with Ledger.open(at.url, actor="person:torture") as ledger:
+                client = XeroClient(XeroSettings.from_config(self._target_config(at, "worklogs")))
+                reconcile(ledger, client, number_prefix="SDP-")
+
+        return self._run(Process(), work)
 
     def reinitialise(self, at: Environment, strikes: Sequence[Strike] = ()) -> Ended:
         """Do what ``msp-xero reinitialise --yes`` does."""

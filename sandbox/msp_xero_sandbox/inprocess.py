@@ -79,6 +79,10 @@ class InProcessAdapter(BaseAdapter):
             )
         return _response(request, answer)
 
+    def next_due(self) -> datetime | None:
+        """Return when the next late call is committed, if there is one."""
+        return min((due for due, _ in self._late), default=None)
+
     def commit_late_calls(self) -> None:
         """Commit the calls whose time has come, in the order of their times."""
         now = self._clock.now()
