@@ -18,8 +18,9 @@ from torture.world import SDP_KEY, XERO_SECRET, Surprise
 if TYPE_CHECKING:
     from msp_xero_sandbox.xero.rows import Invoice
 
+    from torture.parts import Environment
     from torture.people import People
-    from torture.world import Environment, World
+    from torture.world import World
 
 _GONE: Final = ("VOIDED", "DELETED")
 _SETTLED: Final = ("created", "paid", "voided", "deleted")

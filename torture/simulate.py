@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from torture.borders import AFTER, BEFORE, Strike, disk_full, locked, read_only, seldom_stored, within
 from torture.invariants import Books, check_always, check_at_rest, ledger_digest
+from torture.parts import Plans
 from torture.people import People
-from torture.world import JOBS, Plans, Surprise, World
+from torture.world import JOBS, Surprise, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torture.parts import Ended, Environment
     from torture.script import Script, Step
-    from torture.world import Ended, Environment, Workshop
+    from torture.world import Workshop
 
 MOST_QUIET_RUNS: Final = 8
 UNEXPECTED: Final = "unexpected"

@@ -74,10 +74,10 @@ def billed_where_it_left(numbers: list[str]) -> BilledElsewhere:
     """Return the error that stops billing what these invoices bill in an organisation that was left."""
     return BilledElsewhere(
         f"In an organisation that this connection billed before, {len(numbers)} invoice(s) that this ledger "
-        f"does not know bill worklogs that wait ({_first_of(numbers)}), as the last look there told. Nothing "
-        "was billed, because customers would get them twice. Exclude these worklogs (`msp-xero worklogs "
-        "exclude ID`). Only where such an invoice was voided since, or bills other work under that id, say "
-        "of each worklog that it is another one (`msp-xero rebuild --another ID`). Then run again"
+        f"does not know bill, or may bill, worklogs that wait ({_first_of(numbers)}), as the last look there "
+        "told. Nothing was billed, because customers would get them twice. Exclude these worklogs (`msp-xero "
+        "worklogs exclude ID`). Only where such an invoice was voided since, or bills other work under that "
+        "id, say of each worklog that it is another one (`msp-xero rebuild --another ID`). Then run again"
     )
 
 
