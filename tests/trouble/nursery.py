@@ -95,6 +95,15 @@ class Process:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
+    def handles(self, number: int) -> bool:
+        """Tell whether it answers a signal by itself by now; where the system does not tell, that it does."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return True
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
     def strike(self, number: int) -> None:
         """Send a signal if it still runs."""
         with contextlib.suppress(ProcessLookupError):

@@ -255,6 +255,9 @@ def test_stopped_by_the_keyboard(works: Works, moment: str) -> None:
     break_(works.sandbox, *MOMENTS[moment].faults)
     run = works.start_run(group=0)
     wait_until(lambda: MOMENTS[moment].seen(works) or not run.running, moment)
+    # The tap may read before the others are ready. SIGTERM tells: Python itself handles SIGINT at once.
+    others = (run.mapper, run.target)
+    wait_until(lambda: all(one.handles(signal.SIGTERM) for one in others) or not run.running, "all are ready")
     os.killpg(run.tap.pid, signal.SIGINT)
     works.sandbox.mend()
     assert works.finish(run) == 130
