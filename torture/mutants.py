@@ -173,12 +173,12 @@ MUTANTS: Final = (
     Mutant(
         "a connection leaves an organisation that it was never compared with",
         f"{_LEDGER}/survey.py",
-        "    if found.stopped_at is None and since is not None and timedelta(0)",
+        "    if since is not None and timedelta(0)",
         "    if since is None or timedelta(0)",
     ),
     Mutant(
         "a connection leaves an organisation whose unknown invoices may bill what waits",
-        f"{_BILLING}/strangers.py",
+        f"{_BILLING}/memory.py",
         "    if not numbers:\n        return\n",
         "    if numbers or not numbers:\n        return\n",
     ),

@@ -388,7 +388,7 @@ class Month:
                     self.people.withdraw(invoice)
             self.books.look()
             return True
-        if "that this connection billed before" in error:
+        if "that this connection has left" in error:
             self.people.exclude_what_is_billed_there(error)
             self.story.append("excluded what is billed there")
             return True

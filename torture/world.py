@@ -9,12 +9,12 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
+from msp_xero.billing.memory import refuse_to_leave
 from msp_xero.billing.rebuild import rebuild
 from msp_xero.billing.recover import reconcile
 from msp_xero.billing.reference import read_organisation
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
-from msp_xero.billing.strangers import refuse_to_leave
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import Ledger, survey
 from msp_xero.ledger.generations import start_over

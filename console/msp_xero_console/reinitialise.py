@@ -7,8 +7,8 @@ from datetime import datetime  # noqa: TC003 - Typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msp_xero.billing.memory import refuse_to_leave
 from msp_xero.billing.reference import read_organisation
-from msp_xero.billing.strangers import refuse_to_leave
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.generations import start_over

@@ -137,7 +137,7 @@ def test_it_shows_a_look_that_stopped_and_refuses_after_it(swapped) -> None:
         session.execute(update(BillingConnection).values(look_stopped_at=datetime(2026, 11, 3, tzinfo=UTC)))
     refused = swapped("reinitialise", "--yes")
     assert "the look of 2026-11-03 00:00 UTC stopped" in " ".join(refused.stdout.split())
-    assert "found invoices that this ledger cannot explain" in refused.stderr
+    assert "stopped, so what waits may be billed there already" in refused.stderr
     assert swapped.data("reinitialise", "--yes", "--not-compared")["done"] is True
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from msp_xero.billing.memory import withdraw_what_is_billed
 from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settle import pin_organisation
-from msp_xero.billing.strangers import withdraw_what_is_billed
 from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice
@@ -87,7 +88,10 @@ def reconcile(
                 ledger, client, fence, number_prefix=number_prefix, run_id=run_id
             )
         except BilledElsewhere:
-            # A person has to decide about these worklogs, and could not while they are planned.
+            # A person has to decide about these worklogs, and could not while they are on their way.
+            sent = {invoice.id for invoice in pushing.sent_and_unsettled(ledger)}
+            with contextlib.suppress(BilledElsewhere):
+                resolve_unknown(ledger, client, fence, only=sent, run_id=run_id)
             withdraw_what_is_billed(ledger, fence, run_id=run_id)
             raise
         open_before = [invoice.id for invoice in pushing.unsettled_invoices(ledger)]

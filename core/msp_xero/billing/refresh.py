@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from msp_xero.billing.document import marker_of
+from msp_xero.billing.memory import billed_where_it_left, remembered
 from msp_xero.billing.strangers import (
     billed_again,
     billed_before,
     billed_elsewhere,
-    billed_where_it_left,
     is_gone,
-    remembered,
     told_by,
     told_by_lines,
     unexplained,
@@ -57,20 +56,17 @@ def refresh_invoices(
             or empty, or a second installation bills with the same prefix. Billing on would bill twice.
     """
     looked_at = ledger.clock.now()
-    with ledger.read() as session:
-        since = ledger.connection(session).invoices_refreshed_at
+    with ledger.write(fence) as session:
+        row = ledger.connection(session)
+        # It counts as stopped until it has ended well: also when the process dies in the middle.
+        since, row.look_stopped_at = row.invoices_refreshed_at, looked_at
     if since is None or since > looked_at:  # a clock that was wrong in the middle of a settle
         look = _Look(ledger, client, fence, number_prefix, run_id, since=None)
     else:
         look = _Look(ledger, client, fence, number_prefix, run_id, since=since - _OVERLAP)
-    try:
-        look.over_all()
-        look.into_lines()
-        look.judge()
-    except LedgerError:
-        with ledger.write(fence) as session:
-            ledger.connection(session).look_stopped_at = looked_at
-        raise
+    look.over_all()
+    look.into_lines()
+    look.judge()
     with ledger.write(fence) as session:
         row = ledger.connection(session)
         row.invoices_refreshed_at, row.look_stopped_at = looked_at, None
@@ -181,7 +177,7 @@ class _Look:
         if again := list(dict.fromkeys([*self.again, *memory.before])):
             raise billed_before(again)
         if memory.left:
-            raise billed_where_it_left(list(dict.fromkeys(memory.left)))
+            raise billed_where_it_left(memory)
         if self.late:
             raise LedgerError(
                 f"Xero holds {', '.join(self.late[:3])} although it had refused it, or had not got it when "

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from msp_xero.billing.memory import stop_if_billed_elsewhere, withdraw_what_is_billed
 from msp_xero.billing.plan import Plan, plan
 from msp_xero.billing.push import Pushed, push, raise_if_stopped
 from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation, read_reference
 from msp_xero.billing.refresh import look_into_doubts, refresh_invoices
 from msp_xero.billing.settled import Settled, sum_up
-from msp_xero.billing.strangers import stop_if_billed_elsewhere, withdraw_what_is_billed
 from msp_xero.errors import BilledElsewhere, DayLimitReached, LedgerError, Missing, Rejected, Unavailable
 from msp_xero.ledger import planning, pushing
 from msp_xero.ledger.organisation import pin, refuse_other
@@ -160,11 +160,8 @@ class _Settle:
 
     def _leave_to_a_person(self) -> None:
         """Leave nothing on its way of what a person has to decide about: it could not be excluded."""
-        # What it never sent and Xero has is another ledger's, and adopting it here would hide that.
-        never_sent = pushing.never_sent(self.ledger)
-        sent = [one for one in pushing.unsettled_invoices(self.ledger) if one.id not in never_sent]
         with contextlib.suppress(BilledElsewhere):
-            self._look_up(sent)
+            self._look_up(pushing.sent_and_unsettled(self.ledger))
         withdraw_what_is_billed(self.ledger, self.fence, run_id=self.run_id)
 
     def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:

@@ -14,17 +14,16 @@ from sqlalchemy import func, select
 
 from msp_xero.billing.document import described, marker_of, markers_from, worklog_of
 from msp_xero.billing.plan import invoice_number, is_own_number
-from msp_xero.errors import BilledElsewhere, LedgerError
+from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.pushing import Waiting
-from msp_xero.ledger.withdrawing import withdraw_billed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from msp_xero.ledger import Fence, Ledger
+    from msp_xero.ledger import Ledger
 
     Row = Mapping[str, Any]
 
@@ -50,7 +49,7 @@ def unknown_to_us(numbers: list[str]) -> BilledElsewhere:
     """Return the error that stops a ledger which does not know these invoices."""
     return BilledElsewhere(
         f"Xero has {len(numbers)} invoice(s) made by msp-xero that this ledger does not know "
-        f"({_first_of(numbers)}). Nothing was billed. If this ledger is an old or empty copy, restore the "
+        f"({first_of(numbers)}). Nothing was billed. If this ledger is an old or empty copy, restore the "
         "newest one (if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill "
         "again what is on those invoices, and so would another number_prefix. If a person has copied or made "
         "one again in Xero, void it; or, if it is to stand, give it a number without the prefix and exclude "
@@ -64,25 +63,15 @@ def billed_before(numbers: list[str]) -> BilledElsewhere:
     """Return the error that stops billing again what these invoices billed before a starting over."""
     return BilledElsewhere(
         f"Xero has {len(numbers)} invoice(s) made by msp-xero before this connection started over "
-        f"({_first_of(numbers)}), and worklogs on them wait to be billed again. Nothing was billed, because "
+        f"({first_of(numbers)}), and worklogs on them wait to be billed again. Nothing was billed, because "
         "customers would get them twice. Where the invoice is to stand, exclude its worklogs (`msp-xero "
         "worklogs exclude`); where they are to be billed again, void it in Xero. Then run again"
     )
 
 
-def billed_where_it_left(numbers: list[str]) -> BilledElsewhere:
-    """Return the error that stops billing what these invoices bill in an organisation that was left."""
-    return BilledElsewhere(
-        f"In an organisation that this connection billed before, {len(numbers)} invoice(s) that this ledger "
-        f"does not know bill, or may bill, worklogs that wait ({_first_of(numbers)}), as the last look there "
-        "told. Nothing was billed, because customers would get them twice. Exclude these worklogs (`msp-xero "
-        "worklogs exclude ID`). Only where such an invoice was voided since, or bills other work under that "
-        "id, say of each worklog that it is another one (`msp-xero rebuild --another ID`). Then run again"
-    )
-
-
-def _first_of(numbers: list[str]) -> str:
-    return ", ".join(numbers[:3]) + (" …" if len(numbers) > 3 else "")
+def first_of(names: list[str]) -> str:
+    """Return the first of these numbers or ids, as an error names them."""
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def billed_elsewhere(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> list[str]:
@@ -103,17 +92,17 @@ def billed_again(ledger: Ledger, rows: Iterable[Row]) -> list[str]:
 def bills_what_waits(ledger: Ledger, row: Row, *, is_ours: bool = False) -> bool:
     """Tell whether an invoice that stands bills a worklog that waits here."""
     lines = list(told_by(row, is_ours=is_ours))
-    waiting = _waiting(ledger, lines)
-    return bool(waiting) and _bill(foreign.judged(ledger, lines), waiting)
+    waiting = waiting_under(ledger, lines)
+    return bool(waiting) and any_billed(foreign.judged(ledger, lines), waiting)
 
 
 def _is_ours_or_billed(ledger: Ledger, row: Row, number_prefix: str) -> bool:
     lines, marker = list(told_by(row)), marker_of(row.get("Reference"))
-    waiting = _waiting(ledger, lines)
+    waiting = waiting_under(ledger, lines)
     if not waiting:
         return False
     lines = foreign.judged(ledger, lines)
-    if _bill(lines, waiting):
+    if any_billed(lines, waiting):
         return True
     if marker is None:
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
@@ -121,7 +110,8 @@ def _is_ours_or_billed(ledger: Ledger, row: Row, number_prefix: str) -> bool:
     return _had_our_number(ledger, lines, waiting, marker, number_prefix)
 
 
-def _bill(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> bool:
+def any_billed(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> bool:
+    """Tell whether one of these lines bills one of these worklogs that wait."""
     return any(_is_billed_by(line, one) for line in lines for one in waiting.get(line.worklog_id, ()))
 
 
@@ -152,7 +142,7 @@ def _had_our_number(
     )
 
 
-def _waiting(
+def waiting_under(
     ledger: Ledger, lines: Iterable[Told], states: Collection[str] = foreign.WAITING
 ) -> Mapping[str, list[Waiting]]:
     """Return what waits under the ids of these lines, of whatever module: a worklog may have been moved."""
@@ -183,130 +173,6 @@ def told_by(row: Row, *, is_ours: bool = False) -> Iterator[Told]:
             number = str(row.get("InvoiceNumber"))
             digest = _digest(str(line.get("Description")))
             yield Told(str(row.get("InvoiceID")), number, contact_id, *key, digest, is_ours)
-
-
-class Remembered(NamedTuple):
-    """What earlier looks tell about worklogs that wait by now.
-
-    Attributes:
-        before: numbers of invoices from before the connection started over that bill them.
-        strangers: numbers of invoices of strangers that do.
-        in_doubt: ids of invoices of which no more than a worklog's id tells, with their numbers.
-        worklogs: ``(module, worklog id)`` of those that wait under an id on one of all these invoices.
-        left: numbers of invoices in organisations that the connection has left, which bill them, or of which
-            no more than an id tells: nobody can look there again.
-        worklogs_left: ``(module, worklog id)`` of those that wait under an id on one of these.
-    """
-
-    before: list[str]
-    strangers: list[str]
-    in_doubt: dict[str, str]
-    worklogs: set[tuple[str, str]]
-    left: list[str]
-    worklogs_left: set[tuple[str, str]]
-
-
-def remembered(
-    ledger: Ledger, *, without: Collection[str] = (), states: Collection[str] = foreign.WAITING
-) -> Remembered:
-    """Compare what earlier looks told with what waits by now, but for what the look-up is still to judge.
-
-    Args:
-        ledger: the open ledger.
-        without: ids of invoices that were looked at again since.
-        states: of worklogs that wait.
-    """
-    told = [line for line in foreign.told_of_what_waits(ledger, states) if line.invoice_id not in without]
-    left = foreign.told_where_it_left(ledger)
-    waiting, memory = _waiting(ledger, [*told, *left], states), Remembered([], [], {}, set(), [], set())
-    still_to_judge = _left_to_the_look_up(ledger, {line.invoice_id for line in told})
-    for line in told:
-        if line.invoice_id in still_to_judge:
-            continue
-        if is_billed := _bill([line], waiting):
-            (memory.before if line.is_ours else memory.strangers).append(line.number)
-        if is_billed or not line.is_another:
-            memory.worklogs.update((one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ()))
-        if not (is_billed or line.is_ours or line.is_tried or line.is_another):
-            memory.in_doubt[line.invoice_id] = line.number
-    for line in left:
-        if _bill([line], waiting) or not (line.is_ours or line.is_tried):
-            memory.left.append(line.number)
-            memory.worklogs_left.update(
-                (one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ())
-            )
-    return memory
-
-
-def _left_to_the_look_up(ledger: Ledger, invoice_ids: Collection[str]) -> set[str]:
-    """Return those of these remembered invoices that an unsettled invoice of ours explains by its lines."""
-    unsettled = pushing.unsettled_keys(ledger) if invoice_ids else []
-    if not unsettled:
-        return set()
-    remembered_keys = foreign.keys_of(ledger, invoice_ids).items()
-    return {invoice_id for invoice_id, keys in remembered_keys if any(map(keys.issubset, unsettled))}
-
-
-def stop_if_billed_elsewhere(ledger: Ledger) -> None:
-    """Stop planning when an invoice that the look-up did not explain bills what waits.
-
-    Raises:
-        BilledElsewhere: there is one.
-        LedgerError: a worklog that came after the last look may be on one; the next look tells.
-    """
-    memory = remembered(ledger)
-    if memory.strangers:
-        raise unknown_to_us(list(dict.fromkeys(memory.strangers)))
-    if memory.before:
-        raise billed_before(list(dict.fromkeys(memory.before)))
-    if memory.left:
-        raise billed_where_it_left(list(dict.fromkeys(memory.left)))
-    if memory.in_doubt:
-        raise LedgerError(
-            "Worklogs came in the middle of this run that may be on an invoice in Xero already. Nothing more "
-            "was billed; run again"
-        )
-
-
-def withdraw_what_is_billed(ledger: Ledger, fence: Fence, *, run_id: int | None = None) -> None:
-    """Take back what is planned and may be billed by all these invoices, so that a person can decide."""
-    memory = remembered(ledger)
-    withdraw_billed(ledger, fence, memory.worklogs | memory.worklogs_left, run_id=run_id)
-
-
-def refuse_to_leave(ledger: Ledger, fence: Fence | None = None, *, run_id: int | None = None) -> None:
-    """Refuse to start over with another organisation while invoices here may bill what waits.
-
-    The new one would be billed for it too. What is under way is for :mod:`msp_xero.ledger.survey` to refuse.
-
-    Args:
-        ledger: the open ledger.
-        fence: proof of the settle lock: then what is planned and was never sent is taken back first, so that
-            a person can decide about its worklogs.
-        run_id: for the audit log.
-
-    Raises:
-        LedgerError: there are some.
-    """
-    if fence is not None and _numbers_here(remembered(ledger)):
-        withdraw_what_is_billed(ledger, fence, run_id=run_id)
-    memory = remembered(ledger, states=("open", "held"))
-    numbers = _numbers_here(memory)
-    if not numbers:
-        return
-    ids = sorted({worklog_id for _, worklog_id in memory.worklogs})
-    raise LedgerError(
-        f"the present organisation has {len(numbers)} invoice(s) that this ledger does not know "
-        f"({_first_of(numbers)}) and that may bill worklogs that wait here ({_first_of(ids)}): the new "
-        "organisation would be billed for them too. With the credentials of the present one run `msp-xero "
-        "reconcile` and do what it says. Or say of each of these worklogs that it is not to be billed "
-        "(`msp-xero worklogs exclude ID`), or, where the invoice has another text, that it is another one "
-        "(`msp-xero rebuild --another ID`)"
-    )
-
-
-def _numbers_here(memory: Remembered) -> list[str]:
-    return list(dict.fromkeys([*memory.strangers, *memory.before, *memory.in_doubt.values()]))
 
 
 def _digest(text: str) -> str:

@@ -176,7 +176,7 @@ def told_of_what_waits(ledger: Ledger, states: Collection[str] = WAITING) -> lis
     )
 
 
-def told_where_it_left(ledger: Ledger) -> list[Told]:
+def told_where_it_left(ledger: Ledger, states: Collection[str] = WAITING) -> list[Told]:
     """Return the same of organisations that the connection has left, but for what a person has told apart."""
     if ledger.generation == 1:
         return []
@@ -187,7 +187,7 @@ def told_where_it_left(ledger: Ledger) -> list[Told]:
     )
     return _told(
         ledger,
-        WAITING,
+        states,
         ForeignLine.generation.in_(left),
         ForeignLine.is_another.is_(False),
         ForeignLine.invoice_id.not_in(_on_record(ledger)),

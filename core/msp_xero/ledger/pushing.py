@@ -221,6 +221,15 @@ def unsettled_invoices(ledger: Ledger) -> list[Invoice]:
         )
 
 
+def sent_and_unsettled(ledger: Ledger) -> list[Invoice]:
+    """Return those of the unsettled invoices that this ledger has sent itself.
+
+    What it never sent and Xero has is another ledger's, and adopting it here would hide that.
+    """
+    other = never_sent(ledger)
+    return [invoice for invoice in unsettled_invoices(ledger) if invoice.id not in other]
+
+
 def worklog_keys(ledger: Ledger, invoice_id: int) -> set[tuple[str, str]]:
     """Return ``(module, worklog id)`` of every line of an invoice."""
     with ledger.read() as session:

@@ -208,13 +208,14 @@ def same_worklog(candidates: Iterable[_Known], line: Line) -> _Known | None:
     else are two worklogs that share an id, also two of different modules without a creation time:
     nothing says that they are one, and to take them for one would lose one.
 
-    Where several fit, the best evidence counts, and of equal ones what is billed already.
+    Where several fit, the best evidence counts; of equal ones what is billed already, then what came last.
     """
-    best, most = None, (0, False)
-    for row in candidates:
-        if (found := _evidence(row, line)) and (likeness := (found, row.state in _SETTLED)) >= most:
-            best, most = row, likeness
-    return best
+    fitting = [row for row in candidates if _evidence(row, line)]
+    return max(
+        fitting,
+        key=lambda row: (_evidence(row, line), row.state in _SETTLED, row.ordinal),
+        default=None,
+    )
 
 
 def _evidence(row: _Known, line: Line) -> int:
@@ -226,7 +227,7 @@ def _evidence(row: _Known, line: Line) -> int:
     if in_module and row.created_time is None and row.state in _SETTLED:
         return 4  # rebuilt and not met since: its creation time is not known
     if in_moment and line.source.get("created_time") is not None:
-        return 3  # of the same module is rather another one, which waits, or was created at another time
+        return 3  # one of the same module, created at another moment or not known since when, is another one
     # Where no creation time is told the start of the work stands in for it, and that is edited.
     return 2 if in_module else int(in_moment)
 

@@ -74,7 +74,8 @@ class Survey:
     ``under_way`` are the first numbers of invoices that keep it from starting over, ``at_stake`` their
     worklogs. ``compared_at`` is when the ledger last learned what the present organisation has, None
     when never; ``known_from`` is when the connection started over with it, None for the first one.
-    ``stopped_at`` is when the last look there found what the ledger cannot explain, None when it could.
+    ``stopped_at`` is when the last look there began, if it did not end well: it found what the ledger
+    cannot explain, or was cut off.
     """
 
     connection: str
@@ -147,18 +148,18 @@ def refuse_under_way(found: Survey, counted: Collection[str] = ()) -> None:
 
 def refuse_not_compared(found: Survey, now: datetime) -> None:
     """Raise LedgerError when the ledger has not learned for a day what the present organisation has."""
-    # A first organisation that was never looked at may have been billed by a ledger that was lost.
-    since = found.compared_at or found.known_from
-    if found.stopped_at is None and since is not None and timedelta(0) <= now - since <= COMPARED_WITHIN:
-        return
     old = found.organisation.name or "the present organisation"
     if found.stopped_at is not None:
         raise LedgerError(
-            f"the last look at {old}, {found.stopped_at:%Y-%m-%d %H:%M} UTC, found invoices that this ledger "
-            "cannot explain: what waits may be on them, and would be billed again. With the credentials of "
-            f"{old} run `msp-xero reconcile`, do what it says, then start over. Only if it cannot be reached "
-            "any more: exclude what may be on them, and add --not-compared"
+            f"the last look at {old}, {found.stopped_at:%Y-%m-%d %H:%M} UTC, stopped, so what waits may be "
+            f"billed there already. With the credentials of {old} run `msp-xero reconcile`, do what it says, "
+            "then start over. Only if it cannot be reached any more: exclude what may be billed there, and "
+            "add --not-compared"
         )
+    # A first organisation that was never looked at may have been billed by a ledger that was lost.
+    since = found.compared_at or found.known_from
+    if since is not None and timedelta(0) <= now - since <= COMPARED_WITHIN:
+        return
     last = f"has not been compared with {old}"
     if found.compared_at:
         last += f" since {found.compared_at:%Y-%m-%d %H:%M} UTC"

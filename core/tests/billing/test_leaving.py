@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from msp_xero.billing.memory import refuse_to_leave, stop_if_billed_elsewhere
 from msp_xero.billing.rebuild import rebuild
 from msp_xero.billing.recover import reconcile
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settle import pin_organisation
-from msp_xero.billing.strangers import refuse_to_leave, stop_if_billed_elsewhere
-from msp_xero.errors import BilledElsewhere, LedgerError
+from msp_xero.errors import BilledElsewhere, LedgerError, RemoteError
 from msp_xero.ledger.decisions import Released, exclude_worklog, include_worklog, release_invoice
 from msp_xero.ledger.rebuilding import tell_apart
 from msp_xero.ledger.survey import refuse_under_way, survey
@@ -160,10 +162,41 @@ def test_after_a_look_that_stopped_nothing_starts_over_unless_a_person_insists(s
     with pytest.raises(LedgerError, match="Xero holds SDP-00002 although"):
         reconcile(world.ledger, world.client(), number_prefix="SDP-")
     open_another_organisation(world)
-    with pytest.raises(LedgerError, match=r"the last look at .* this ledger cannot explain"):
+    with pytest.raises(LedgerError, match=r"the last look at .* stopped, so what waits may be billed there"):
         reinitialise(world)
     reinitialise(world, None, not_compared=True)
     assert survey(world.ledger).stopped_at is None
+
+
+def test_a_look_that_is_cut_off_counts_as_stopped_until_one_ends_well(world) -> None:
+    world.settle()
+    for fault in ({"kind": "html"}, {"kind": "rate_day", "retry_after": 1800}):
+        world.fail({**fault, "match": {"method": "GET", "path": "/api.xro/2.0/Invoices"}})
+        with contextlib.suppress(RemoteError):
+            settle_later(world)
+        assert survey(world.ledger).stopped_at is not None
+        world.recover()
+        world.clock.advance(24 * 3600)
+        world.settle()
+        assert survey(world.ledger).stopped_at is None
+
+
+def test_a_reconcile_that_stops_has_looked_up_what_was_sent(sqlite_world) -> None:
+    """Else a person is told to exclude what is on its way, and cannot."""
+    world = sqlite_world
+    world.settle()
+    world.clock.advance(3600)
+    world.deliver(world.line(0, account=0), world.line(1, account=1))
+    world.fail({"kind": "reset_before", "match": PUT})
+    world.settle_without_look_up()
+    world.recover()
+    somebody_elses(
+        world, "ABC-00001", "by hand", "Theirs\n(SDP request worklog 1000)", "B\n(SDP task worklog 7)"
+    )
+    assert world.states() == {"planned": 2}
+    with pytest.raises(BilledElsewhere, match="ABC-00001"):
+        reconcile(world.ledger, world.client(), number_prefix="SDP-")
+    exclude_worklog(world.ledger, row_of(world), "it is on ABC-00001")
 
 
 # What is known where it left
@@ -192,7 +225,7 @@ def test_what_an_unknown_invoice_billed_in_the_organisation_that_was_left_is_not
     left_behind,
 ) -> None:
     for _ in range(2):
-        with pytest.raises(BilledElsewhere, match=r"billed before, 1 invoice\(s\) .* wait \(INV-9001\)"):
+        with pytest.raises(BilledElsewhere, match=r"has left, 1 .* \(INV-9001\) bill.* here \(1000\)"):
             left_behind.settle()
     assert left_behind.ours() == []
     row = row_of(left_behind)

@@ -1,4 +1,4 @@
-"""a connection knows that its last look at the organisation found what it cannot explain"""
+"""a connection knows that its last look at the organisation did not end well"""
 
 from __future__ import annotations
 

@@ -1,0 +1,159 @@
+"""What earlier looks told of invoices that this ledger does not know, compared with what waits by now.
+
+A worklog can come after the look that saw it on an invoice, or after the connection has left the organisation
+where that invoice stands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from msp_xero.billing.strangers import any_billed, billed_before, first_of, unknown_to_us, waiting_under
+from msp_xero.errors import BilledElsewhere, LedgerError
+from msp_xero.ledger import foreign, pushing
+from msp_xero.ledger.withdrawing import withdraw_billed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from msp_xero.ledger import Fence, Ledger
+
+
+class Remembered(NamedTuple):
+    """What earlier looks tell about worklogs that wait by now.
+
+    Attributes:
+        before: numbers of invoices from before the connection started over that bill them.
+        strangers: numbers of invoices of strangers that do.
+        in_doubt: ids of invoices of which no more than a worklog's id tells, with their numbers.
+        worklogs: ``(module, worklog id)`` of those that wait under an id on one of all these invoices.
+        left: numbers of invoices in organisations that the connection has left, which bill them, or of which
+            no more than an id tells: nobody can look there again.
+        worklogs_left: ``(module, worklog id)`` of those that wait under an id on one of these.
+    """
+
+    before: list[str]
+    strangers: list[str]
+    in_doubt: dict[str, str]
+    worklogs: set[tuple[str, str]]
+    left: list[str]
+    worklogs_left: set[tuple[str, str]]
+
+    @property
+    def here(self) -> list[str]:
+        """Numbers of invoices in the present organisation that bill what waits, or may."""
+        return list(dict.fromkeys([*self.strangers, *self.before, *self.in_doubt.values()]))
+
+
+def remembered(
+    ledger: Ledger, *, without: Collection[str] = (), states: Collection[str] = foreign.WAITING
+) -> Remembered:
+    """Compare what earlier looks told with what waits by now, but for what the look-up is still to judge.
+
+    Args:
+        ledger: the open ledger.
+        without: ids of invoices that were looked at again since.
+        states: of worklogs that wait.
+    """
+    told = [line for line in foreign.told_of_what_waits(ledger, states) if line.invoice_id not in without]
+    left = foreign.told_where_it_left(ledger, states)
+    waiting, memory = waiting_under(ledger, [*told, *left], states), Remembered([], [], {}, set(), [], set())
+    still_to_judge = _left_to_the_look_up(ledger, {line.invoice_id for line in told})
+    for line in told:
+        if line.invoice_id in still_to_judge:
+            continue
+        if is_billed := any_billed([line], waiting):
+            (memory.before if line.is_ours else memory.strangers).append(line.number)
+        if is_billed or not line.is_another:
+            memory.worklogs.update((one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ()))
+        if not (is_billed or line.is_ours or line.is_tried or line.is_another):
+            memory.in_doubt[line.invoice_id] = line.number
+    for line in left:
+        if any_billed([line], waiting) or not (line.is_ours or line.is_tried):
+            memory.left.append(line.number)
+            memory.worklogs_left.update(
+                (one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ())
+            )
+    return memory
+
+
+def _left_to_the_look_up(ledger: Ledger, invoice_ids: Collection[str]) -> set[str]:
+    """Return those of these remembered invoices that an unsettled invoice of ours explains by its lines."""
+    unsettled = pushing.unsettled_keys(ledger) if invoice_ids else []
+    if not unsettled:
+        return set()
+    remembered_keys = foreign.keys_of(ledger, invoice_ids).items()
+    return {invoice_id for invoice_id, keys in remembered_keys if any(map(keys.issubset, unsettled))}
+
+
+def stop_if_billed_elsewhere(ledger: Ledger) -> None:
+    """Stop planning when an invoice that the look-up did not explain bills what waits.
+
+    Raises:
+        BilledElsewhere: there is one.
+        LedgerError: a worklog that came after the last look may be on one; the next look tells.
+    """
+    memory = remembered(ledger)
+    if memory.strangers:
+        raise unknown_to_us(list(dict.fromkeys(memory.strangers)))
+    if memory.before:
+        raise billed_before(list(dict.fromkeys(memory.before)))
+    if memory.left:
+        raise billed_where_it_left(memory)
+    if memory.in_doubt:
+        raise LedgerError(
+            "Worklogs came in the middle of this run that may be on an invoice in Xero already. Nothing more "
+            "was billed; run again"
+        )
+
+
+def billed_where_it_left(memory: Remembered) -> BilledElsewhere:
+    """Return the error that stops billing what invoices bill, or may, in an organisation that was left."""
+    numbers = list(dict.fromkeys(memory.left))
+    return BilledElsewhere(
+        f"Nothing was billed: in an organisation that this connection has left, {len(numbers)} invoice(s) "
+        f"that this ledger does not know ({first_of(numbers)}) bill, or may bill, worklogs that wait here "
+        f"({_ids(memory.worklogs_left)}). Exclude those worklogs (`msp-xero worklogs exclude ID`), or, where "
+        "the invoice was voided there or is for other work, tell them apart (`msp-xero rebuild --another "
+        "ID`), and run again"
+    )
+
+
+def withdraw_what_is_billed(ledger: Ledger, fence: Fence, *, run_id: int | None = None) -> None:
+    """Take back what is planned and may be billed by all these invoices, so that a person can decide."""
+    memory = remembered(ledger)
+    withdraw_billed(ledger, fence, memory.worklogs | memory.worklogs_left, run_id=run_id)
+
+
+def refuse_to_leave(ledger: Ledger, fence: Fence | None = None, *, run_id: int | None = None) -> None:
+    """Refuse to start over with another organisation while invoices here may bill what waits.
+
+    The new one would be billed for it too. What is under way is for :mod:`msp_xero.ledger.survey` to refuse.
+
+    Args:
+        ledger: the open ledger.
+        fence: proof of the settle lock: then what is planned is taken back first, so that a person can decide
+            about its worklogs.
+        run_id: for the audit log.
+
+    Raises:
+        LedgerError: there are some.
+    """
+    if fence is not None and remembered(ledger).here:
+        withdraw_what_is_billed(ledger, fence, run_id=run_id)
+    memory = remembered(ledger, states=("open", "held"))
+    numbers = memory.here
+    if not numbers:
+        return
+    raise LedgerError(
+        f"nothing was started over: the present organisation has {len(numbers)} invoice(s) that this ledger "
+        f"does not know ({first_of(numbers)}) and that may bill worklogs that wait here "
+        f"({_ids(memory.worklogs)}), which the new one would be billed for too. With the credentials of the "
+        "present one run `msp-xero reconcile` and do what it says; or exclude those worklogs (`msp-xero "
+        "worklogs exclude ID`), or, where the invoice has another text, tell them apart (`msp-xero rebuild "
+        "--another ID`)"
+    )
+
+
+def _ids(worklogs: Collection[tuple[str, str]]) -> str:
+    return first_of(sorted({worklog_id for _, worklog_id in worklogs}))
