@@ -8,6 +8,7 @@ import pytest
 from msp_xero.ledger import foreign
 from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import BillingConnection, Invoice, Worklog, WorklogTypeChoice
+from msp_xero_console import reinitialise
 from sqlalchemy import update
 
 OLD = "22222222-0000-4000-a000-000000000000"
@@ -122,10 +123,21 @@ def test_an_old_look_at_the_organisation_needs_a_persons_word(swapped) -> None:
     assert swapped.data("reinitialise", "--yes", "--not-compared")["done"] is True
 
 
-def test_it_refuses_while_an_unknown_invoice_may_bill_what_waits(swapped) -> None:
-    with swapped.ledger() as ledger, ledger.settling() as fence:
+def tell_of_an_unknown_invoice(cli) -> None:
+    with cli.ledger() as ledger, ledger.settling() as fence:
         theirs = Told("theirs", "INV-9", "c1", "request", "105", "0" * 64, is_ours=False)
         foreign.retell(ledger, fence, {"theirs"}, [theirs])
+
+
+def test_what_a_run_finds_while_a_person_reads_is_not_passed_over(swapped, monkeypatch) -> None:
+    monkeypatch.setattr(reinitialise, "_draw", lambda *_: tell_of_an_unknown_invoice(swapped))
+    assert "may bill worklogs that wait here (105)" in swapped.refuses("reinitialise", "--yes")
+    with swapped.ledger() as ledger:
+        assert ledger.generation == 1
+
+
+def test_it_refuses_while_an_unknown_invoice_may_bill_what_waits(swapped) -> None:
+    tell_of_an_unknown_invoice(swapped)
     error = swapped.refuses("reinitialise", "--yes", "--not-compared")
     assert "does not know (INV-9) and that may bill worklogs that wait here (105)" in error
     swapped.says("rebuild", "--another", "105")

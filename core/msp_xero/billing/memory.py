@@ -26,10 +26,10 @@ class Remembered(NamedTuple):
         before: numbers of invoices from before the connection started over that bill them.
         strangers: numbers of invoices of strangers that do.
         in_doubt: ids of invoices of which no more than a worklog's id tells, with their numbers.
-        worklogs: ``(module, worklog id)`` of those that wait under an id on one of all these invoices.
+        worklogs: ``(module, worklog id)`` of those that wait under an id on one of these invoices.
         left: numbers of invoices in organisations that the connection has left, which bill them, or of which
             no more than an id tells: nobody can look there again.
-        worklogs_left: ``(module, worklog id)`` of those that wait under an id on one of these.
+        worklogs_left: ``(module, worklog id)`` of those that wait under an id on one of the latter.
     """
 
     before: list[str]
@@ -99,7 +99,8 @@ def stop_if_billed_elsewhere(ledger: Ledger) -> None:
     if memory.before:
         raise billed_before(list(dict.fromkeys(memory.before)))
     if memory.left:
-        raise billed_where_it_left(memory)
+        # Here and not by the look: that says what the present organisation has.
+        raise _billed_where_it_left(memory)
     if memory.in_doubt:
         raise LedgerError(
             "Worklogs came in the middle of this run that may be on an invoice in Xero already. Nothing more "
@@ -107,7 +108,7 @@ def stop_if_billed_elsewhere(ledger: Ledger) -> None:
         )
 
 
-def billed_where_it_left(memory: Remembered) -> BilledElsewhere:
+def _billed_where_it_left(memory: Remembered) -> BilledElsewhere:
     """Return the error that stops billing what invoices bill, or may, in an organisation that was left."""
     numbers = list(dict.fromkeys(memory.left))
     return BilledElsewhere(
@@ -121,8 +122,7 @@ def billed_where_it_left(memory: Remembered) -> BilledElsewhere:
 
 def withdraw_what_is_billed(ledger: Ledger, fence: Fence, *, run_id: int | None = None) -> None:
     """Take back what is planned and may be billed by all these invoices, so that a person can decide."""
-    memory = remembered(ledger)
-    withdraw_billed(ledger, fence, memory.worklogs | memory.worklogs_left, run_id=run_id)
+    withdraw_billed(ledger, fence, remembered(ledger).worklogs, run_id=run_id)
 
 
 def refuse_to_leave(ledger: Ledger, fence: Fence | None = None, *, run_id: int | None = None) -> None:

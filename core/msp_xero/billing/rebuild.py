@@ -310,6 +310,7 @@ def _write(  # noqa: PLR0913, PLR0917 - the second half of rebuild
         row = ledger.connection(session)
         row.next_number = rebuilt.next_number = max(row.next_number, rebuilt.next_number)
         row.invoices_refreshed_at = looked_at if is_whole else None
+        row.look_stopped_at = None if is_whole else row.look_stopped_at
 
 
 def _chunks(invoices: Iterable[FoundInvoice]) -> Iterator[list[FoundInvoice]]:

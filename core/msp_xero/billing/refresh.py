@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from msp_xero.billing.document import marker_of
-from msp_xero.billing.memory import billed_where_it_left, remembered
+from msp_xero.billing.memory import remembered
 from msp_xero.billing.strangers import (
     billed_again,
     billed_before,
@@ -176,8 +176,6 @@ class _Look:
             raise unknown_to_us(strangers)
         if again := list(dict.fromkeys([*self.again, *memory.before])):
             raise billed_before(again)
-        if memory.left:
-            raise billed_where_it_left(memory)
         if self.late:
             raise LedgerError(
                 f"Xero holds {', '.join(self.late[:3])} although it had refused it, or had not got it when "

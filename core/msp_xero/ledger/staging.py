@@ -208,14 +208,10 @@ def same_worklog(candidates: Iterable[_Known], line: Line) -> _Known | None:
     else are two worklogs that share an id, also two of different modules without a creation time:
     nothing says that they are one, and to take them for one would lose one.
 
-    Where several fit, the best evidence counts; of equal ones what is billed already, then what came last.
+    Where several fit, the best evidence counts, and of equal ones what is billed already.
     """
     fitting = [row for row in candidates if _evidence(row, line)]
-    return max(
-        fitting,
-        key=lambda row: (_evidence(row, line), row.state in _SETTLED, row.ordinal),
-        default=None,
-    )
+    return max(fitting, key=lambda row: (_evidence(row, line), row.state in _SETTLED), default=None)
 
 
 def _evidence(row: _Known, line: Line) -> int:

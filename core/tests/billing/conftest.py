@@ -264,6 +264,18 @@ def sqlite_world(make_world, sqlite_databases, tmp_path):
 
 
 @pytest.fixture
+def lose(databases, tmp_path_factory):
+    """A function that takes the world's ledger away and gives it an empty one."""
+
+    def lose(world):
+        world.ledger.close()
+        world.url = databases.fresh(tmp_path_factory.mktemp("new"))
+        world.ledger = world.open_ledger()
+
+    return lose
+
+
+@pytest.fixture
 def lose_the_ledger(sqlite_databases, tmp_path_factory):
     """A function that lets a world go on with an empty ledger."""
     return lambda world: world.begin_anew(sqlite_databases.fresh(tmp_path_factory.mktemp("empty")))

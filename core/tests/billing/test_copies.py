@@ -28,6 +28,32 @@ def delete_and_release(world, number="SDP-00001"):
     return release_invoice(world.ledger, number)
 
 
+def planned_and_copied(world):
+    """Plan an invoice that is never sent, and let a person copy one that bills its worklog."""
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    delete_and_release(world)
+    world.fail({"kind": "rate_day", "retry_after": 1800, "match": PUT})
+    settle_later(world)
+    world.faulty.clear_faults()
+    assert world.states() == {"planned": 1}
+    copy_of(world, sent, "INV-0100")
+    world.clock.advance(3600)
+
+
+def rebuilt_with_a_copy(world, lose_the_ledger):
+    """Bill a worklog, let a person copy its invoice, lose the ledger and rebuild it; return what was sent."""
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    copy_of(world, sent, "INV-0100")
+    lose_the_ledger(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    world.deliver(world.line(0, account=0))
+    return sent
+
+
 def standing(world):
     return [invoice["InvoiceNumber"] for invoice in world.ours()]
 
@@ -225,13 +251,7 @@ def test_what_changed_after_billing_is_still_told_when_another_invoice_takes_it_
     sqlite_world, lose_the_ledger
 ):
     world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    copy_of(world, sent, "INV-0100")
-    lose_the_ledger(world)
-    rebuild(world.ledger, world.client(), number_prefix="SDP-")
-    world.deliver(world.line(0, account=0))
+    rebuilt_with_a_copy(world, lose_the_ledger)
     world.deliver(world.line(0, account=0, minutes=90))
     world.clock.advance(3600)
     assert delete_and_release(world) == Released(free=0, still_billed=1)
@@ -259,17 +279,9 @@ def test_ours_under_the_next_number_stops_nobody_and_the_invoice_gets_another_nu
 
 def test_what_is_planned_beside_a_copy_can_be_excluded(sqlite_world):
     world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    delete_and_release(world)
-    world.fail({"kind": "rate_day", "retry_after": 1800, "match": PUT})
-    settle_later(world)
-    world.faulty.clear_faults()
-    assert world.states() == {"planned": 1}
-    copy_of(world, sent, "INV-0100")
+    planned_and_copied(world)
     with pytest.raises(BilledElsewhere, match="INV-0100"):
-        settle_later(world)
+        world.settle()
     exclude_worklog(world.ledger, row_of(world), "it is on INV-0100")
     world.deliver(world.line(1, account=1))
     assert settle_later(world).invoices == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import date
 
 import pytest
 from msp_xero.billing.memory import refuse_to_leave, stop_if_billed_elsewhere
@@ -13,8 +14,10 @@ from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settle import pin_organisation
 from msp_xero.errors import BilledElsewhere, LedgerError, RemoteError
 from msp_xero.ledger.decisions import Released, exclude_worklog, include_worklog, release_invoice
+from msp_xero.ledger.models import AccountLink
 from msp_xero.ledger.rebuilding import tell_apart
 from msp_xero.ledger.survey import refuse_under_way, survey
+from sqlalchemy import select
 
 from core.tests.billing.conftest import worklogs_of
 from core.tests.billing.test_another_organisation import (
@@ -24,7 +27,7 @@ from core.tests.billing.test_another_organisation import (
     open_another_organisation,
     reinitialise,
 )
-from core.tests.billing.test_copies import delete_and_release, row_of
+from core.tests.billing.test_copies import delete_and_release, planned_and_copied, rebuilt_with_a_copy, row_of
 from core.tests.billing.test_strangers import PUT, copy_of, sent_without_an_answer, settle_later
 from core.tests.billing.test_telling_apart import somebody_elses
 
@@ -106,18 +109,8 @@ def test_what_is_under_way_is_not_refused_a_second_time(sqlite_world) -> None:
 @pytest.fixture
 def planned_beside_a_copy(sqlite_world):
     """An invoice that was planned and never sent, and then a copy that bills its worklog."""
-    world = sqlite_world
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    delete_and_release(world)
-    world.fail({"kind": "rate_day", "retry_after": 1800, "match": PUT})
-    settle_later(world)
-    world.faulty.clear_faults()
-    copy_of(world, sent, "INV-0100")
-    world.clock.advance(3600)
-    assert world.states() == {"planned": 1}
-    return world
+    planned_and_copied(sqlite_world)
+    return sqlite_world
 
 
 def test_a_reconcile_that_stops_lets_a_person_decide(planned_beside_a_copy) -> None:
@@ -317,6 +310,78 @@ def test_only_what_waits_under_an_id_here_is_named_before_leaving(left_behind) -
         refuse_to_leave(left_behind.ledger)
 
 
+@pytest.fixture
+def tried(world):
+    """Another installation's invoice was tried, because a worklog of its id waited, and is none of ours.
+
+    The contact of account 0 was merged since into the one that the invoice has.
+    """
+    world.settle()
+    with world.ledger.write() as session:
+        session.scalars(
+            select(AccountLink).where(AccountLink.contact_id == world.contacts[0]["ContactID"])
+        ).one().merged_to_contact_id = world.contacts[5]["ContactID"]
+    somebody_elses(world, "ABC-00001", "Work [0badcafe]", "Theirs\n(SDP request worklog 1000)", contact=5)
+    world.deliver(world.line(0, account=1, decision="hold", reason_code="X", reason="x"))
+    settle_later(world)
+    return world
+
+
+def test_what_was_tried_before_the_move_is_not_asked_about_after_it(tried) -> None:
+    refuse_to_leave(tried.ledger)
+    leave(tried)
+    tried.deliver(tried.line(0, account=1))
+    settle_later(tried)
+    assert tried.states() == {"invoiced": 1}
+
+
+def test_it_is_asked_about_once_it_is_work_of_the_contact_that_the_invoice_had(tried) -> None:
+    leave(tried)
+    tried.deliver(tried.line(0, account=0))
+    with pytest.raises(BilledElsewhere, match=r"\(ABC-00001\)"):
+        settle_later(tried)
+
+
+def test_only_what_keeps_a_connection_from_leaving_is_taken_back(tried) -> None:
+    """Else the survey that a person was shown would not be true any more."""
+    tried.deliver(tried.line(0, account=1))
+    tried.fail({"kind": "rate_day", "retry_after": 1800, "match": PUT})
+    settle_later(tried)
+    assert tried.states() == {"planned": 1}
+    with tried.ledger.settling() as fence:
+        refuse_to_leave(tried.ledger, fence)
+    assert tried.states() == {"planned": 1}
+
+
+def test_a_stop_for_what_was_left_behind_keeps_nobody_from_going_home(left_behind) -> None:
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        left_behind.settle()
+    assert survey(left_behind.ledger).stopped_at is None
+    refuse_to_leave(left_behind.ledger)
+    go_back(left_behind)
+    reinitialise(left_behind)
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        left_behind.settle()
+
+
+def test_what_is_on_record_is_no_unknown_invoice(sqlite_world, bill_and_lose) -> None:
+    """It was told when a look stopped, and then a rebuild found it."""
+    world = sqlite_world
+    bill_and_lose(world, InvoiceNumber="INV-1")
+    world.deliver(world.line(0, account=0))
+    with pytest.raises(BilledElsewhere, match="INV-1"):
+        world.settle()
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    assert survey(world.ledger).stopped_at is None, "a rebuild has looked at everything"
+    world.deliver(world.line(0, account=0))
+    open_another_organisation(world)
+    reinitialise(world, date(2026, 1, 1))
+    world.link_accounts()
+    world.link_types()
+    settle_later(world)
+    assert standing_in(world.old_xero, world.xero) == ["1000", "1000"], "a person asked for it with the date"
+
+
 @pytest.mark.parametrize("detour", [False, True])
 def test_a_copy_that_was_left_is_not_forgotten_on_the_way_there_and_back(world, detour) -> None:
     rows = world.rows
@@ -343,15 +408,27 @@ def test_a_copy_that_was_left_is_not_forgotten_on_the_way_there_and_back(world, 
 def test_what_a_rebuild_found_on_two_invoices_stays_billed_by_the_other_one_after_a_move(
     world, lose_the_ledger
 ) -> None:
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    [sent] = world.invoices()
-    copy_of(world, sent, "INV-0100")
-    lose_the_ledger(world)
-    rebuild(world.ledger, world.client(), number_prefix="SDP-")
-    world.deliver(world.line(0, account=0))
+    sent = rebuilt_with_a_copy(world, lose_the_ledger)
     leave(world)
     world.old_xero.change_row({"kind": "invoice", "action": "delete", "id": sent["InvoiceID"], "values": {}})
     assert release_invoice(world.ledger, "SDP-00001", voided_there=True) == Released(0, 1)
     settle_later(world)
     assert standing_in(world.old_xero, world.xero) == ["1000"]
+
+
+def test_a_copy_of_before_is_named_too_when_what_it_bills_waits_at_home(world) -> None:
+    rows = world.rows
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    copy_of(world, sent, "INV-0100")
+    leave(world)
+    go_back(world)
+    reinitialise(world)
+    link_again(world, rows)
+    settle_later(world)
+    world.person("invoice", "delete", sent["InvoiceID"])
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00001")
+    with pytest.raises(LedgerError, match=r"\(INV-0100\)"):
+        refuse_to_leave(world.ledger)

@@ -144,6 +144,21 @@ def test_a_move_to_where_another_one_has_its_id_is_known_by_the_moment_of_creati
     assert [bool(r.changed) for r in rows(ledger)] == [state == "invoiced", False]
 
 
+def test_what_a_rebuild_found_is_met_in_its_module_though_another_one_was_created_in_that_moment(
+    ledger, deliver, line
+):
+    deliver(line("1", "task"), line("1", "project", **OTHER))
+    with ledger.write() as session:
+        rebuilt = {"state": "invoiced", "created_time": None, "technician_id": None, "rebuilt": True}
+        session.execute(update(Worklog).where(Worklog.module == "project").values(**rebuilt))
+    moved = line("1", "project", technician_id="8")
+    deliver(replace(moved, source={**moved.source, "created_time": moved.created_time}))
+    assert [(r.module, r.state, r.rebuilt) for r in rows(ledger)] == [
+        ("task", "open", False),
+        ("project", "invoiced", False),
+    ]
+
+
 def test_an_edited_start_that_stands_in_for_the_creation_is_no_move(ledger, deliver, line):
     """One is billed. Its start is set to that of another one, of its id and another module, which waits."""
     deliver(line("1", "request"))
