@@ -86,6 +86,8 @@ def _check_once(people: People) -> None:
 
 
 def _check_budget(world: World) -> None:
+    # A call that is committed late is counted late, where the client cannot see it.
+    world.is_crowded |= world.xero.adapter.committed_late > 0
     for call in world.xero.log.fresh():
         if (call.fault or "").startswith(("rate_", "duplicate")):
             # It was told of a limit that was not there, and when that would end; or Xero counted twice what

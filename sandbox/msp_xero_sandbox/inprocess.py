@@ -53,6 +53,8 @@ class InProcessAdapter(BaseAdapter):
         self._faulty = faulty
         self._clock = clock
         self._late: list[tuple[datetime, Outcome]] = []
+        self.committed_late = 0
+        """How many calls were committed when the client had given up waiting for them."""
 
     def send(  # type: ignore[override]
         self, request: requests.PreparedRequest, *, timeout: Any = None, **_options: Any
@@ -88,6 +90,7 @@ class InProcessAdapter(BaseAdapter):
         now = self._clock.now()
         due = sorted((late for late in self._late if late[0] <= now), key=lambda late: late[0])
         self._late = [late for late in self._late if late[0] > now]
+        self.committed_late += len(due)
         for _, outcome in due:
             outcome.settled()
 

@@ -37,6 +37,7 @@ ONCE_BROKEN = (
     70517,
     73691,
     120571,
+    145116,
     200754,
 )
 """Seeds that broke a promise, and led to a mend."""
