@@ -1,6 +1,7 @@
 """Exhaustive: every single fault at every call, and every kill point, of a full run of all three jobs.
 
-A case is a script like any other: the run with the one fault, then repairs and quiet runs.
+A case is a script like any other: the job with the one fault and the jobs that follow it, then repairs and
+quiet runs. The jobs before it have no trouble: the ledger that every story begins with is what they leave.
 """
 
 from __future__ import annotations
@@ -37,52 +38,50 @@ class Case:
     step: dict[str, Any]
 
     def script(self, number: int) -> Script:
-        """Return the case as a script: new rows on both sides, the three jobs, one of them in trouble."""
+        """Return the case as a script: new rows on both sides, the job in trouble, those that follow it."""
         script = Script(number, {"target": {"batch_size": 1}, "directory": _DIRECTORY})
         script.steps = [*_WORK, {"do": "new_contact", "pick": 0}, {"do": "new_item", "pick": 0}]
-        script.steps += [{"do": "run", "job": job, **(self.step if job == self.job else {})} for job in JOBS]
+        script.steps.append({"do": "run", "job": self.job, **self.step})
+        script.steps += [{"do": "run", "job": job} for job in JOBS[JOBS.index(self.job) + 1 :]]
         return script
 
 
-def cases(workshop: Workshop) -> list[Case]:
-    """Return all cases, found by counting what a run without trouble does."""
-    month = Month(workshop, Case("", "", {}).script(0))
+def _counted(workshop: Workshop, job: str) -> dict[str, int]:
+    month = Month(workshop, Case(job, "", {}).script(0))
     month.play()
-    return list(_cases(month.counted))
+    return month.counted[job]
 
 
-def _cases(counted: dict[str, dict[str, int]]) -> Iterator[Case]:
-    for job in JOBS:
-        counts = counted[job]
-        for system, faults in (("xero", XERO_FAULTS), ("sdp", SDP_FAULTS)):
-            for fault in faults:
-                for nth in range(1, counts[system] + 1):
-                    step = {"faults": [{"system": system, "nth": nth, **fault}]}
-                    yield Case(job, f"{fault['kind']} at call {nth} to {system}", step)
-        for border in ("call", "commit", "line"):
-            for nth in range(1, counts[border] + 1):
-                for moment in (BEFORE, AFTER):
-                    for act in _ENDS if (border, moment) == ("commit", BEFORE) else _ENDS[:3]:
-                        strike = {
-                            "program": "target",
-                            "border": border,
-                            "nth": nth,
-                            "moment": moment,
-                            "act": act,
-                        }
-                        yield Case(job, f"{act} {moment} {border} {nth}", {"strikes": [strike]})
-        for nth in range(1, counts["tap_call"] + 1):
-            strike = {"program": "tap", "border": "call", "nth": nth, "moment": BEFORE, "act": "kill"}
-            yield Case(job, f"tap killed before call {nth}", {"strikes": [strike]})
+def _cases(job: str, counts: dict[str, int]) -> Iterator[Case]:
+    for system, faults in (("xero", XERO_FAULTS), ("sdp", SDP_FAULTS)):
+        for fault in faults:
+            for nth in range(1, counts[system] + 1):
+                step = {"faults": [{"system": system, "nth": nth, **fault}]}
+                yield Case(job, f"{fault['kind']} at call {nth} to {system}", step)
+    for border in ("call", "commit", "line"):
+        for nth in range(1, counts[border] + 1):
+            for moment in (BEFORE, AFTER):
+                for act in _ENDS if (border, moment) == ("commit", BEFORE) else _ENDS[:3]:
+                    strike = {
+                        "program": "target",
+                        "border": border,
+                        "nth": nth,
+                        "moment": moment,
+                        "act": act,
+                    }
+                    yield Case(job, f"{act} {moment} {border} {nth}", {"strikes": [strike]})
+    for nth in range(1, counts["tap_call"] + 1):
+        strike = {"program": "tap", "border": "call", "nth": nth, "moment": BEFORE, "act": "kill"}
+        yield Case(job, f"tap killed before call {nth}", {"strikes": [strike]})
 
 
 @functools.cache
 def all_cases() -> tuple[Case, ...]:
-    """Return all cases, counted once a process."""
+    """Return all cases, found by counting what each job does without trouble; once a process."""
     from torture.runner import workshop  # noqa: PLC0415 - the runner plays what is made here
 
     with workshop() as made:
-        return tuple(cases(made))
+        return tuple(case for job in JOBS for case in _cases(job, _counted(made, job)))
 
 
 def case_script(number: int) -> Script:
