@@ -176,13 +176,12 @@ class CheckpointingTarget(Target):
         """Let a signal wait until the message within is handled; then store, acknowledge and end.
 
         A signal that is answered in the middle of a batch would find the batch taken out of the
-        sink but not stored yet, and acknowledge it all the same.
+        sink but not stored yet, and acknowledge it all the same. So would one that comes after a batch
+        could not be stored: where this ends with an error, no signal is answered any more.
         """
         self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
+        yield
+        self._busy = False
         if self._signal is not None:
             self._leave(self._signal)
 

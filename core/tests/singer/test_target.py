@@ -9,6 +9,7 @@ import signal
 import time
 
 import pytest
+from msp_xero.errors import LedgerError
 from msp_xero.singer import target as target_module
 
 SECRET = "Patient Doe, room 7"
@@ -262,6 +263,26 @@ def test_a_signal_in_the_middle_of_a_batch_loses_no_row_that_is_acknowledged(
     assert rows.stored() >= set(range(5)), "the batch under way was finished"
     assert "settled" not in rows.log.read_text()
     assert "Traceback" not in rows.log.read_text()
+
+
+def test_a_signal_after_a_batch_could_not_be_stored_acknowledges_nothing(
+    program, rows, messages, monkeypatch, capsys
+):
+    """The error is on its way out when a second Ctrl-C comes, or Meltano ends its blocks."""
+
+    def full(self, records):
+        raise LedgerError("the ledger could not be written: the disk is full")
+
+    target = program.RowsTarget(config={"ledger_url": rows.url}, parse_env_config=False)
+    monkeypatch.setattr(program.RowsSink, "stage", full)
+    monkeypatch.setattr(target_module, "CHECKPOINT_ROWS", 0)
+    target._process_schema_message(messages.schema())
+    target._process_record_message(messages.row(1))
+    with pytest.raises(LedgerError):
+        target._process_state_message(messages.state(1))
+    target._handle_termination(signal.SIGTERM, None)
+    assert capsys.readouterr().out == ""
+    assert rows.stored() == set()
 
 
 def test_death_at_any_moment_loses_no_row_that_is_acknowledged(rows, messages, tmp_path):
