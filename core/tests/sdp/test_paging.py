@@ -125,21 +125,85 @@ def some(*identities, more, total=None):
     return Page(rows=[{"id": i} for i in identities], more=more, total=total)
 
 
-def test_offsets_over_three_pages():
-    cursor, found = offsets([some("1", "2", more=True), some("3", "4", more=True), some("5", more=False)])
-    assert (found, cursor.offset) == (["1", "2", "3", "4", "5"], 4)
+def test_offsets_over_three_pages_that_begin_with_the_last_row_of_the_one_before():
+    pages = [some("1", "2", "3", more=True), some("3", "4", "5", more=True), some("5", "6", more=False)]
+    cursor, found = offsets(pages)
+    assert (found, cursor.offset) == (["1", "2", "3", "4", "5", "6"], 4)
+
+
+def test_pages_of_one_row_cannot_begin_with_the_last_one():
+    assert offsets([some("1", more=True), some("2", more=True), some("3", more=False)])[1] == ["1", "2", "3"]
 
 
 def test_a_total_that_changes_on_the_way_means_another_pass():
     _, found = offsets(
         [
-            some("1", "2", more=True, total=5),
-            some("4", "5", more=False, total=4),  # 1 was deleted, 3 slipped under the offset
-            some("2", "3", more=True, total=4),
-            some("4", "5", more=False, total=4),
+            some("1", "2", "3", more=True, total=4),
+            some("3", "5", more=False, total=5),  # 4 was deleted, 5 and 6 are new
+            some("1", "2", "3", more=True, total=5),
+            some("3", "5", "6", more=False, total=5),
         ]
     )
-    assert found == ["1", "2", "4", "5", "3"]
+    assert found == ["1", "2", "3", "5", "6"]
+
+
+def by_offset(rows, between=lambda turn, rows: None, most=1000):
+    """Walk a list of ids as a server serves it, a hundred a page."""
+    cursor, out = OffsetCursor(), []
+    for turn in range(most):
+        if cursor.finished:
+            return out, turn
+        page = rows[cursor.offset : cursor.offset + 100]
+        is_more = cursor.offset + 100 < len(rows)
+        out += ids(cursor.accept(some(*page, more=is_more, total=len(rows))))
+        between(turn, rows)
+    raise AssertionError("the walk does not end")
+
+
+def test_a_row_that_is_deleted_and_another_that_is_made_meanwhile_hide_no_third():
+    def change(turn, rows):
+        if turn == 0:
+            rows.remove("7")
+            rows.append("251")
+
+    found, calls = by_offset([str(n) for n in range(1, 251)], change)
+    assert sorted(map(int, found)) == list(range(1, 252))
+    assert len(found) == len(set(found))
+    assert calls < 10
+
+
+@given(
+    st.integers(0, 350),
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 400), st.booleans()), max_size=6),
+)
+@settings(deadline=None)
+def test_whatever_is_deleted_and_made_no_row_that_stays_is_hidden(count, changes):
+    rows = [str(n) for n in range(count)]
+    stays = set(rows)
+
+    def change(turn, rows):
+        for when, which, is_new in changes:
+            if when == turn and is_new:
+                rows.append(f"new-{turn}-{which}-{len(rows)}")
+            elif when == turn and str(which) in rows:
+                rows.remove(str(which))
+                stays.discard(str(which))
+
+    found, calls = by_offset(rows, change)
+    assert stays <= set(found)
+    assert len(found) == len(set(found))
+    assert calls <= 30
+
+
+def test_a_server_whose_order_never_holds_is_read_as_far_as_it_goes():
+    """It is asked back a bounded number of times; that it does not agree with its total is told."""
+    cursor, turn = OffsetCursor(), 0
+    while not cursor.finished:
+        names = [f"{turn}-{n}" for n in range(100)]
+        cursor.accept(some(*names, more=cursor.offset < 400, total=450))
+        turn += 1
+        assert turn < 200
+    assert cursor.disagrees is not None
 
 
 def test_a_total_that_never_agrees_is_accepted_and_told():
