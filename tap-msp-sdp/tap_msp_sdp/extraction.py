@@ -144,11 +144,13 @@ class Extraction:
     def _walk(self, walk: Walk, pool: ThreadPoolExecutor) -> Iterator[Record]:
         parents = ParentLists(self._client, walk.name)
         since = {module: self._since(module, walk.name) for module in walk.modules}
+        # Asked before the walk by time of change moves the bookmarks, which may break off at a later page.
+        window_start = self._window_start(walk, since)
         try:
             yield from self._read_changed(walk, parents, since, pool)
         except CannotWalk as reason:
             logger.info("%s cannot be asked by time of change (%s)", walk.name, reason)
-            yield from self._read_within(walk, parents, self._window_start(walk, since), pool)
+            yield from self._read_within(walk, parents, window_start, pool)
             for module in walk.modules:
                 self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms))
             return

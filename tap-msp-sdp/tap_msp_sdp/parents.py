@@ -76,7 +76,7 @@ def read_parent(module: Module, row: Row) -> Parent:
         display_id=text(row.get("display_id")) or identity,
         title=text(row.get(module.title)),
         status=reference(status).name,
-        is_open=not closed and in_progress is not False,
+        is_open=not closed if in_progress is None else in_progress,
         updated_ms=updated,
         moved_ms=max(moved, default=None),
         latest_ms=max([*moved, *created], default=None),

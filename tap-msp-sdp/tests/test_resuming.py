@@ -7,6 +7,8 @@ from collections import Counter
 
 import pytest
 from msp_xero.errors import InputError, Unavailable
+from msp_xero.sdp import client as client_module
+from msp_xero.sdp.paging import ValueCursor
 
 from .conftest import MODULES, run, settings
 
@@ -138,6 +140,25 @@ def test_a_module_that_is_added_later_is_read_from_the_start(small):
     second = run(settings(small), state=first.state)
     expected = {i for i, w in small.reachable().items() if w["module"] != "request"}
     assert expected <= set(second.ids())
+
+
+class CoarseServer(ValueCursor):
+    """A server whose filter knows hours only: what is asked since 10:20 comes since 10:00."""
+
+    def criteria(self):
+        asked = super().criteria()
+        return {**asked, "value": str(int(asked["value"]) // 3_600_000 * 3_600_000)}
+
+
+@pytest.mark.parametrize("before", [[], ["requests"]], ids=["the first run", "tasks are added later"])
+def test_a_walk_by_change_that_breaks_off_after_a_page_hides_no_worklog(large, monkeypatch, before):
+    state = run(settings(large, modules=before)).state if before else None
+    monkeypatch.setattr(client_module, "ValueCursor", CoarseServer)
+    modules = ["requests", "tasks"]
+    broken = run(settings(large, modules=modules), state=state)
+    after = run(settings(large, modules=modules), state=broken.state)
+    of_tasks = {one for one, worklog in large.reachable().items() if worklog["module"] == "task"}
+    assert of_tasks <= {*broken.ids(), *after.ids()}
 
 
 def test_start_date_bounds_the_first_run(small):
