@@ -121,6 +121,16 @@ class Missing(RemoteError):
     """The row does not exist (404), or the path does not exist on this installation."""
 
 
+class NoAddress(Missing):
+    """A web server says that the address does not exist, not the system itself: it knows of no row."""
+
+    def as_no_answer(self) -> Unavailable:
+        """Return what it is where the system itself has to answer: no usable answer."""
+        return Unavailable(
+            self.problem, system=self.system, address=self.address, status=self.status, advice=self.advice
+        )
+
+
 class Rejected(RemoteError):
     """The request was understood and refused for its content.
 

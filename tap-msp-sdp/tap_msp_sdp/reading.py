@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from msp_xero.errors import Missing, Rejected
+from msp_xero.errors import Missing, NoAddress, Rejected
 from msp_xero.sdp.calls import endpoint
 from msp_xero.sdp.dialects import iso_utc, read_worklog, text
 
@@ -150,6 +150,8 @@ class Reader:
         except (Missing, Rejected):
             try:
                 row = self._client.read_row(owner, key)
+            except NoAddress as error:
+                raise error.as_no_answer() from error  # no word of SDP's about this row
             except Missing:
                 logger.info("%s was deleted meanwhile", endpoint("GET", owner))
                 return []

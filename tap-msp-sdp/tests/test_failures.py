@@ -68,6 +68,71 @@ def test_a_parent_that_is_deleted_meanwhile_is_no_error(small):
     assert out.trailer is not None
 
 
+PAGE = {"kind": "html", "status": 404, "body": "<html><title>HTTP Status 404 - Not Found</title></html>"}
+
+
+def until_it_is_well(sandbox, fault, **changed):
+    """Run with a fault, and once more without it from where the first run left off; return both."""
+    sandbox.post("faults", [fault])
+    try:
+        first = run(settings(sandbox, **changed))
+    except RemoteError as error:
+        first = error.collector
+        assert first.trailer is None
+    sandbox.mend()
+    return first, run(settings(sandbox, **changed), state=first.state)
+
+
+@pytest.mark.parametrize("times", [2, 8, 40, 400])
+def test_pages_of_a_web_server_while_sdp_starts_hide_no_worklog(small, times):
+    fault = {"match": {"regex": r"/requests/\d+"}, **PAGE, "times": times}
+    first, second = until_it_is_well(small, fault, modules=["requests"])
+    expected = {one for one, worklog in small.reachable().items() if worklog["module"] == "request"}
+    assert expected <= {*first.ids(), *second.ids()}
+
+
+def test_pages_of_a_web_server_hide_no_task_where_the_path_may_be_missing(small):
+    small.post("set", {"last_updated_on": "requests,problems"})
+    problem = next(
+        task["parent_id"] for task in small.get("dump")["tasks"] if task["parent_kind"] == "problem"
+    )
+    fault = {"match": {"path": f"/api/v3/problems/{problem}/tasks"}, **PAGE, "times": 2}
+    first, second = until_it_is_well(small, fault, modules=["tasks"])
+    expected = {one for one, worklog in small.reachable().items() if worklog["module"] == "task"}
+    assert expected <= {*first.ids(), *second.ids()}
+
+
+def test_pages_of_a_web_server_for_a_site_leave_no_worklog_without_its_account(small):
+    small.post("set", {"account_on": "none", "site_account": "off", "requester_account": "off"})
+    known = {row["worklog_id"] for row in run(settings(small)).records() if row["account_id"]}
+    assert known
+    first, second = until_it_is_well(small, {"match": {"regex": r"/sites/\d+"}, **PAGE, "times": 3})
+    newest = {row["worklog_id"]: row["account_id"] for row in (*first.records(), *second.records())}
+    assert {one for one in known if newest.get(one) is None} == set()
+
+
+def test_a_path_that_an_installation_does_not_have_is_told_once_and_ends_no_run(small, caplog):
+    small.post("faults", [{"match": {"regex": r"/problems/\d+/tasks$"}, **PAGE}])
+    out = run(settings(small, modules=["problems", "tasks"]))
+    assert out.trailer is not None
+    told = [line for line in caplog.messages if "GET problems/{id}/tasks does not exist" in line]
+    assert len(told) == 1
+
+
+def test_half_a_character_in_one_text_keeps_no_worklog_from_coming(small):
+    worklog = next(one for one in small.get("dump")["worklogs"] if one["module"] == "request")
+    body = (
+        '{"worklogs": [{"id": "990001", "time_spent": {"hours": "1"}, "description": "cut \\ud83d"}], '
+        '"list_info": {"total_count": 1}, "response_status": [{"status_code": 2000, "status": "success"}]}'
+    )
+    path = f"/api/v3/requests/{worklog['parent_id']}/worklogs"
+    small.post("faults", [{"match": {"path": path}, "kind": "html", "status": 200, "body": body}])
+    out = run(settings(small, modules=["requests"]))
+    [row] = [row for row in out.records() if row["worklog_id"] == "990001"]
+    assert row["description"] == "cut \ufffd"
+    assert out.trailer is not None
+
+
 @pytest.mark.parametrize(
     ("change", "setting"),
     [

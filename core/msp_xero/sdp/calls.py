@@ -17,8 +17,8 @@ from urllib3.exceptions import NewConnectionError
 
 from msp_xero.edges.deadline import is_unfinished
 from msp_xero.edges.redaction import headers_without_secrets, without_secrets
-from msp_xero.errors import AccessRefused, RemoteError, Throttled, Unavailable
-from msp_xero.sdp.envelope import SYSTEM, Answer, read_answer
+from msp_xero.errors import AccessRefused, NoAddress, RemoteError, Throttled, Unavailable
+from msp_xero.sdp.envelope import SYSTEM, Answer, is_by_sdp, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,17 +132,32 @@ class Caller:
         self._headers["Accept"] = ACCEPT
         if settings.portal_id:
             self._headers["PORTALID"] = settings.portal_id
+        self._no_addresses: set[str] = set()
         self._reading = self._repeater(_read_may_repeat)
+        self._reading_nowhere = self._repeater(_read_of_no_address_may_repeat)
         self._writing = self._repeater(_write_may_repeat)
 
     def read(self, path: str, input_data: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """GET a path below ``/api/v3/`` with its input_data on the query.
 
         Raises:
+            NoAddress: this installation has no such address.
             RemoteError: as :func:`~msp_xero.sdp.envelope.classify` says, or no answer at all.
         """
         query = f"?input_data={quote(msgspec.json.encode(input_data), safe='')}" if input_data else ""
-        return self._reading(self._send, "GET", path, query, None)
+        name = endpoint("GET", path)
+        repeating = self._reading_nowhere if name in self._no_addresses else self._reading
+        try:
+            return repeating(self._send, "GET", path, query, None)
+        except NoAddress as error:
+            self._check_that_sdp_answers(error)
+            self._no_addresses.add(name)
+            raise
+
+    def _check_that_sdp_answers(self, error: NoAddress) -> None:
+        """Keep the web server's word for every address, while SDP starts, from being taken for SDP's own."""
+        if not is_by_sdp(self.probe("requests", {"list_info": {"row_count": 1}}).answer):
+            raise error.as_no_answer() from error
 
     def write(self, method: str, path: str, input_data: Mapping[str, Any]) -> dict[str, Any]:
         """POST or PUT input_data as a form field.
@@ -285,6 +300,10 @@ def _encode(value: Mapping[str, Any]) -> bytes:
 
 
 def _read_may_repeat(error: BaseException) -> bool:
+    return isinstance(error, NoAddress) or _read_of_no_address_may_repeat(error)
+
+
+def _read_of_no_address_may_repeat(error: BaseException) -> bool:
     return isinstance(error, Unavailable) or _throttled_briefly(error)
 
 

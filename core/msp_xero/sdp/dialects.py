@@ -113,16 +113,18 @@ def read_worklog(row: Row) -> Worklog:
 
 
 def minutes(raw: object) -> int | None:
-    """Return a duration in whole minutes, or None where it cannot be read.
+    """Return a duration in whole minutes, or None where it cannot be read; one half of it is no duration.
 
     Args:
         raw: ``{hours, minutes}`` as text or numbers, zero-padded or not, optionally with ``value``
             in milliseconds; ``{value}`` alone; milliseconds alone; or ``H:MM``.
     """
     if isinstance(raw, dict):
-        hours, rest = whole(raw.get("hours")), whole(raw.get("minutes"))
-        if hours is not None or rest is not None:
-            return (hours or 0) * 60 + (rest or 0)
+        halves = [raw.get("hours"), raw.get("minutes")]
+        told = [half for half in halves if half not in (None, "")]
+        if told and all(whole(half) is not None for half in told):
+            hours, rest = (whole(half) or 0 for half in halves)
+            return hours * 60 + rest
         raw = raw.get("value")
     if isinstance(raw, str) and (match := _CLOCK.fullmatch(raw.strip())):
         return int(match[1]) * 60 + int(match[2])

@@ -14,7 +14,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from msp_xero.errors import AccessRefused, Missing, Rejected, RemoteError, Throttled, Unavailable
+from msp_xero.edges.mending import mended
+from msp_xero.errors import (
+    AccessRefused,
+    Missing,
+    NoAddress,
+    Rejected,
+    RemoteError,
+    Throttled,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,6 +51,9 @@ _MEANINGS: Final = {
 }
 _LOGIN_MARKS: Final = (b"j_security_check", b"j_username", b'type="password"', b"type='password'", b"login")
 
+_NO_ADDRESS: Final = "the address does not exist"
+_ADVICE: Final = "Check base_url: it must be the address of ServiceDesk Plus MSP itself"
+
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
@@ -65,10 +77,9 @@ def read_answer(answer: Answer, *, address: str, now: datetime) -> dict[str, Any
     Raises:
         RemoteError: the class of the ladder that names what to do.
     """
-    try:
-        payload = _decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _no_json(answer, address=address, now=now) from None
+    payload = _payload(answer.body)
+    if payload is None:
+        raise _no_json(answer, address=address, now=now)
     if not isinstance(payload, dict):
         raise Unavailable(
             "the answer is not an API answer", system=SYSTEM, address=address, status=answer.status
@@ -77,6 +88,21 @@ def read_answer(answer: Answer, *, address: str, now: datetime) -> dict[str, Any
     if error is not None:
         raise error
     return payload
+
+
+def is_by_sdp(answer: Answer | None) -> bool:
+    """Tell whether SDP itself has answered, and not a web server in front of it: its status is there."""
+    payload = _payload(answer.body) if answer else None
+    return isinstance(payload, dict) and bool(_statuses(payload))
+
+
+def _payload(body: bytes) -> Any:
+    """Return what a body holds, None where it is no JSON; one badly encoded text makes no list unreadable."""
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        strict = mended(body)
+        return None if strict is None else _decode(strict)
 
 
 def classify(  # noqa: PLR0911 - one return a row of the table
@@ -108,6 +134,8 @@ def classify(  # noqa: PLR0911 - one return a row of the table
         return AccessRefused(
             _REFUSED[4022 if answer.status == 401 else 4002], **where, advice=_access_advice(4022)
         )
+    if answer.status == 404 and not statuses:
+        return NoAddress(_NO_ADDRESS, **where, advice=_ADVICE)
     if answer.status == 404 or 4007 in codes:
         return Missing("there is no such row or path", **where)
     if answer.status >= 500 or INTERNAL_ERROR in codes:
@@ -193,9 +221,8 @@ def _no_json(  # noqa: PLR0911 - one return a row of the table
         return _redirected(answer, address)
     start = answer.body[:65536].lower()
     page = b"<html" in start or b"<!doctype html" in start
-    advice = "Check base_url: it must be the address of ServiceDesk Plus MSP itself"
     if answer.status == 404:
-        return Missing("the address does not exist", **where, advice=advice)
+        return NoAddress(_NO_ADDRESS, **where, advice=_ADVICE)
     if page and answer.status < 400 and any(mark in start for mark in _LOGIN_MARKS):
         return AccessRefused(
             "a login page came instead of an API answer",
@@ -203,7 +230,7 @@ def _no_json(  # noqa: PLR0911 - one return a row of the table
             advice="Check base_url and the key (auth_token)",
         )
     if page:
-        return Unavailable("a web page came instead of an API answer", **where, advice=advice)
+        return Unavailable("a web page came instead of an API answer", **where, advice=_ADVICE)
     if answer.status >= 500:
         return Unavailable(f"HTTP {answer.status}", **where)
     return Unavailable(

@@ -4,7 +4,7 @@ import threading
 from decimal import Decimal
 
 import pytest
-from msp_xero.errors import AccessRefused, Missing, Rejected, Throttled, Unavailable
+from msp_xero.errors import AccessRefused, Missing, NoAddress, Rejected, Throttled, Unavailable
 from msp_xero.sdp import CannotWalk
 
 from .conftest import OK, Listing, Reply, failed
@@ -225,6 +225,34 @@ def test_a_read_is_repeated_when_there_is_no_usable_answer(server, clock, connec
     assert ids(connect().worklogs("requests/1")) == ["1"]
     assert len(server.seen) == 3
     assert 2 <= clock.seconds <= 6
+
+
+NOT_FOUND = Reply(b"<html>HTTP Status 404</html>", 404)
+
+
+def test_a_page_of_the_web_server_says_nothing_of_a_row(server, clock, connect):
+    """Tomcat answers so to every address until SDP is up; only SDP says that a row is gone."""
+    server.answer = then_fine([NOT_FOUND, NOT_FOUND])
+    assert ids(connect().worklogs("requests/1")) == ["1"]
+    assert len(server.seen) == 3
+    server.answer = lambda _: NOT_FOUND
+    with pytest.raises(Unavailable, match=r"the address does not exist .* Check base_url"):
+        connect().read_row("requests/1", "request")
+    assert clock.seconds > 15
+
+
+def test_an_address_that_only_sdp_itself_stands_beside_does_not_exist_here(server, clock, connect):
+    def answer(seen):
+        return NOT_FOUND if seen.path.endswith("/tasks") else Reply({"requests": [], "response_status": OK})
+
+    server.answer, client = answer, connect()
+    for number in (1, 2):
+        with pytest.raises(NoAddress, match="the address does not exist"):
+            client.tasks(f"problems/{number}")
+    asked = [seen.path.removeprefix("/api/v3/") for seen in server.seen]
+    at_length, at_once = ["problems/1/tasks"] * 5 + ["requests"], ["problems/2/tasks", "requests"]
+    assert asked == at_length + at_once
+    assert clock.seconds > 15
 
 
 def test_a_read_is_repeated_after_a_timeout(server, connect):

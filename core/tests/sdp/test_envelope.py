@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from msp_xero.errors import AccessRefused, Missing, Rejected, RemoteError, Throttled, Unavailable
+from msp_xero.errors import AccessRefused, Missing, NoAddress, Rejected, RemoteError, Throttled, Unavailable
 from msp_xero.sdp.envelope import Answer, read_answer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,6 +39,14 @@ def outer(code):
 )
 def test_success(payload):
     assert read(payload) == payload
+
+
+@pytest.mark.parametrize("text", [b"Printer \\ud83d", b"caf\xe9"], ids=["half a character", "Latin-1"])
+def test_one_badly_encoded_text_makes_no_list_unreadable(text):
+    body = b'{"worklogs": [{"id": "301", "total_cost": 0.10, "description": "' + text + b'"}]}'
+    [row] = read(body)["worklogs"]
+    assert (row["id"], str(row["total_cost"])) == ("301", "0.10")
+    assert row["description"].endswith("\ufffd")
 
 
 @pytest.mark.parametrize("shape", [inner, outer])
@@ -88,7 +96,9 @@ def test_the_systems_own_words_are_used():
     [
         (LOGIN, 200, AccessRefused, "login page"),
         (PAGE, 200, Unavailable, "web page"),
-        (PAGE, 404, Missing, "does not exist"),
+        (PAGE, 404, NoAddress, "does not exist"),
+        (b"", 404, NoAddress, "does not exist"),
+        (b'{"message": "no route"}', 404, NoAddress, "does not exist"),
         (PAGE, 500, Unavailable, "web page"),
         (PAGE, 401, AccessRefused, "refused"),
         (PAGE, 403, AccessRefused, "refused"),
