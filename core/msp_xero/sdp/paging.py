@@ -21,7 +21,6 @@ Row = dict[str, Any]
 
 PAGE_ROWS: Final = 100  # the most that SDP gives (sdp-msp-api §2)
 PASSES: Final = 3
-MOST_STEPS_BACK: Final = 20
 
 
 class CannotWalk(Exception):
@@ -184,17 +183,16 @@ class OffsetCursor:
     A total that stays different over two equal passes is the server's own opinion (rows that the
     key may not see) and is accepted; ``disagrees`` then tells the two numbers.
 
-    Each page begins with the last row of the one before. Where it does not, rows were taken out of the
-    list before it, and those that moved up would be skipped, although as many may have been added at the
-    end: the walk goes a page back.
+    Each page begins with the last row of the one before. Where it does not, rows before it were taken out of
+    the list, and those that moved up were skipped, although as many may have been added at the end.
     """
 
     def __init__(self) -> None:
         self.offset = 0
         self.finished = False
         self.disagrees: tuple[int, int] | None = None
-        self._overlaps = False
-        self._steps_back = 0
+        self._last: str | None = None  # the row that the next page has to begin with
+        self._torn = False
         self._seen: set[str] = set()
         self._pass: set[str] = set()
         self._totals: set[int] = set()
@@ -207,9 +205,7 @@ class OffsetCursor:
         Raises:
             CannotWalk: the server gives the same page again and again.
         """
-        if self._skips(page):
-            self._step_back()
-            return []
+        self._torn |= self._last not in {None, *_ids(page.rows[:1])}
         fresh: list[Row] = []
         for row in page.rows:
             identity = str(row.get("id"))
@@ -220,37 +216,31 @@ class OffsetCursor:
         if page.total is not None:
             self._totals.add(page.total)
         if page.more and page.rows:
-            self._overlaps = len(page.rows) > 1
-            self.offset += len(page.rows) - self._overlaps
+            overlap = len(page.rows) > 1
+            self._last = _ids(page.rows)[-1] if overlap else None
+            self.offset += len(page.rows) - overlap
             if self.offset > len(self._pass) + PAGE_ROWS:
                 raise CannotWalk("start_index is ignored")
         else:
             self._end_pass()
         return fresh
 
-    def _skips(self, page: Page) -> bool:
-        """Tell whether a page begins behind the rows of this pass; an order that never holds is let be."""
-        if not self._overlaps or self._steps_back >= MOST_STEPS_BACK:
-            return False
-        return not page.rows or str(page.rows[0].get("id")) not in self._pass
-
-    def _step_back(self) -> None:
-        self._steps_back += 1
-        self.offset = max(0, self.offset - PAGE_ROWS)
-        if self.offset == 0:
-            self._overlaps, self._pass, self._totals = False, set(), set()
-
     def _end_pass(self) -> None:
         self._passes += 1
-        agrees = not self._totals or self._totals == {len(self._pass)}
+        is_whole = not self._totals or self._totals == {len(self._pass)}
+        agrees = is_whole and not self._torn
         found = (frozenset(self._pass), frozenset(self._totals))
         if agrees or found == self._before or self._passes >= PASSES:
             self.finished = True
-            self.disagrees = None if agrees else (len(self._pass), max(self._totals))
+            self.disagrees = None if is_whole else (len(self._pass), max(self._totals))
             return
         self._before = found
         self.offset, self._pass, self._totals = 0, set(), set()
-        self._overlaps, self._steps_back = False, 0
+        self._last, self._torn = None, False
+
+
+def _ids(rows: list[Row]) -> list[str]:
+    return [str(row.get("id")) for row in rows]
 
 
 def _count(value: object) -> int | None:
