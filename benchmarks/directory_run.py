@@ -146,10 +146,10 @@ def _measure(folder: Path, xero: str, sdp: str, count: int) -> dict[str, Any]:
     figures["suggest"], suggested = _ask(folder, "suggest")
     figures["sync again, nothing new"] = _sync(configs, folder)
     # Of Xero a token, the organisation (another one is refused before anything is stored) and the pages of
-    # contacts; of SDP the fields and the pages of accounts.
+    # contacts; of SDP the fields and the pages of accounts, which begin with the last row of the one before.
     least = {
         "Xero": 2 + math.ceil(count / ROWS_OF_XERO),
-        "ServiceDesk Plus MSP": 1 + math.ceil(accounts / ROWS_OF_SDP),
+        "ServiceDesk Plus MSP": 1 + math.ceil((accounts - 1) / (ROWS_OF_SDP - 1)),
     }
     figures["calls"] = {system: (done, least[system]) for system, done in zip(least, made, strict=True)}
     figures["linked"] = sum(row["account_id"] is not None for row in listed)
