@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from msp_xero.billing.document import marker_of
 from msp_xero.billing.memory import remembered
 from msp_xero.billing.strangers import (
+    Verdict,
     billed_again,
     billed_before,
     billed_elsewhere,
@@ -19,6 +19,7 @@ from msp_xero.billing.strangers import (
     told_by_lines,
     unexplained,
     unknown_to_us,
+    verdict_on,
     worklogs_on,
 )
 from msp_xero.errors import LedgerError
@@ -86,18 +87,18 @@ def look_into_doubts(ledger: Ledger, client: XeroClient, fence: Fence, *, number
 def _those_that_bill(
     ledger: Ledger, client: XeroClient, fence: Fence, number_prefix: str, in_doubt: Collection[str]
 ) -> list[str]:
-    """Return the numbers of those of these invoices, by id, that bill what waits; the others are tried.
+    """Return the numbers of those of these invoices, by id, that bill what waits.
 
-    One that does not come any more was deleted, and is forgotten.
+    One whose marker is none of ours is not tried again until it changes; one that bills what waits is asked
+    about by every run. One that does not come any more was deleted, and is forgotten.
     """
     if not in_doubt:
         return []
     rows = list(client.invoices(ids=in_doubt))
     foreign.retell(ledger, fence, in_doubt, [line for row in rows for line in told_by(row)])
-    found = billed_elsewhere(ledger, rows, number_prefix)
-    # Without a marker there is nothing that could have been tried.
-    foreign.note_tried(ledger, fence, [_id(row) for row in rows if marker_of(row.get("Reference"))])
-    return found
+    verdicts = [(row, verdict_on(ledger, row, number_prefix)) for row in rows]
+    foreign.note_tried(ledger, fence, [_id(row) for row, one in verdicts if one is Verdict.MARKER_TRIED])
+    return [str(row.get("InvoiceNumber")) for row, one in verdicts if one is Verdict.BILLS_WHAT_WAITS]
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import func, select
@@ -81,7 +82,11 @@ def billed_elsewhere(ledger: Ledger, rows: Iterable[Row], number_prefix: str) ->
     was copied; then its lines tell, and where its worklogs were moved elsewhere since, its marker. Where that
     was taken away too, a person has to.
     """
-    return [str(row.get("InvoiceNumber")) for row in rows if _is_ours_or_billed(ledger, row, number_prefix)]
+    return [
+        str(row.get("InvoiceNumber"))
+        for row in rows
+        if verdict_on(ledger, row, number_prefix) is Verdict.BILLS_WHAT_WAITS
+    ]
 
 
 def billed_again(ledger: Ledger, rows: Iterable[Row]) -> list[str]:
@@ -96,18 +101,29 @@ def bills_what_waits(ledger: Ledger, row: Row, *, is_ours: bool = False) -> bool
     return bool(waiting) and any_billed(foreign.judged(ledger, lines), waiting)
 
 
-def _is_ours_or_billed(ledger: Ledger, row: Row, number_prefix: str) -> bool:
+class Verdict(Enum):
+    """What an invoice that is not on record has to do with what waits here."""
+
+    BILLS_WHAT_WAITS = "it bills it, or may: it is ours, or only a person can tell"
+    MARKER_TRIED = "it names an id that waits, but its marker is none of ours"
+    SILENT = "it names nothing that waits"
+
+
+def verdict_on(ledger: Ledger, row: Row, number_prefix: str) -> Verdict:
+    """Judge an invoice by its lines; where they leave a doubt, by its marker."""
     lines, marker = list(told_by(row)), marker_of(row.get("Reference"))
     waiting = waiting_under(ledger, lines)
     if not waiting:
-        return False
+        return Verdict.SILENT
     lines = foreign.judged(ledger, lines)
     if any_billed(lines, waiting):
-        return True
+        return Verdict.BILLS_WHAT_WAITS
     if marker is None:
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
-        return any(line.worklog_id in waiting and not line.is_another for line in lines)
-    return _had_our_number(ledger, lines, waiting, marker, number_prefix)
+        is_asked = any(line.worklog_id in waiting and not line.is_another for line in lines)
+        return Verdict.BILLS_WHAT_WAITS if is_asked else Verdict.SILENT
+    is_ours = _had_our_number(ledger, lines, waiting, marker, number_prefix)
+    return Verdict.BILLS_WHAT_WAITS if is_ours else Verdict.MARKER_TRIED
 
 
 def any_billed(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> bool:

@@ -192,6 +192,21 @@ def test_a_reconcile_that_stops_has_looked_up_what_was_sent(sqlite_world) -> Non
     exclude_worklog(world.ledger, row_of(world), "it is on ABC-00001")
 
 
+def test_one_of_ours_that_only_its_marker_tells_stops_a_reconcile_and_a_leaving_after_it_has_stopped_a_run(
+    sqlite_world, bill_and_lose
+) -> None:
+    world = sqlite_world
+    bill_and_lose(world, InvoiceNumber="INV-9001")
+    settle_later(world, hours=24)
+    world.deliver(world.line(0, account=1, module="task", description="Told in other words"))
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        settle_later(world, hours=24)
+    with pytest.raises(LedgerError, match=r"\(INV-9001\)"):
+        refuse_to_leave(world.ledger)
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        reconcile(world.ledger, world.client(), number_prefix="SDP-")
+
+
 # What is known where it left
 
 
