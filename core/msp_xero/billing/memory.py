@@ -26,7 +26,8 @@ class Remembered(NamedTuple):
         before: numbers of invoices from before the connection started over that bill them.
         strangers: numbers of invoices of strangers that do.
         in_doubt: ids of invoices of which no more than a worklog's id tells, with their numbers.
-        worklogs: ``(module, worklog id)`` of those that wait under an id on one of these invoices.
+        worklogs: ``(module, worklog id)`` of those that wait under an id by which one of these invoices bills
+            them, or may.
         left: numbers of invoices in organisations that the connection has left, which bill them, or of which
             no more than an id tells: nobody can look there again.
         worklogs_left: ``(module, worklog id)`` of those that wait under an id on one of the latter.
@@ -62,12 +63,13 @@ def remembered(
     for line in told:
         if line.invoice_id in still_to_judge:
             continue
-        if is_billed := any_billed([line], waiting):
+        if any_billed([line], waiting):
             (memory.before if line.is_ours else memory.strangers).append(line.number)
-        if is_billed or not line.is_another:
-            memory.worklogs.update((one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ()))
-        if not (is_billed or line.is_ours or line.is_tried or line.is_another):
+        elif line.is_ours or line.is_tried or line.is_another:
+            continue
+        else:
             memory.in_doubt[line.invoice_id] = line.number
+        memory.worklogs.update((one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ()))
     for line in left:
         if any_billed([line], waiting) or not (line.is_ours or line.is_tried):
             memory.left.append(line.number)

@@ -350,6 +350,17 @@ def test_what_was_tried_before_the_move_is_not_asked_about_after_it(tried) -> No
     assert tried.states() == {"invoiced": 1}
 
 
+def test_what_waits_under_an_id_that_was_tried_is_not_named_beside_what_another_invoice_may_bill(
+    tried,
+) -> None:
+    somebody_elses(tried, "XYZ-00009", "Work [0badcafe]", "Theirs\n(SDP request worklog 1001)", contact=1)
+    tried.deliver(tried.line(1, account=1))
+    with pytest.raises(BilledElsewhere, match="XYZ-00009"):
+        settle_later(tried)
+    with pytest.raises(LedgerError, match=r"\(XYZ-00009\).*wait here \(1001\)"):
+        refuse_to_leave(tried.ledger)
+
+
 def test_it_is_asked_about_once_it_is_work_of_the_contact_that_the_invoice_had(tried) -> None:
     leave(tried)
     tried.deliver(tried.line(0, account=0))
