@@ -106,7 +106,7 @@ class Verdict(Enum):
 
     BILLS_WHAT_WAITS = "it bills it, or may: it is ours, or only a person can tell"
     MARKER_TRIED = "it names an id that waits, but its marker is none of ours"
-    SILENT = "it names nothing that waits"
+    SILENT = "it names nothing that waits, or what a person has told apart"
 
 
 def verdict_on(ledger: Ledger, row: Row, number_prefix: str) -> Verdict:
@@ -118,10 +118,11 @@ def verdict_on(ledger: Ledger, row: Row, number_prefix: str) -> Verdict:
     lines = foreign.judged(ledger, lines)
     if any_billed(lines, waiting):
         return Verdict.BILLS_WHAT_WAITS
+    if not any(line.worklog_id in waiting and not line.is_another for line in lines):
+        return Verdict.SILENT  # a person has said so; whose it is does not matter then
     if marker is None:
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
-        is_asked = any(line.worklog_id in waiting and not line.is_another for line in lines)
-        return Verdict.BILLS_WHAT_WAITS if is_asked else Verdict.SILENT
+        return Verdict.BILLS_WHAT_WAITS
     is_ours = _had_our_number(ledger, lines, waiting, marker, number_prefix)
     return Verdict.BILLS_WHAT_WAITS if is_ours else Verdict.MARKER_TRIED
 

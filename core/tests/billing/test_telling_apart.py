@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msp_xero.billing import settle as settling
+from msp_xero.billing.rebuild import rebuild
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.errors import BilledElsewhere, LedgerError
@@ -25,6 +26,12 @@ def somebody_elses(world, number, reference, *texts, contact=0):
         Contact={"ContactID": world.contacts[contact]["ContactID"]},
         LineItems=[{"Quantity": 1, "UnitAmount": 5, "Description": text} for text in texts],
     )
+
+
+def quite_another(world):
+    """A task's worklog that has nothing but its id in common with the request's of that number."""
+    created = "2026-01-01T00:00:00.000Z"
+    return world.line(0, module="task", account=1, description="Quite other work", created_time=created)
 
 
 def told_apart(world, reference="Work [0badcafe]", contact=0):
@@ -108,6 +115,42 @@ def test_what_was_told_apart_is_still_not_billed_beside_its_own_text(sqlite_worl
     tell_apart(world.ledger, row_of(world))
     with pytest.raises(BilledElsewhere, match="INV-1"):
         settle_later(world)
+
+
+@pytest.mark.parametrize("looks", ["for the first time", "again", "again, and it has changed"])
+def test_a_persons_word_ends_the_stop_for_one_of_ours_that_its_marker_tells(
+    sqlite_world, bill_and_lose, looks
+):
+    world = sqlite_world
+    bill_and_lose(world, InvoiceNumber="INV-9001")
+    if looks != "for the first time":
+        settle_later(world, hours=24)
+    if looks == "again, and it has changed":
+        world.person("invoice", "edit", world.ours()[0]["InvoiceID"], Status="AUTHORISED")
+    world.deliver(quite_another(world))
+    with pytest.raises(BilledElsewhere, match=r"INV-9001.*`msp-xero rebuild --another ID`"):
+        settle_later(world, hours=24)
+    tell_apart(world.ledger, row_of(world))
+    for _ in range(2):
+        settle_later(world, hours=24)
+    assert standing(world) == ["INV-9001", "SDP-00001"]
+
+
+def test_so_it_does_where_others_are_on_record(sqlite_world, lose_the_ledger):
+    world = sqlite_world
+    world.deliver(world.line(0, account=0), world.line(1, account=1))
+    world.settle()
+    first = next(row for row in world.invoices() if row["InvoiceNumber"] == "SDP-00001")
+    world.person("invoice", "edit", first["InvoiceID"], InvoiceNumber="INV-9001")
+    world.clock.advance(24 * 3600)
+    lose_the_ledger(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-", only_prefix=True)
+    world.deliver(quite_another(world))
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        settle_later(world)
+    tell_apart(world.ledger, row_of(world))
+    assert settle_later(world).invoices == 1
+    assert standing(world) == ["INV-9001", "SDP-00002", "SDP-00003"]
 
 
 def test_telling_one_worklog_of_an_invoice_apart_says_nothing_of_the_others(sqlite_world):
