@@ -291,7 +291,8 @@ def _write(  # noqa: PLR0913, PLR0917 - the second half of rebuild
 ) -> None:
     """Store everything in one transaction.
 
-    What was left out may bill what waits here: then the first settle looks at all invoices once more.
+    What was left out may bill what waits here: then the first settle looks at all invoices once more, and
+    until then this counts as a look that stopped, so that nobody leaves the organisation unseen.
     """
     rebuilt.invoices = spool.count
     with ledger.write(fence) as session:
@@ -310,7 +311,7 @@ def _write(  # noqa: PLR0913, PLR0917 - the second half of rebuild
         row = ledger.connection(session)
         row.next_number = rebuilt.next_number = max(row.next_number, rebuilt.next_number)
         row.invoices_refreshed_at = looked_at if is_whole else None
-        row.look_stopped_at = None if is_whole else row.look_stopped_at
+        row.look_stopped_at = None if is_whole else looked_at
 
 
 def _chunks(invoices: Iterable[FoundInvoice]) -> Iterator[list[FoundInvoice]]:

@@ -75,7 +75,7 @@ class Survey:
     worklogs. ``compared_at`` is when the ledger last learned what the present organisation has, None
     when never; ``known_from`` is when the connection started over with it, None for the first one.
     ``stopped_at`` is when the last look there began, if it did not end well: it found what the ledger
-    cannot explain, or was cut off.
+    cannot explain, was cut off, or was a rebuild that left invoices out.
     """
 
     connection: str

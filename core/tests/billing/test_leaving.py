@@ -106,6 +106,26 @@ def test_what_is_under_way_is_not_refused_a_second_time(sqlite_world) -> None:
     refuse_to_leave(world.ledger)
 
 
+def test_a_second_organisation_is_not_left_unseen_after_a_rebuild_that_left_invoices_out(world) -> None:
+    """A generation that has not looked yet may leave within a day of its beginning; this one has, and partly."""
+    world.settle()
+    leave(world)
+    somebody_elses(world, "INV-9001", "Work [0badcafe]", "Worklog 0\n(SDP request worklog 1000)")
+    rebuild(world.ledger, world.client(), number_prefix="SDP-", only_prefix=True)
+    world.deliver(world.line(0, account=0))
+    there = world.xero, world.faulty, world.adapter
+    go_back(world)
+    with pytest.raises(LedgerError, match=r"the last look at Rata Holdings, .* stopped, so what waits may be"):
+        reinitialise(world)
+    world.xero, world.faulty, world.adapter = there
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        reconcile(world.ledger, world.client(), number_prefix="SDP-")
+    exclude_worklog(world.ledger, row_of(world), "it is on INV-9001")
+    reconcile(world.ledger, world.client(), number_prefix="SDP-")
+    go_back(world)
+    reinitialise(world)
+
+
 @pytest.fixture
 def planned_beside_a_copy(sqlite_world):
     """An invoice that was planned and never sent, and then a copy that bills its worklog."""
