@@ -13,7 +13,7 @@ from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.refresh import refresh_invoices
 from msp_xero.billing.settle import pin_organisation
-from msp_xero.errors import BilledElsewhere
+from msp_xero.errors import BilledElsewhere, RemoteError
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice
 from msp_xero.lots import lots
@@ -90,7 +90,8 @@ def reconcile(
         except BilledElsewhere:
             # A person has to decide about these worklogs, and could not while they are on their way.
             sent = {invoice.id for invoice in pushing.sent_and_unsettled(ledger)}
-            with contextlib.suppress(BilledElsewhere):
+            # What cannot be looked up stays under way, and hides neither the stop nor what else is planned.
+            with contextlib.suppress(BilledElsewhere, RemoteError):
                 resolve_unknown(ledger, client, fence, only=sent, run_id=run_id)
             withdraw_what_is_billed(ledger, fence, run_id=run_id)
             raise

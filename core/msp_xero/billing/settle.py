@@ -18,7 +18,15 @@ from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation, read_reference
 from msp_xero.billing.refresh import look_into_doubts, refresh_invoices
 from msp_xero.billing.settled import Settled, sum_up
-from msp_xero.errors import BilledElsewhere, DayLimitReached, LedgerError, Missing, Rejected, Unavailable
+from msp_xero.errors import (
+    BilledElsewhere,
+    DayLimitReached,
+    LedgerError,
+    Missing,
+    Rejected,
+    RemoteError,
+    Unavailable,
+)
 from msp_xero.ledger import planning, pushing
 from msp_xero.ledger.organisation import pin, refuse_other
 from msp_xero.ledger.outcomes import Outcome
@@ -159,8 +167,11 @@ class _Settle:
         self._refuse_to_go_on(never_sent & _held_by_xero(found))
 
     def _leave_to_a_person(self) -> None:
-        """Leave nothing on its way of what a person has to decide about: it could not be excluded."""
-        with contextlib.suppress(BilledElsewhere):
+        """Leave nothing on its way of what a person has to decide about: it could not be excluded.
+
+        What cannot be looked up now stays, and hides neither the stop nor what else is planned.
+        """
+        with contextlib.suppress(BilledElsewhere, RemoteError):
             self._look_up(pushing.sent_and_unsettled(self.ledger))
         withdraw_what_is_billed(self.ledger, self.fence, run_id=self.run_id)
 

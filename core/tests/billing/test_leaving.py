@@ -11,8 +11,9 @@ from msp_xero.billing.rebuild import rebuild
 from msp_xero.billing.recover import reconcile
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.refresh import refresh_invoices
-from msp_xero.billing.settle import pin_organisation
-from msp_xero.errors import BilledElsewhere, LedgerError, RemoteError
+from msp_xero.billing.settings import BillingSettings
+from msp_xero.billing.settle import pin_organisation, settle
+from msp_xero.errors import BilledElsewhere, DayLimitReached, LedgerError, RemoteError, Unavailable
 from msp_xero.ledger.decisions import Released, exclude_worklog, include_worklog, release_invoice
 from msp_xero.ledger.models import AccountLink
 from msp_xero.ledger.rebuilding import tell_apart
@@ -115,7 +116,9 @@ def test_a_second_organisation_is_not_left_unseen_after_a_rebuild_that_left_invo
     world.deliver(world.line(0, account=0))
     there = world.xero, world.faulty, world.adapter
     go_back(world)
-    with pytest.raises(LedgerError, match=r"the last look at Rata Holdings, .* stopped, so what waits may be"):
+    with pytest.raises(
+        LedgerError, match=r"the last look at Rata Holdings, .* stopped, so what waits may be"
+    ):
         reinitialise(world)
     world.xero, world.faulty, world.adapter = there
     with pytest.raises(BilledElsewhere, match="INV-9001"):
@@ -210,6 +213,46 @@ def test_a_reconcile_that_stops_has_looked_up_what_was_sent(sqlite_world) -> Non
     with pytest.raises(BilledElsewhere, match="ABC-00001"):
         reconcile(world.ledger, world.client(), number_prefix="SDP-")
     exclude_worklog(world.ledger, row_of(world), "it is on ABC-00001")
+
+
+@pytest.mark.parametrize("job", ["settle", "reconcile"])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Unavailable("503", system="Xero", address="GET /Invoices"),
+        DayLimitReached(system="Xero", address="GET /Invoices", resume_at=None),
+    ],
+    ids=["unavailable", "day limit"],
+)
+def test_a_look_up_that_fails_hides_no_stop_and_leaves_a_person_able_to_decide(
+    sqlite_world, job, failure
+) -> None:
+    """One was sent without an answer; another was never sent, and an invoice in Xero bills its worklog."""
+    world = sqlite_world
+    world.settle()
+    world.clock.advance(3600)
+    world.deliver(world.line(0, account=0), world.line(1, account=1))
+    world.fail({"kind": "reset_before", "match": PUT})
+    world.settle_without_look_up()
+    world.recover()
+    assert sorted(invoice.state for invoice in world.ledger_invoices()) == ["planned", "unknown"]
+    theirs = "Theirs\n(SDP request worklog 1001)", "B\n(SDP task worklog 7)"
+    somebody_elses(world, "ABC-00001", "by hand", *theirs, contact=1)
+    client = world.client()
+    invoices = client.invoices
+
+    def without_look_up(*, numbers=None, **asked):
+        if numbers is not None:
+            raise failure
+        return invoices(**asked)
+
+    client.invoices = without_look_up
+    with pytest.raises(BilledElsewhere, match="ABC-00001"):
+        if job == "settle":
+            settle(world.ledger, client, BillingSettings())
+        else:
+            reconcile(world.ledger, client, number_prefix="SDP-")
+    exclude_worklog(world.ledger, row_of(world, "1001"), "it is on ABC-00001")
 
 
 def test_one_of_ours_that_only_its_marker_tells_stops_a_reconcile_and_a_leaving_after_it_has_stopped_a_run(
