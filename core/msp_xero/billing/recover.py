@@ -11,7 +11,7 @@ from sqlalchemy import select
 from msp_xero.billing.memory import withdraw_what_is_billed
 from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation
-from msp_xero.billing.refresh import refresh_invoices
+from msp_xero.billing.refresh import look_into_doubts, refresh_invoices
 from msp_xero.billing.settle import pin_organisation
 from msp_xero.errors import BilledElsewhere, RemoteError
 from msp_xero.ledger import pushing
@@ -66,7 +66,8 @@ def reconcile(
 ) -> Reconciled:
     """Refresh the states of our invoices and settle unknown outcomes; send nothing.
 
-    What is proven missing is planned again, and goes out with the next push under its old number.
+    What is proven missing is planned again, and goes out with the next push under its old number. What may be
+    billed by an invoice that this ledger does not know is found out too.
 
     Args:
         ledger: the open ledger.
@@ -87,6 +88,10 @@ def reconcile(
             found.refreshed = refresh_invoices(
                 ledger, client, fence, number_prefix=number_prefix, run_id=run_id
             )
+            open_before = [invoice.id for invoice in pushing.unsettled_invoices(ledger)]
+            resolve_unknown(ledger, client, fence, run_id=run_id)
+            # What the look has told anew has to be tried again, or it keeps the connection from leaving.
+            look_into_doubts(ledger, client, fence, number_prefix=number_prefix)
         except BilledElsewhere:
             # A person has to decide about these worklogs, and could not while they are on their way.
             sent = {invoice.id for invoice in pushing.sent_and_unsettled(ledger)}
@@ -95,8 +100,6 @@ def reconcile(
                 resolve_unknown(ledger, client, fence, only=sent, run_id=run_id)
             withdraw_what_is_billed(ledger, fence, run_id=run_id)
             raise
-        open_before = [invoice.id for invoice in pushing.unsettled_invoices(ledger)]
-        resolve_unknown(ledger, client, fence, run_id=run_id)
         for state in _states(ledger, open_before):
             setattr(found, _FOUND[state], getattr(found, _FOUND[state]) + 1)
     found.calls = dict(client.calls)

@@ -108,7 +108,7 @@ def test_what_is_under_way_is_not_refused_a_second_time(sqlite_world) -> None:
 
 
 def test_a_second_organisation_is_not_left_unseen_after_a_rebuild_that_left_invoices_out(world) -> None:
-    """A generation that has not looked yet may leave within a day of its beginning; this one has, and partly."""
+    """A generation that has not looked yet may leave within a day of its beginning; this one looked in part."""
     world.settle()
     leave(world)
     somebody_elses(world, "INV-9001", "Work [0badcafe]", "Worklog 0\n(SDP request worklog 1000)")
@@ -116,9 +116,7 @@ def test_a_second_organisation_is_not_left_unseen_after_a_rebuild_that_left_invo
     world.deliver(world.line(0, account=0))
     there = world.xero, world.faulty, world.adapter
     go_back(world)
-    with pytest.raises(
-        LedgerError, match=r"the last look at Rata Holdings, .* stopped, so what waits may be"
-    ):
+    with pytest.raises(LedgerError, match=r"the last look at Rata Holdings, .* stopped, so what waits"):
         reinitialise(world)
     world.xero, world.faulty, world.adapter = there
     with pytest.raises(BilledElsewhere, match="INV-9001"):
@@ -215,7 +213,14 @@ def test_a_reconcile_that_stops_has_looked_up_what_was_sent(sqlite_world) -> Non
     exclude_worklog(world.ledger, row_of(world), "it is on ABC-00001")
 
 
-@pytest.mark.parametrize("job", ["settle", "reconcile"])
+@pytest.mark.parametrize(
+    "job",
+    [
+        lambda ledger, client: settle(ledger, client, BillingSettings()),
+        lambda ledger, client: reconcile(ledger, client, number_prefix="SDP-"),
+    ],
+    ids=["settle", "reconcile"],
+)
 @pytest.mark.parametrize(
     "failure",
     [
@@ -248,11 +253,21 @@ def test_a_look_up_that_fails_hides_no_stop_and_leaves_a_person_able_to_decide(
 
     client.invoices = without_look_up
     with pytest.raises(BilledElsewhere, match="ABC-00001"):
-        if job == "settle":
-            settle(world.ledger, client, BillingSettings())
-        else:
-            reconcile(world.ledger, client, number_prefix="SDP-")
+        job(world.ledger, client)
     exclude_worklog(world.ledger, row_of(world, "1001"), "it is on ABC-00001")
+
+
+def test_a_reconcile_finds_out_what_keeps_a_connection_from_leaving(sqlite_world) -> None:
+    """It reads again what changed within ten minutes before the last look, and tries its marker again."""
+    world = sqlite_world
+    settle_later(world)
+    world.clock.advance(3600)
+    somebody_elses(world, "ABC-00001", "Work [0badcafe]", "Theirs\n(SDP request worklog 1000)", contact=5)
+    world.deliver(world.line(0, account=1, decision="hold", reason_code="X", reason="x"))
+    for _ in range(2):
+        world.clock.advance(240)
+        reconcile(world.ledger, world.client(), number_prefix="SDP-")
+        refuse_to_leave(world.ledger)
 
 
 def test_one_of_ours_that_only_its_marker_tells_stops_a_reconcile_and_a_leaving_after_it_has_stopped_a_run(
