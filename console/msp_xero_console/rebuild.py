@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msp_xero.billing.memory import tell_apart
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import views
-from msp_xero.ledger.rebuilding import IN_DOUBT, tell_apart
+from msp_xero.ledger.rebuilding import IN_DOUBT
 
 from msp_xero_console import billing, show
 from msp_xero_console.command import AsJson, command, command_group, needs_person

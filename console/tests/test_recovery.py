@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from msp_xero.ledger import foreign
+from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
 
 
@@ -127,4 +127,5 @@ def test_a_worklog_that_waits_is_told_apart_from_what_a_stranger_bills(cli) -> N
         foreign.retell(ledger, fence, {"x"}, [theirs])
     assert cli.data("rebuild", "--another", "105") == {"worklog": "105", "state": "held"}
     with cli.ledger() as ledger:
-        assert [one.is_another for one in foreign.told_of_what_waits(ledger)] == [True]
+        [one] = pushing.waiting_worklogs(ledger, ["105"])
+        assert one.apart == {theirs.line}

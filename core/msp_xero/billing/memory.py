@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from msp_xero.billing.strangers import any_billed, billed_before, first_of, unknown_to_us, waiting_under
+from sqlalchemy import select
+
+from msp_xero.billing.strangers import billed_before, first_of, is_billed_by, unknown_to_us, waiting_under
 from msp_xero.errors import BilledElsewhere, LedgerError
 from msp_xero.ledger import foreign, pushing
+from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.decisions import Refusal
+from msp_xero.ledger.models import Worklog
+from msp_xero.ledger.rebuilding import IN_DOUBT
 from msp_xero.ledger.withdrawing import withdraw_billed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from msp_xero.ledger import Fence, Ledger
+    from msp_xero.ledger.foreign import Line, Told
+    from msp_xero.ledger.pushing import Waiting
 
 
 class Remembered(NamedTuple):
@@ -26,11 +34,10 @@ class Remembered(NamedTuple):
         before: numbers of invoices from before the connection started over that bill them.
         strangers: numbers of invoices of strangers that do.
         in_doubt: ids of invoices of which no more than a worklog's id tells, with their numbers.
-        worklogs: ``(module, worklog id)`` of those that wait under an id by which one of these invoices bills
-            them, or may.
+        worklogs: ``(module, worklog id)`` of those that one of these invoices bills, or may.
         left: numbers of invoices in organisations that the connection has left, which bill them, or of which
             no more than an id tells: nobody can look there again.
-        worklogs_left: ``(module, worklog id)`` of those that wait under an id on one of the latter.
+        worklogs_left: ``(module, worklog id)`` of those that one of the latter bills, or may.
     """
 
     before: list[str]
@@ -63,20 +70,30 @@ def remembered(
     for line in told:
         if line.invoice_id in still_to_judge:
             continue
-        if any_billed([line], waiting):
+        ones = [one for one in waiting.get(line.worklog_id, ()) if _may_bill(line, one)]
+        if any(is_billed_by(line, one) for one in ones):
             (memory.before if line.is_ours else memory.strangers).append(line.number)
-        elif line.is_ours or line.is_tried or line.is_another:
-            continue
-        else:
+        elif ones:
             memory.in_doubt[line.invoice_id] = line.number
-        memory.worklogs.update((one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ()))
+        memory.worklogs.update((one.module, one.worklog_id) for one in ones)
     for line in left:
-        if any_billed([line], waiting) or not (line.is_ours or line.is_tried):
+        if ones := [one for one in waiting.get(line.worklog_id, ()) if _may_have_billed(line, one)]:
             memory.left.append(line.number)
-            memory.worklogs_left.update(
-                (one.module, one.worklog_id) for one in waiting.get(line.worklog_id, ())
-            )
+            memory.worklogs_left.update((one.module, one.worklog_id) for one in ones)
     return memory
+
+
+def _may_bill(line: Told, one: Waiting) -> bool:
+    """Tell whether a line here bills this worklog of its id, or may as far as nobody has told them apart."""
+    return is_billed_by(line, one) or not (line.is_ours or line.is_tried or line.line in one.apart)
+
+
+def _may_have_billed(line: Told, one: Waiting) -> bool:
+    """Tell it of a line where the connection has left: there a person's word counts more than the very text.
+
+    They also say it of an invoice that was voided there, because nobody can look again.
+    """
+    return line.line not in one.apart and _may_bill(line, one)
 
 
 def _left_to_the_look_up(ledger: Ledger, invoice_ids: Collection[str]) -> set[str]:
@@ -155,6 +172,67 @@ def refuse_to_leave(ledger: Ledger, fence: Fence | None = None, *, run_id: int |
         "worklogs exclude ID`), or, where the invoice has another text, tell them apart (`msp-xero rebuild "
         "--another ID`)"
     )
+
+
+def tell_apart(ledger: Ledger, row: int) -> str:
+    """Record that a worklog that waits is another one than what is billed under its id; it is billed next.
+
+    What is billed may be on an invoice of this ledger: then the worklog is held for that doubt, and only that
+    is answered. Else it is on one that this ledger does not know, whose lines it remembers; what comes later
+    is asked about again, and so is another worklog of the same id.
+
+    Args:
+        ledger: the open ledger.
+        row: the worklog's row in the ledger.
+
+    Returns:
+        The state it is in now: ``open``, or ``held`` where something else holds it.
+
+    Raises:
+        Refusal: it does not wait, or nothing is known of its id.
+    """
+    with ledger.write() as session:
+        worklog = session.scalar(
+            select(Worklog).where(Worklog.id == row, Worklog.connection_id == ledger.connection_id)
+        )
+        if worklog is None or worklog.state not in ("open", "held"):
+            raise Refusal(
+                "only a worklog that waits can be told apart: one that is open or held; "
+                f"`msp-xero worklogs list --reason {IN_DOUBT}` shows those that are held for that doubt"
+            )
+        before = worklog.state
+        if worklog.reason_code == IN_DOUBT:
+            # Only what the transform steps found billable comes into doubt; all else was left as it was.
+            worklog.state, worklog.decision = "open", "bill"
+            worklog.reason_code = worklog.reason = None
+            worklog.told_apart, worklog.line_digest = True, ""
+        elif lines := _shown_for(ledger, worklog):
+            foreign.tell_apart(session, row, lines)
+        else:
+            raise Refusal(
+                f"nothing else is known to be billed under the id {worklog.worklog_id}: there is nothing to "
+                "tell apart"
+            )
+        told = {"from": before, "state": worklog.state}
+        record(session, ledger, [Change("worklog", row, "told_apart", told)])
+        return worklog.state
+
+
+def _shown_for(ledger: Ledger, worklog: Worklog) -> set[Line]:
+    """Return the lines that a run has stopped for because of this worklog, and nobody has told apart from it.
+
+    Only where there are none here, those of organisations that were left: nobody was shown these before.
+    """
+    here, left = (
+        [line for line in told if line.worklog_id == worklog.worklog_id]
+        for told in (foreign.told_of_what_waits(ledger), foreign.told_where_it_left(ledger))
+    )
+    # One for each contact that its account is linked to, in this organisation and those that were left.
+    ones = [one for one in pushing.waiting_worklogs(ledger, [worklog.worklog_id]) if one.row == worklog.id]
+    shown = {
+        line.line for line in here for one in ones if line.line not in one.apart and _may_bill(line, one)
+    }
+    return shown or {line.line for line in left for one in ones if _may_have_billed(line, one)}
 
 
 def _ids(worklogs: Collection[tuple[str, str]]) -> str:

@@ -155,7 +155,7 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
     if not on_lines or not on_lines <= pushing.worklog_keys(ledger, invoice.id):
         return False
     # A person may have said that it bills other work, of the same ids.
-    return not any(line.is_another for line in foreign.judged(ledger, told_by(row)))
+    return foreign.told_apart_from_billed(ledger, invoice.id).isdisjoint(line.line for line in told_by(row))
 
 
 def _drift(invoice: Invoice, row: Mapping[str, Any]) -> str | None:

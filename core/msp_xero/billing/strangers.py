@@ -98,7 +98,7 @@ def bills_what_waits(ledger: Ledger, row: Row, *, is_ours: bool = False) -> bool
     """Tell whether an invoice that stands bills a worklog that waits here."""
     lines = list(told_by(row, is_ours=is_ours))
     waiting = waiting_under(ledger, lines)
-    return bool(waiting) and any_billed(foreign.judged(ledger, lines), waiting)
+    return any_billed(lines, waiting)
 
 
 class Verdict(Enum):
@@ -115,10 +115,9 @@ def verdict_on(ledger: Ledger, row: Row, number_prefix: str) -> Verdict:
     waiting = waiting_under(ledger, lines)
     if not waiting:
         return Verdict.SILENT
-    lines = foreign.judged(ledger, lines)
     if any_billed(lines, waiting):
         return Verdict.BILLS_WHAT_WAITS
-    if not any(line.worklog_id in waiting and not line.is_another for line in lines):
+    if all(line.line in one.apart for line in lines for one in waiting.get(line.worklog_id, ())):
         return Verdict.SILENT  # a person has said so; whose it is does not matter then
     if marker is None:
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
@@ -129,7 +128,7 @@ def verdict_on(ledger: Ledger, row: Row, number_prefix: str) -> Verdict:
 
 def any_billed(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> bool:
     """Tell whether one of these lines bills one of these worklogs that wait."""
-    return any(_is_billed_by(line, one) for line in lines for one in waiting.get(line.worklog_id, ()))
+    return any(is_billed_by(line, one) for line in lines for one in waiting.get(line.worklog_id, ()))
 
 
 def _had_our_number(
@@ -170,14 +169,15 @@ def waiting_under(
     return waiting
 
 
-def _is_billed_by(line: Told, one: Waiting) -> bool:
+def is_billed_by(line: Told, one: Waiting) -> bool:
     """Tell whether a line bills this worklog of the same id: by its very text, or by module and contact.
 
-    Another installation can have worklogs of the same ids; contacts can have been merged since.
+    Another installation can have worklogs of the same ids; contacts can have been merged since. What a person
+    says counts more than module and contact, and less than the very text.
     """
     if _digest(described(one.description, line.module, line.worklog_id)) == line.digest:
         return True
-    if line.is_another or one.module != line.module:
+    if line.line in one.apart or one.module != line.module:
         return False
     return line.is_ours or line.contact_id in one.contact_ids
 

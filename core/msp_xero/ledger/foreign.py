@@ -7,7 +7,7 @@ starting over: in the organisation that was left nobody looks any more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import delete, insert, select, update
 
@@ -16,6 +16,7 @@ from msp_xero.ledger.models import (
     ForeignLine,
     Invoice,
     InvoiceLine,
+    LineToldApart,
     PastGeneration,
     Worklog,
 )
@@ -31,13 +32,16 @@ if TYPE_CHECKING:
 
 WAITING: Final = ("open", "held", "planned")
 
+Line: TypeAlias = tuple[str, str, str]
+"""A line that names a worklog: Xero's id of its invoice, the worklog's module, the digest of its text."""
+
 
 class Told(NamedTuple):
     """A worklog on a line of an invoice in Xero that is not this ledger's.
 
     ``digest`` is the SHA-256 of the line's text; ``is_ours``: the invoice is of this connection, from
     before it started over; ``is_tried``: its marker was tried with the numbers of this connection, and is
-    none of them; ``is_another``: a person said that what waits here under this id is other work.
+    none of them.
     """
 
     invoice_id: str
@@ -48,19 +52,18 @@ class Told(NamedTuple):
     digest: str
     is_ours: bool
     is_tried: bool = False
-    is_another: bool = False
 
     @property
-    def line(self) -> tuple[str, str, str, str]:
-        """What makes it this line of this invoice, as long as nobody changes its text."""
-        return self.invoice_id, self.module, self.worklog_id, self.digest
+    def line(self) -> Line:
+        """What makes it this line, among those that name its id, as long as nobody changes its text."""
+        return self.invoice_id, self.module, self.digest
 
 
 def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Iterable[Told]) -> None:
     """Replace what is remembered of these invoices by what was just told of them, all of it or nothing.
 
     Of one that is gone nothing is told any more. One that was known to be of this connection, from before it
-    started over, stays so; so does what a person said of a line, until its text changes.
+    started over, stays so.
     """
     mine = _mine(ledger)
     with ledger.read() as session:
@@ -71,7 +74,7 @@ def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Ite
     common = {"connection_id": ledger.connection_id, "generation": ledger.generation}
     anew = [
         {**common, **one._asdict(), "is_ours": one.is_ours or one.invoice_id in ours}
-        for one in judged(ledger, dict.fromkeys(told))
+        for one in dict.fromkeys(told)
     ]
     if not (stale or anew):
         return
@@ -82,41 +85,31 @@ def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Ite
             session.execute(insert(ForeignLine), anew)
 
 
-def judged(ledger: Ledger, told: Iterable[Told]) -> list[Told]:
-    """Return these lines with what a person has said of them."""
-    lines = list(told)
-    others = set[tuple[str, str, str, str]]()
+def tell_apart(session: Session, worklog_row: int, lines: Collection[Line]) -> None:
+    """Record that a worklog is other work than these lines bill, of which that was not said before."""
+    names = ("worklog_row", "invoice_id", "module", "digest")
+    rows = [dict(zip(names, (worklog_row, *line), strict=True)) for line in sorted(lines)]
+    session.execute(insert(LineToldApart), rows)
+
+
+def told_apart_from(session: Session, worklog_rows: Collection[int]) -> dict[int, set[Line]]:
+    """Return the lines that a person has told apart from these worklogs, by worklog."""
+    found = dict[int, set[Line]]()
+    for some in lots(sorted(worklog_rows)):
+        words = session.scalars(select(LineToldApart).where(LineToldApart.worklog_row.in_(some)))
+        for word in words:
+            line = word.invoice_id, word.module, word.digest
+            found.setdefault(word.worklog_row, set()).add(line)
+    return found
+
+
+def told_apart_from_billed(ledger: Ledger, invoice_id: int) -> set[Line]:
+    """Return the lines that a person has told apart from worklogs on this invoice of ours."""
     with ledger.read() as session:
-        for some in lots({one.invoice_id for one in lines}):
-            rows = session.execute(
-                select(
-                    ForeignLine.invoice_id, ForeignLine.module, ForeignLine.worklog_id, ForeignLine.digest
-                ).where(*_mine(ledger), ForeignLine.invoice_id.in_(some), ForeignLine.is_another.is_(True))
-            )
-            others.update(rows.tuples())
-    return [one._replace(is_another=one.line in others) for one in lines] if others else lines
-
-
-def tell_apart(session: Session, ledger: Ledger, worklog_id: str) -> int:
-    """Record that what waits under an id is other work than these lines bill; return how many they are.
-
-    They are those of the present organisation that a person has not judged yet. Only where there are none,
-    those of organisations that were left: nobody was shown these as long as there was one here.
-    """
-    return _judge(session, ledger, worklog_id, ForeignLine.generation == ledger.generation) or _judge(
-        session, ledger, worklog_id
-    )
-
-
-def _judge(session: Session, ledger: Ledger, worklog_id: str, *which: ColumnElement[bool]) -> int:
-    unjudged = ForeignLine.is_another.is_(False)
-    lines = session.execute(
-        update(ForeignLine)
-        .where(*_mine(ledger), ForeignLine.worklog_id == worklog_id, unjudged, *which)
-        .values(is_another=True)
-        .returning(ForeignLine.id)
-    )
-    return len(lines.all())
+        billed = session.scalars(
+            select(InvoiceLine.worklog_row).where(InvoiceLine.invoice_id == invoice_id)
+        ).all()
+        return set[Line]().union(*told_apart_from(session, billed).values())
 
 
 def note_tried(ledger: Ledger, fence: Fence, invoice_ids: Sequence[str]) -> None:
@@ -177,7 +170,7 @@ def told_of_what_waits(ledger: Ledger, states: Collection[str] = WAITING) -> lis
 
 
 def told_where_it_left(ledger: Ledger, states: Collection[str] = WAITING) -> list[Told]:
-    """Return the same of organisations that the connection has left, but for what a person has told apart."""
+    """Return the same of organisations that the connection has left."""
     if ledger.generation == 1:
         return []
     present = select(BillingConnection.organisation_id).where(BillingConnection.id == ledger.connection_id)
@@ -189,7 +182,6 @@ def told_where_it_left(ledger: Ledger, states: Collection[str] = WAITING) -> lis
         ledger,
         states,
         ForeignLine.generation.in_(left),
-        ForeignLine.is_another.is_(False),
         ForeignLine.invoice_id.not_in(_on_record(ledger)),
     )
 

@@ -135,7 +135,22 @@ class ForeignLine(Base):
     digest: Mapped[str] = mapped_column(String(64))
     is_ours: Mapped[bool]
     is_tried: Mapped[bool] = mapped_column(default=False)
-    is_another: Mapped[bool] = mapped_column(default=False, server_default=false())
+
+
+class LineToldApart(Base):
+    """A person's word that a worklog is other work than this line of an invoice that is not this ledger's.
+
+    ``digest`` is of the text that the line had then: of another text nothing was said.
+    """
+
+    __tablename__ = "line_told_apart"
+    __table_args__ = (UniqueConstraint("worklog_row", "invoice_id", "module", "digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    worklog_row: Mapped[int] = mapped_column(ForeignKey("worklog.id"))
+    invoice_id: Mapped[str] = mapped_column(String(64))
+    module: Mapped[str] = mapped_column(String(20))
+    digest: Mapped[str] = mapped_column(String(64))
 
 
 class AccountLink(Base):

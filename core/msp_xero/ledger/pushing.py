@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import func, select, update
 
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.foreign import WAITING
+from msp_xero.ledger.foreign import WAITING, told_apart_from
 from msp_xero.ledger.models import AccountLink, Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.outcomes import close_batches
 from msp_xero.ledger.planning import new_key
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from msp_xero.ledger.foreign import Line
     from msp_xero.ledger.store import Fence, Ledger
 
 UNSETTLED = ("sending", "unknown", "conflict")
@@ -271,14 +272,17 @@ class Waiting(NamedTuple):
     """A worklog that waits to be billed: its text, and the contacts that its account may be billed to.
 
     These are the contact that the account is linked to and those that it was merged into since; in
-    organisations that the connection has left too.
+    organisations that the connection has left too. ``apart`` are the lines of invoices that are not this
+    ledger's of which a person said that they bill other work.
     """
 
+    row: int
     module: str
     worklog_id: str
     revision: int
     description: str | None
     contact_ids: frozenset[str]
+    apart: frozenset[Line]
 
 
 def waiting_worklogs(ledger: Ledger, ids: Iterable[str], states: Collection[str] = WAITING) -> list[Waiting]:
@@ -288,6 +292,7 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str], states: Collection[str]
     )
     query = (
         select(
+            Worklog.id,
             Worklog.module,
             Worklog.worklog_id,
             Worklog.revision,
@@ -311,9 +316,18 @@ def waiting_worklogs(ledger: Ledger, ids: Iterable[str], states: Collection[str]
             )
         )
         merges = dict(merged.tuples().all())
+        apart = told_apart_from(session, [row.id for row in rows])
         return [
-            Waiting(module, worklog_id, revision, description, frozenset(_merged(contact_id, merges)))
-            for module, worklog_id, revision, description, contact_id in rows
+            Waiting(
+                row=row.id,
+                module=row.module,
+                worklog_id=row.worklog_id,
+                revision=row.revision,
+                description=row.description,
+                contact_ids=frozenset(_merged(row.contact_id, merges)),
+                apart=frozenset(apart.get(row.id, ())),
+            )
+            for row in rows
         ]
 
 

@@ -9,9 +9,8 @@ from sqlalchemy import bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from msp_xero.errors import LedgerError
-from msp_xero.ledger import foreign
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.decisions import BY_PERSON, GONE_IN_XERO, Refusal
+from msp_xero.ledger.decisions import BY_PERSON, GONE_IN_XERO
 from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.planning import account_links
 from msp_xero.reasons import explain
@@ -329,45 +328,3 @@ class Rebuilding:
             billed = {"invoice": invoice_id, "state": "invoiced"}
             changes += [Change("worklog", row.id, "rebuilt", billed) for _, row, live in lines if live]
         record(self._session, self._ledger, changes, run_id=self._run_id)
-
-
-def tell_apart(ledger: Ledger, row: int) -> str:
-    """Record that a worklog that waits is another one than what is billed under its id; it is billed next.
-
-    What is billed may be on an invoice of this ledger: then the worklog is held for that doubt, and only that
-    is answered. Else it is on one that this ledger does not know, whose lines it remembers; what comes later
-    is asked about again.
-
-    Args:
-        ledger: the open ledger.
-        row: the worklog's row in the ledger.
-
-    Returns:
-        The state it is in now: ``open``, or ``held`` where something else holds it.
-
-    Raises:
-        Refusal: it does not wait, or nothing is known of its id.
-    """
-    with ledger.write() as session:
-        worklog = session.scalar(
-            select(Worklog).where(Worklog.id == row, Worklog.connection_id == ledger.connection_id)
-        )
-        if worklog is None or worklog.state not in ("open", "held"):
-            raise Refusal(
-                "only a worklog that waits can be told apart: one that is open or held; "
-                f"`msp-xero worklogs list --reason {IN_DOUBT}` shows those that are held for that doubt"
-            )
-        before = worklog.state
-        if worklog.reason_code == IN_DOUBT:
-            # Only what the transform steps found billable comes into doubt; all else was left as it was.
-            worklog.state, worklog.decision = "open", "bill"
-            worklog.reason_code = worklog.reason = None
-            worklog.told_apart, worklog.line_digest = True, ""
-        elif not foreign.tell_apart(session, ledger, worklog.worklog_id):
-            raise Refusal(
-                f"nothing else is known to be billed under the id {worklog.worklog_id}: there is nothing to "
-                "tell apart"
-            )
-        told = {"from": before, "state": worklog.state}
-        record(session, ledger, [Change("worklog", row, "told_apart", told)])
-        return worklog.state

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
     from sqlalchemy.pool import ConnectionPoolEntry
 
-HEAD_REVISION = "0008"
+HEAD_REVISION = "0009"
 CONNECT_SECONDS = 10
 _VANISHED_SECONDS = 60
 _BUSY_SECONDS = 60

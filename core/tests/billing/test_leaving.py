@@ -6,7 +6,7 @@ import contextlib
 from datetime import date
 
 import pytest
-from msp_xero.billing.memory import refuse_to_leave, stop_if_billed_elsewhere
+from msp_xero.billing.memory import refuse_to_leave, stop_if_billed_elsewhere, tell_apart
 from msp_xero.billing.rebuild import rebuild
 from msp_xero.billing.recover import reconcile
 from msp_xero.billing.reference import meet_organisation
@@ -16,7 +16,6 @@ from msp_xero.billing.settle import pin_organisation, settle
 from msp_xero.errors import BilledElsewhere, DayLimitReached, LedgerError, RemoteError, Unavailable
 from msp_xero.ledger.decisions import Released, exclude_worklog, include_worklog, release_invoice
 from msp_xero.ledger.models import AccountLink
-from msp_xero.ledger.rebuilding import tell_apart
 from msp_xero.ledger.survey import refuse_under_way, survey
 from sqlalchemy import select
 
@@ -30,7 +29,7 @@ from core.tests.billing.test_another_organisation import (
 )
 from core.tests.billing.test_copies import delete_and_release, planned_and_copied, rebuilt_with_a_copy, row_of
 from core.tests.billing.test_strangers import PUT, copy_of, sent_without_an_answer, settle_later
-from core.tests.billing.test_telling_apart import somebody_elses
+from core.tests.billing.test_telling_apart import quite_another, somebody_elses, waiting_rows
 
 
 def leave(world) -> None:
@@ -108,7 +107,7 @@ def test_what_is_under_way_is_not_refused_a_second_time(sqlite_world) -> None:
 
 
 def test_a_second_organisation_is_not_left_unseen_after_a_rebuild_that_left_invoices_out(world) -> None:
-    """A generation that has not looked yet may leave within a day of its beginning; this one looked in part."""
+    """A generation that has not looked may leave within a day of its beginning; this one looked in part."""
     world.settle()
     leave(world)
     somebody_elses(world, "INV-9001", "Work [0badcafe]", "Worklog 0\n(SDP request worklog 1000)")
@@ -392,6 +391,35 @@ def test_a_persons_word_on_an_invoice_here_says_nothing_of_one_there(left_behind
     tell_apart(left_behind.ledger, row_of(left_behind))
     settle_later(left_behind)
     assert standing_in(left_behind.xero).count("1000") == 2
+
+
+def test_a_persons_word_is_kept_for_the_invoice_there_that_they_were_shown(left_behind) -> None:
+    """The one here was tried and is none of ours: no run has named it."""
+    exclude_worklog(left_behind.ledger, row_of(left_behind), "it is on INV-9001")
+    somebody_elses(
+        left_behind, "ABC-00001", "Work [0badcafe]", "Theirs\n(SDP request worklog 1000)", contact=5
+    )
+    left_behind.deliver(quite_another(left_behind))
+    with pytest.raises(BilledElsewhere, match=r"1 invoice\(s\) that this ledger does not know \(INV-9001\)"):
+        settle_later(left_behind)
+    [row] = waiting_rows(left_behind)
+    tell_apart(left_behind.ledger, row)
+    assert settle_later(left_behind).invoices == 1
+
+
+def test_a_persons_word_on_one_worklog_says_nothing_of_another_one_of_its_id_there(left_behind) -> None:
+    billed = row_of(left_behind)
+    exclude_worklog(left_behind.ledger, billed, "for now")
+    left_behind.deliver(quite_another(left_behind))
+    with pytest.raises(BilledElsewhere, match=r"\(INV-9001\)"):
+        settle_later(left_behind)
+    [row] = waiting_rows(left_behind)
+    tell_apart(left_behind.ledger, row)
+    assert settle_later(left_behind).invoices == 1
+    include_worklog(left_behind.ledger, billed)
+    with pytest.raises(BilledElsewhere, match=r"\(INV-9001\)"):
+        settle_later(left_behind)
+    assert standing_in(left_behind.xero) == ["1000"], "the other one"
 
 
 def test_only_what_waits_under_an_id_here_is_named_before_leaving(left_behind) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from msp_xero.billing.memory import tell_apart
 from msp_xero.ledger.decisions import Refusal, exclude_worklog, include_worklog, release_invoice
-from msp_xero.ledger.rebuilding import tell_apart
 
 from core.tests.billing.test_copies import delete_and_release
 from core.tests.billing.test_rebuild import go_on, rebuilt, rows

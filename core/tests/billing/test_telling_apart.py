@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 from msp_xero.billing import settle as settling
+from msp_xero.billing.memory import tell_apart
 from msp_xero.billing.rebuild import rebuild
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.errors import BilledElsewhere, LedgerError
+from msp_xero.ledger import pushing
 from msp_xero.ledger.decisions import Refusal, exclude_worklog
 from msp_xero.ledger.models import ForeignLine
-from msp_xero.ledger.rebuilding import tell_apart
 from sqlalchemy import func, select
 
 from core.tests.billing.test_copies import delete_and_release, row_of, standing
@@ -32,6 +33,10 @@ def quite_another(world):
     """A task's worklog that has nothing but its id in common with the request's of that number."""
     created = "2026-01-01T00:00:00.000Z"
     return world.line(0, module="task", account=1, description="Quite other work", created_time=created)
+
+
+def waiting_rows(world):
+    return sorted({one.row for one in pushing.waiting_worklogs(world.ledger, ["1000"])})
 
 
 def told_apart(world, reference="Work [0badcafe]", contact=0):
@@ -151,6 +156,43 @@ def test_so_it_does_where_others_are_on_record(sqlite_world, lose_the_ledger):
     tell_apart(world.ledger, row_of(world))
     assert settle_later(world).invoices == 1
     assert standing(world) == ["INV-9001", "SDP-00002", "SDP-00003"]
+
+
+@pytest.mark.parametrize("changes", [{"Reference": "PO 7"}, {}], ids=["rewritten", "our marker"])
+@pytest.mark.parametrize(
+    "as_it_is",
+    [{}, {"description": "Corrected"}, {"account": 1, "module": "change", "description": "Moved"}],
+    ids=["as billed", "corrected", "moved"],
+)
+def test_telling_one_worklog_apart_says_nothing_of_another_one_of_its_id(
+    sqlite_world, bill_and_lose, changes, as_it_is
+):
+    world = sqlite_world
+    bill_and_lose(world, InvoiceNumber="INV-9001", **changes)
+    settle_later(world, hours=24)
+    world.deliver(quite_another(world))
+    with pytest.raises(BilledElsewhere, match="INV-9001"):
+        settle_later(world)
+    tell_apart(world.ledger, row_of(world))
+    assert settle_later(world).invoices == 1
+    world.deliver(world.line(0, **{"account": 0, **as_it_is}))
+    for _ in range(2):
+        with pytest.raises(BilledElsewhere, match="INV-9001"):
+            settle_later(world)
+    assert sorted(standing(world)) == ["INV-9001", "SDP-00001"]
+
+
+def test_each_of_two_worklogs_of_one_id_has_its_own_word(sqlite_world, bill_and_lose):
+    world = sqlite_world
+    bill_and_lose(world, InvoiceNumber="INV-9001", Reference="PO 7")
+    settle_later(world, hours=24)
+    world.deliver(quite_another(world), world.line(0, account=2, module="change", description="More"))
+    for row in waiting_rows(world):
+        with pytest.raises(BilledElsewhere, match="INV-9001"):
+            settle_later(world)
+        tell_apart(world.ledger, row)
+    assert settle_later(world).invoices == 2
+    assert world.states() == {"invoiced": 2}
 
 
 def test_telling_one_worklog_of_an_invoice_apart_says_nothing_of_the_others(sqlite_world):

@@ -16,8 +16,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from msp_xero.errors import LedgerError, SettingError
-from msp_xero.ledger import Fence, Ledger, migrations, store
-from msp_xero.ledger.models import Base, BillingConnection, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger import Fence, Ledger, foreign, migrations, store
+from msp_xero.ledger.models import Base, BillingConnection, ForeignLine, Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.staging import stage_lines
 from msp_xero.ledger.store import make_engine
 from sqlalchemy import create_engine, event, func, insert, inspect, select, text, update
@@ -455,7 +455,16 @@ OLD_ROWS = {
 }
 
 
-def make_old(url, revision):
+TOLD_APART = {
+    "foreign_line": {"id": 1, "connection_id": 1, "generation": 1, "invoice_id": "x", "number": "INV-1"}
+    | {"module": "task", "worklog_id": "301", "digest": "d", "is_ours": False, "is_tried": True}
+    | {"is_another": True},
+    "event": {"id": 1, "connection_id": 1, "at": THEN, "actor": "a", "entity": "worklog", "entity_id": 1}
+    | {"action": "told_apart"},
+}
+
+
+def make_old(url, revision, rows=OLD_ROWS):
     """Make the tables of an older revision, with a row in each that matters."""
     from alembic import command  # noqa: PLC0415 - only here
     from alembic.config import Config  # noqa: PLC0415
@@ -467,7 +476,7 @@ def make_old(url, revision):
     with engine.connect().execution_options(msp_xero_write=True) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-        for table, values in OLD_ROWS.items():
+        for table, values in rows.items():
             names, given = ", ".join(values), ", ".join(f":{name}" for name in values)
             connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({given})"), values)
         connection.commit()
@@ -487,6 +496,23 @@ def test_a_ledger_of_the_first_release_is_upgraded_with_its_rows(empty_url, open
     with open_(empty_url) as ledger, ledger.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_what_a_person_told_apart_is_kept_for_the_worklog_that_they_named_and_markers_are_tried_anew(
+    empty_url,
+):
+    beside = OLD_ROWS["worklog"] | {"id": 2, "ordinal": 1, "module": "change"}
+    make_old(empty_url, "0008", OLD_ROWS | TOLD_APART)
+    engine = make_engine(empty_url)
+    with engine.connect().execution_options(msp_xero_write=True) as connection:
+        names = ", ".join(beside)
+        given = ", ".join(f":{name}" for name in beside)
+        connection.execute(text(f"INSERT INTO worklog ({names}) VALUES ({given})"), beside)
+        connection.commit()
+    engine.dispose()
+    with Ledger.open(empty_url) as ledger, ledger.read() as session:
+        assert foreign.told_apart_from(session, [1, 2]) == {1: {("x", "task", "d")}}
+        assert session.scalars(select(ForeignLine.is_tried)).all() == [False]
 
 
 def test_bookmarks_are_kept_as_they_were(ledger):
