@@ -76,8 +76,9 @@ def reinitialise(  # noqa: PLR0913 - the options of a command
         bool,
         typer.Option(
             "--not-compared",
-            help="Do it although the ledger was not compared with the old organisation within a day. Only "
-            "where that cannot be reached any more and this is the newest copy of the ledger.",
+            help="Do it although the ledger was not compared with the old organisation within a day, or the "
+            "last look there stopped. Only where that cannot be reached any more, this is the newest copy of "
+            "the ledger, and what may be billed there is excluded.",
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,

@@ -72,7 +72,8 @@ def start_over(  # noqa: PLR0913 - what a person decided, one by one
         organisation: the new one.
         expected: what a person was shown; it has to be so still.
         count_as_billed: numbers of invoices under way whose worklogs count as billed, on a person's word.
-        not_compared: do it although the ledger has not been compared with the present organisation lately.
+        not_compared: do it although the ledger has not been compared with the present organisation lately,
+            or the last look there stopped.
         run_id: for the audit log.
 
     Returns:
