@@ -15,6 +15,7 @@ from msp_xero_console.command import AsJson, command, command_group, needs_perso
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
 from msp_xero_console.words import number, plural, text
+from msp_xero_console.worklogs import shared_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,9 +147,11 @@ def _tell_apart(project: Project, wanted: str, *, as_json: bool) -> None:
     with project.deciding() as ledger:
         rows = [row for row in views.find_worklogs(ledger, wanted) if row.state in {"open", "held"}]
         found = [row for row in rows if row.reason_code == IN_DOUBT] or rows
-        if len(found) != 1:
+        if len(found) > 1:
+            raise shared_id(found, wanted)
+        if not found:
             raise MspXeroError(
-                f"there is no single worklog {wanted} that waits; `msp-xero worklogs list --state held` and "
+                f"there is no worklog {wanted} that waits; `msp-xero worklogs list --state held` and "
                 "`--state open` show them"
             )
         state = tell_apart(ledger, found[0].row)

@@ -225,12 +225,17 @@ def _one(ledger: Ledger, wanted: str) -> WorklogRow:
     if not found:
         raise _unknown(wanted)
     if len(found) > 1:
-        meant = "; ".join(
-            f"{_precise(row)} ({row.module} {row.parent_display_id or row.parent_id or ''}".rstrip() + ")"
-            for row in found
-        )
-        raise MspXeroError(f"{len(found)} different worklogs share the id {wanted}; say which: {meant}")
+        raise shared_id(found, wanted)
     return found[0]
+
+
+def shared_id(found: list[WorklogRow], wanted: str) -> MspXeroError:
+    """Return the error that asks which of several worklogs of one id is meant."""
+    meant = "; ".join(
+        f"{_precise(row)} ({row.module} {row.parent_display_id or row.parent_id or ''}".rstrip() + ")"
+        for row in found
+    )
+    return MspXeroError(f"{len(found)} different worklogs share the id {wanted}; say which: {meant}")
 
 
 def _precise(row: WorklogRow) -> str:

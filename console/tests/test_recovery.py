@@ -102,10 +102,22 @@ def test_a_moved_worklog_is_held_until_a_person_tells_it_apart(billed, line) -> 
     [held] = billed.data("worklogs", "list", "--reason", "ID_ON_INVOICE")
     assert held["module"] == "task"
     assert "msp-xero rebuild --another ID" in billed.says("worklogs", "show", "104#2")
-    assert "no single worklog 109 that waits" in billed.refuses("rebuild", "--another", "109")
+    assert "no worklog 109 that waits" in billed.refuses("rebuild", "--another", "109")
     assert "Worklog 104#2 is another one" in billed.says("rebuild", "--another", "104")
     assert billed.data("worklogs", "list", "--reason", "ID_ON_INVOICE") == []
     assert [row["worklog_id"] for row in billed.data("worklogs", "list", "--state", "open")] == ["104"]
+
+
+def test_of_several_that_wait_under_one_id_a_person_says_which_is_told_apart(billed, line) -> None:
+    with billed.ledger() as ledger:
+        from msp_xero.ledger.staging import stage_lines  # noqa: PLC0415 - as a delivery does
+
+        for module in ("task", "change"):
+            again = line("104", module=module, created_time=None, source={"module": module})
+            stage_lines(ledger, [again], settle_reasons=frozenset())
+    refused = billed.refuses("rebuild", "--another", "104")
+    assert "2 different worklogs share the id 104; say which: 104#2 (task" in refused
+    assert "nothing to tell apart" in billed.refuses("rebuild", "--another", "104#3")
 
 
 def test_rebuild_says_what_needs_a_person(billed, sandbox) -> None:
