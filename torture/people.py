@@ -67,12 +67,15 @@ class People:
         self._touch("void" if invoice.status == "AUTHORISED" else "delete", invoice)
 
     def withdraw_copies(self, error: str) -> bool:
-        """Void or delete copies of people's that an error line names; return whether there were any."""
-        copies = [
-            invoice
-            for invoice in self._world.xero_app.rows.invoices.values()
-            if not invoice.client_id and invoice.status in _LIVE and invoice.number in error
-        ]
+        """Void or delete copies that an error line names; return whether there were any.
+
+        People made them, or a call came so late that its invoice had been withdrawn by then.
+        """
+        invoices = self._world.xero_app.rows.invoices.values()
+        named = [one for one in invoices if one.status in _LIVE and one.number in error]
+        withdrawn = {one.number for one in invoices if one.status not in _LIVE}
+        is_late = self._world.xero.adapter.committed_late > 0
+        copies = [one for one in named if not one.client_id or (is_late and one.number in withdrawn)]
         for invoice in copies:
             self.withdraw(invoice)
         return bool(copies)

@@ -38,6 +38,7 @@ ONCE_BROKEN = (
     73691,
     120571,
     145116,
+    148103,
     200754,
 )
 """Seeds that broke a promise, and led to a mend."""
