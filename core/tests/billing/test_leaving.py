@@ -194,8 +194,9 @@ def test_a_look_that_is_cut_off_counts_as_stopped_until_one_ends_well(world) -> 
         assert survey(world.ledger).stopped_at is None
 
 
-def test_a_reconcile_that_stops_has_looked_up_what_was_sent(sqlite_world) -> None:
-    """Else a person is told to exclude what is on its way, and cannot."""
+@pytest.fixture
+def unanswered(sqlite_world):
+    """A world where one invoice was sent without an answer, and one is planned."""
     world = sqlite_world
     world.settle()
     world.clock.advance(3600)
@@ -203,6 +204,13 @@ def test_a_reconcile_that_stops_has_looked_up_what_was_sent(sqlite_world) -> Non
     world.fail({"kind": "reset_before", "match": PUT})
     world.settle_without_look_up()
     world.recover()
+    assert sorted(invoice.state for invoice in world.ledger_invoices()) == ["planned", "unknown"]
+    return world
+
+
+def test_a_reconcile_that_stops_has_looked_up_what_was_sent(unanswered) -> None:
+    """Else a person is told to exclude what is on its way, and cannot."""
+    world = unanswered
     somebody_elses(
         world, "ABC-00001", "by hand", "Theirs\n(SDP request worklog 1000)", "B\n(SDP task worklog 7)"
     )
@@ -229,17 +237,10 @@ def test_a_reconcile_that_stops_has_looked_up_what_was_sent(sqlite_world) -> Non
     ids=["unavailable", "day limit"],
 )
 def test_a_look_up_that_fails_hides_no_stop_and_leaves_a_person_able_to_decide(
-    sqlite_world, job, failure
+    unanswered, job, failure
 ) -> None:
-    """One was sent without an answer; another was never sent, and an invoice in Xero bills its worklog."""
-    world = sqlite_world
-    world.settle()
-    world.clock.advance(3600)
-    world.deliver(world.line(0, account=0), world.line(1, account=1))
-    world.fail({"kind": "reset_before", "match": PUT})
-    world.settle_without_look_up()
-    world.recover()
-    assert sorted(invoice.state for invoice in world.ledger_invoices()) == ["planned", "unknown"]
+    """An invoice in Xero bills the worklog of the one that was never sent."""
+    world = unanswered
     theirs = "Theirs\n(SDP request worklog 1001)", "B\n(SDP task worklog 7)"
     somebody_elses(world, "ABC-00001", "by hand", *theirs, contact=1)
     client = world.client()
