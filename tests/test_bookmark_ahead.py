@@ -72,8 +72,9 @@ def test_a_lost_ledger_is_noticed_by_the_bookmark_that_is_left(staged: Project) 
     sandbox = staged.sandbox
     shutil.rmtree(staged.ledger_path.parent)
     staged.run("--full-refresh", "accounts", "worklog-types")
-    refused(staged)
-    assert "this ledger has nothing of that time" in staged.output
+    for _ in range(2):  # the ledger is not empty any more, and has nothing all the same
+        refused(staged)
+        assert "this ledger has nothing of that time" in staged.output
     assert sandbox.our_invoices() == {}
     staged.run("--full-refresh", "worklogs")
     assert staged.summary().startswith("63 worklogs invoiced on 5 invoices")

@@ -40,7 +40,7 @@ def arrived(project: Project, worklog_id: str) -> set[str]:
     return {job for job, is_there in found.items() if is_there}
 
 
-def test_one_job_is_off_and_the_others_go_on(billed: Project) -> None:
+def test_each_job_goes_on_alone_while_the_others_are_off(billed: Project) -> None:
     project, sandbox = billed, billed.sandbox
     worklog_id = change_everything(project)
     _switch(project, *JOBS)

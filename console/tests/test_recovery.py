@@ -7,6 +7,7 @@ import shutil
 import pytest
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
+from msp_xero.ledger.staging import stage_lines
 
 
 @pytest.fixture
@@ -96,8 +97,6 @@ def test_a_moved_worklog_is_held_until_a_person_tells_it_apart(billed, line) -> 
     lose_the_ledger(billed)
     billed.says("rebuild")
     with billed.ledger() as ledger:
-        from msp_xero.ledger.staging import stage_lines  # noqa: PLC0415 - as a delivery does
-
         stage_lines(ledger, [line("104", module="task")], settle_reasons=frozenset())
     [held] = billed.data("worklogs", "list", "--reason", "ID_ON_INVOICE")
     assert held["module"] == "task"
@@ -110,8 +109,6 @@ def test_a_moved_worklog_is_held_until_a_person_tells_it_apart(billed, line) -> 
 
 def test_of_several_that_wait_under_one_id_a_person_says_which_is_told_apart(billed, line) -> None:
     with billed.ledger() as ledger:
-        from msp_xero.ledger.staging import stage_lines  # noqa: PLC0415 - as a delivery does
-
         for module in ("task", "change"):
             again = line("104", module=module, created_time=None, source={"module": module})
             stage_lines(ledger, [again], settle_reasons=frozenset())

@@ -34,30 +34,24 @@ def test_a_login_page_is_one_clear_error(small):
     assert KEY not in text
 
 
-def test_a_module_that_does_not_exist_names_the_setting(small):
-    small.post(
-        "faults",
-        [
-            {
-                "match": {"regex": "problems$"},
-                "kind": "status",
-                "status": 404,
-                "body": {"response_status": {"status_code": 4007, "status": "failed"}},
-            }
-        ],
-    )
+PAGE = {"kind": "html", "status": 404, "body": "<html><title>HTTP Status 404 - Not Found</title></html>"}
+IN_ITS_OWN_WORDS = {
+    "kind": "status",
+    "status": 404,
+    "body": {"response_status": {"status_code": 4007, "status": "failed"}},
+}
+
+
+@pytest.mark.parametrize("answer", [IN_ITS_OWN_WORDS, PAGE], ids=["in its own words", "with a page"])
+def test_a_module_that_does_not_exist_names_the_setting(small, answer):
+    small.post("faults", [{"match": {"regex": "problems$"}, **answer}])
     with pytest.raises(Missing, match="leave them out of modules"):
         run(settings(small))
 
 
 def test_a_parent_that_is_deleted_meanwhile_is_no_error(small):
     request = max(small.get("dump")["requests"], key=lambda r: r["last_updated_time"])
-    gone = {
-        "kind": "status",
-        "status": 404,
-        "body": {"response_status": {"status_code": 4007, "status": "failed"}},
-    }
-    small.post("faults", [{"match": {"path": f"/api/v3/requests/{request['id']}"}, **gone}])
+    small.post("faults", [{"match": {"path": f"/api/v3/requests/{request['id']}"}, **IN_ITS_OWN_WORDS}])
     out = run(settings(small))
     expected = {
         i
@@ -66,9 +60,6 @@ def test_a_parent_that_is_deleted_meanwhile_is_no_error(small):
     }
     assert set(out.ids()) <= expected
     assert out.trailer is not None
-
-
-PAGE = {"kind": "html", "status": 404, "body": "<html><title>HTTP Status 404 - Not Found</title></html>"}
 
 
 def until_it_is_well(sandbox, fault, **changed):

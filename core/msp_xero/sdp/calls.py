@@ -152,7 +152,10 @@ class Caller:
         except NoAddress as error:
             self._check_that_sdp_answers(error)
             self._no_addresses.add(name)
-            raise
+            # SDP answers at this base_url: who knows what is missing has better advice.
+            raise NoAddress(
+                error.problem, system=SYSTEM, address=error.address, status=error.status
+            ) from error
 
     def _check_that_sdp_answers(self, error: NoAddress) -> None:
         """Keep the web server's word for every address, while SDP starts, from being taken for SDP's own."""

@@ -247,8 +247,9 @@ def test_an_address_that_only_sdp_itself_stands_beside_does_not_exist_here(serve
 
     server.answer, client = answer, connect()
     for number in (1, 2):
-        with pytest.raises(NoAddress, match="the address does not exist"):
+        with pytest.raises(NoAddress, match="the address does not exist") as caught:
             client.tasks(f"problems/{number}")
+        assert "base_url" not in str(caught.value)
     asked = [seen.path.removeprefix("/api/v3/") for seen in server.seen]
     at_length, at_once = ["problems/1/tasks"] * 5 + ["requests"], ["problems/2/tasks", "requests"]
     assert asked == at_length + at_once
