@@ -501,13 +501,16 @@ def test_a_ledger_of_the_first_release_is_upgraded_with_its_rows(empty_url, open
 def test_what_a_person_told_apart_is_kept_for_the_worklog_that_they_named_and_markers_are_tried_anew(
     empty_url,
 ):
-    beside = OLD_ROWS["worklog"] | {"id": 2, "ordinal": 1, "module": "change"}
+    more = {
+        "worklog": OLD_ROWS["worklog"] | {"id": 2, "ordinal": 1, "module": "change"},
+        "event": TOLD_APART["event"] | {"id": 2, "entity_id": 2, "action": "held"},
+    }
     make_old(empty_url, "0008", OLD_ROWS | TOLD_APART)
     engine = make_engine(empty_url)
     with engine.connect().execution_options(msp_xero_write=True) as connection:
-        names = ", ".join(beside)
-        given = ", ".join(f":{name}" for name in beside)
-        connection.execute(text(f"INSERT INTO worklog ({names}) VALUES ({given})"), beside)
+        for table, values in more.items():
+            given = ", ".join(f":{name}" for name in values)
+            connection.execute(text(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({given})"), values)
         connection.commit()
     engine.dispose()
     with Ledger.open(empty_url) as ledger, ledger.read() as session:
