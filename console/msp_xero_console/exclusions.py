@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from msp_xero_console.project import Project
 
 _ID_COLUMNS: Final = ("worklog_id", "worklog id", "worklogid", "id")
+_LABEL: Final = re.compile(r"\d+(#\d+)?")
 _SHOWN: Final = 5
 
 
@@ -50,7 +53,7 @@ def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
             account = the_one(
                 wanted.account, known, noun="account with worklogs", list_command="msp-xero worklogs list"
             )
-            wanted = replace(wanted, account=account)
+            wanted = replace(wanted, account=None, account_id=account)
         meant = preview_exclusion(ledger, wanted, worklog_ids)
         currency = views.connection_view(ledger).base_currency
         if not yes:
@@ -73,6 +76,8 @@ def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
         )
     else:
         show.say("No worklog that could be billed fits this: nothing was excluded.")
+    if done.billed and (yes or ids is not None):
+        typer.echo(_those_that_stay(done), err=True)
     if done.unknown:
         first = ", ".join(done.unknown[:_SHOWN])
         verb = "was" if len(done.unknown) == 1 else "were"
@@ -82,6 +87,7 @@ def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
             "`meltano run worklogs` and this again.",
             err=True,
         )
+    if done.unknown or (done.billed and ids is not None):
         needs_person()
 
 
@@ -111,15 +117,22 @@ def _worth(found: Exclusion, currency: str | None) -> str:
 def read_ids(path: Path) -> list[str]:
     """Return the worklog ids of a file: one a line, or a CSV with a column for them.
 
+    ``110#2`` is the second worklog of the id 110, as an export of ours calls it.
+
     Raises:
         MspXeroError: it has no ids, or a column for them cannot be told.
     """
     text = text_of_sheet(path)
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    first, _, _ = text.lstrip().partition("\n")
+    separator = next((mark for mark in (";", "\t", ",") if mark in first), ",")
+    # A cell may hold what only looks like the end of a line.
+    cells = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        rows = [row for row in ([cell.strip() for cell in row] for row in cells) if any(row)]
+    except csv.Error as error:
+        raise MspXeroError(f"{path}, line {cells.line_num}: {error}") from error
+    if not rows:
         raise MspXeroError(f"{path} has no worklog ids: write one a line, or a column called worklog_id")
-    separator = next((mark for mark in (";", "\t", ",") if mark in lines[0]), ",")
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
     names = [cell.casefold() for cell in rows[0]]
     found = next((names.index(name) for name in _ID_COLUMNS if name in names), None)
     if found is not None:
@@ -131,7 +144,7 @@ def read_ids(path: Path) -> list[str]:
         )
     column = found or 0
     ids = [row[column] for row in rows if len(row) > column and row[column]]
-    if wrong := next((one for one in ids if not one.isdigit()), None):
+    if wrong := next((one for one in ids if not _LABEL.fullmatch(one)), None):
         raise MspXeroError(f"{path} holds {wrong!r} where a worklog id was expected; ids are whole numbers")
     if not ids:
         raise MspXeroError(f"{path} has no worklog ids below its heading")
@@ -144,5 +157,9 @@ def _tell(meant: Exclusion, currency: str | None) -> None:
         f"{_worth(meant, currency)}) would be excluded."
     )
     if meant.billed:
-        sentence += f" {plural(meant.billed, 'other')} stay: they are on an invoice, or about to be."
+        sentence += f" {_those_that_stay(meant)}"
     typer.echo(sentence, err=True)
+
+
+def _those_that_stay(found: Exclusion) -> str:
+    return f"{plural(found.billed, 'other')} stay: they are on an invoice, or about to be."

@@ -54,7 +54,8 @@ def _values(row: WorklogRow) -> list[Any]:
 
 
 def _write_csv(rows: Iterator[list[Any]], path: Path) -> int:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    # The mark at the beginning tells Excel that it is UTF-8.
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(HEADER)
         count = 0

@@ -17,6 +17,10 @@ _CONFLICT = (
     "again: ours goes out under {number}. Other accounts are billed meanwhile."
 )
 
+_WITHDRAWN = (
+    "it is not in Xero; its worklogs wait for another invoice: `msp-xero worklogs show ID` says where."
+)
+
 
 def what_next(invoice: InvoiceRow) -> str:
     """Say what the next run does about an invoice, or what a person has to do."""
@@ -26,6 +30,8 @@ def what_next(invoice: InvoiceRow) -> str:
         return f"{text(invoice.reason)} {INVOICE_NEXT['planned']} If it stays, ask Xero's support."
     if invoice.state == "conflict":
         return f"{INVOICE_NEXT['conflict']} {_CONFLICT.format(number=invoice.number)}"
+    if invoice.state == "rejected" and not invoice.reason_code:  # Xero had no part in it
+        return _WITHDRAWN
     return INVOICE_NEXT[invoice.state]
 
 

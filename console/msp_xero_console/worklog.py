@@ -35,7 +35,7 @@ _HAPPENED = {
     "rejected": "refused by Xero",
     "planned_again": "proven missing in Xero; to be sent again",
     "released": "released from its invoice",
-    "withdrawn": "taken back before it was sent: its connection started over with another organisation",
+    "withdrawn": "taken back: its invoice was planned, and is not in Xero",
     "changed_after_billing": "changed after billing",
     "as_billed_again": "changed back to what was billed",
     "rebuilt": "found on an invoice in Xero when the ledger was rebuilt",

@@ -177,7 +177,7 @@ def include(project: Project, *, worklog: Worklog) -> None:
         state = include_worklog(ledger, row.row)
     what = {
         "open": "the next run bills it if nothing else keeps it",
-        "held": "it is held as before; the next run judges it anew",
+        "held": "it is held; the next run judges it anew",
         "excluded": "a rule of the configuration still excludes it",
     }[state]
     show.say(f"Included worklog {row.label}: {what}.")

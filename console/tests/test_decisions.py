@@ -78,3 +78,14 @@ def test_an_excluded_worklog_is_not_delivered_again_but_an_included_one_is(ledge
 def test_a_row_of_nobody_is_refused(ledger) -> None:
     with pytest.raises(Refusal, match="there is no such worklog"):
         exclude_worklog(ledger, 99, "x")
+
+
+def test_what_came_to_be_held_while_it_was_excluded_says_so(ledger, line) -> None:
+    row = stage(ledger, line("1"))
+    exclude_worklog(ledger, row.row, "goodwill")
+    stage(ledger, line("1", **HOLD))
+    assert include_worklog(ledger, row.row) == "held"
+    assert (
+        state(ledger, "1").reason == "It came to be held while it was excluded; the next run says for what."
+    )
+    assert stage(ledger, line("1", **HOLD)).reason_code == "TYPE_MISSING"

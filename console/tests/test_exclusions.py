@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from datetime import date
 
 import pytest
@@ -184,3 +186,56 @@ def test_one_or_many_but_not_both(cli, arguments) -> None:
 def test_many_need_a_reason_too(cli) -> None:
     error = cli.refuses("worklogs", "exclude", "--before", "2027-01-01", "--reason", " ", "--yes")
     assert "say why the worklogs are not to be billed" in error
+
+
+def test_what_stays_on_our_invoices_is_told_without_a_question_too(cli, tmp_path) -> None:
+    path = tmp_path / "billed.txt"
+    path.write_text("101\n104\n")
+    result = cli("worklogs", "exclude", "--ids", str(path), "--reason", "billed before", "--yes")
+    assert result.exit_code == 3
+    assert result.stdout.startswith("Excluded 1 worklog ")
+    assert "1 other stay: they are on an invoice, or about to be." in result.stderr
+
+
+def test_an_export_of_ours_can_be_given_back(cli) -> None:
+    cli.says("worklogs", "export", "--state", "open", "--state", "held", "waiting.csv")
+    waiting = {row["worklog_id"] for row in cli.data("worklogs", "list") if row["state"] in ("open", "held")}
+    data = cli.data("worklogs", "exclude", "--ids", "waiting.csv", "--reason", "billed before", "--yes")
+    assert (data["excluded"], data["billed"], data["unknown"]) == (len(waiting) + 1, 0, [])
+
+
+def test_one_of_two_worklogs_that_share_an_id(cli, tmp_path) -> None:
+    path = tmp_path / "billed.txt"
+    path.write_text("110#2\n110#3\n110#99999999999999999999\n")
+    result = cli("worklogs", "exclude", "--ids", str(path), "--reason", "billed before", "--yes", "--json")
+    data = json.loads(result.stdout)
+    assert (data["excluded"], data["unknown"]) == (1, ["110#3", "110#99999999999999999999"])
+    shown = [one["worklog"] for one in cli.data("worklogs", "show", "110")]
+    states = [(row["ordinal"], row["state"]) for row in shown]
+    assert states == [(0, "open"), (1, "excluded")]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u0085", "\v", "\f", "\n"])
+def test_a_title_that_holds_the_end_of_a_line_excludes_no_other_worklog(cli, line, end) -> None:
+    with cli.ledger() as ledger:
+        stage_lines(ledger, [line("301", parent_title=f"Printer{end}104")], settle_reasons=frozenset())
+    cli.says("worklogs", "export", "--state", "open", "open.csv")
+    with (cli.folder / "open.csv").open(encoding="utf-8-sig", newline="") as file:
+        heading, *rows = csv.reader(file)
+    with (cli.folder / "one.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([heading, *(row for row in rows if row[0] == "301")])
+    cli.says("worklogs", "exclude", "--ids", "one.csv", "--reason", "billed before", "--yes")
+    states = {row["worklog_id"]: row["state"] for row in cli.data("worklogs", "list")}
+    assert (states["301"], states["104"]) == ("excluded", "open")
+
+
+def test_an_account_that_is_named_like_the_id_of_another_stays(cli, line) -> None:
+    lines = [
+        line("201", account_id="3", account_name="Totara"),
+        line("202", account_id="44", account_name="3"),
+    ]
+    with cli.ledger() as ledger:
+        stage_lines(ledger, lines, settle_reasons=frozenset())
+    cli.says("worklogs", "exclude", "--account", "3", "--reason", "billed before", "--yes")
+    states = {row["worklog_id"]: row["state"] for row in cli.data("worklogs", "list")}
+    assert (states["201"], states["202"]) == ("excluded", "open")

@@ -17,7 +17,7 @@ from openpyxl import load_workbook
 def read(path) -> list[dict[str, str | None]]:
     """Return the rows of a file, every value as text, nothing as None."""
     if path.suffix == ".csv":
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     elif path.suffix == ".json":
         rows = json.loads(path.read_text("utf-8"), parse_float=Decimal)

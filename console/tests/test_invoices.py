@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from msp_xero.ledger.models import Invoice, Worklog
-from sqlalchemy import select
+from msp_xero.ledger.models import Invoice, PushBatch, Worklog
+from msp_xero.ledger.withdrawing import withdraw_billed
+from sqlalchemy import select, update
 
 from console.tests.conftest import invoice, invoice_line
 
@@ -149,3 +150,43 @@ def test_what_another_invoice_bills_stays_billed_when_one_is_released(cli) -> No
     assert "INV-0100" in cli.says("worklogs", "show", "101")
     with cli.ledger() as ledger, ledger.read() as session:
         assert session.scalar(select(Invoice.minutes).where(Invoice.number == "INV-0100")) == minutes
+
+
+def test_what_xero_does_not_have_cannot_be_released_and_says_so(cli) -> None:
+    assert "the next run finds out whether Xero has it" in cli.refuses("invoices", "release", "SDP-00002")
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(update(Invoice).where(Invoice.number == "SDP-00002").values(state="rejected"))
+    error = cli.refuses("invoices", "release", "SDP-00002")
+    assert "SDP-00002 is not in Xero, so there is nothing to release" in error
+
+
+def test_what_was_taken_back_was_not_refused_by_xero(cli) -> None:
+    with cli.ledger() as ledger, ledger.settling() as fence:
+        with ledger.write(fence) as session:
+            batch = PushBatch(
+                connection_id=ledger.connection_id,
+                idempotency_key="k",
+                body=b"",
+                body_digest="d",
+                created_at=ledger.clock.now(),
+            )
+            session.add(batch)
+            session.flush()
+            planned = update(Invoice).where(Invoice.number == "SDP-00002")
+            session.execute(planned.values(state="planned", batch_id=batch.id))
+        withdraw_billed(ledger, fence, [("request", "103")])
+    shown = cli.says("invoices", "show", "SDP-00002")
+    assert "rejected: it is not in Xero; its worklogs wait for another invoice" in shown
+    assert "another invoice there bills some of its worklogs" in shown
+    worklog = cli.says("worklogs", "show", "103")
+    assert "open: the next run bills it" in worklog
+    assert "taken back: its invoice was planned, and is not in Xero" in worklog
+
+
+def test_a_conflict_is_not_hidden_behind_what_is_planned(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        taken = {"state": "conflict", "reason_code": "NUMBER_CONFLICT", "reason": "It is taken."}
+        session.execute(update(Invoice).where(Invoice.number == "SDP-00002").values(**taken))
+        row = session.scalars(select(Worklog).limit(1)).one()
+        session.add_all(invoice(ledger, f"SDP-{n:05}", "planned", [row]) for n in range(3, 1010))
+    assert "SDP-00002 is conflict" in cli.says("status")

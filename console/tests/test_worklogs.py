@@ -135,3 +135,8 @@ def test_refusals_are_clear_and_change_nothing(cli, arguments, error) -> None:
 
 def test_deciding_without_a_ledger(empty) -> None:
     assert "there is no ledger yet" in empty.refuses("worklogs", "include", "1")
+
+
+@pytest.mark.parametrize("label", ["110#3", "110#0", "110#x", "110#99999999999999999999", "110#²"])
+def test_there_is_no_such_worklog_of_that_id(cli, label) -> None:
+    assert "no worklog 110#" in cli.refuses("worklogs", "show", label)

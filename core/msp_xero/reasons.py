@@ -195,7 +195,8 @@ INVOICE_NEXT = {
     "unknown": "Xero's answer was lost. The next run looks the number up: it adopts the invoice if it is "
     "there, and sends it again only if it is proven missing.",
     "conflict": "the number belongs to another invoice in Xero; a person has to look (NUMBER_CONFLICT).",
-    "rejected": "Xero refused it; its worklogs are held and wait (REJECTED_BY_XERO).",
+    "rejected": "Xero refused it, so it is not there. The worklogs that Xero blames are held with its words; "
+    "the next run plans the others anew.",
     "created": "it is in Xero.",
     "paid": "it is in Xero, and paid.",
     "voided": "a person voided it in Xero; `msp-xero invoices release` bills its worklogs again.",

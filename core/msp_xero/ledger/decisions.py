@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, or_, select, update
 
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger.audit import Change, record
@@ -15,6 +15,7 @@ from msp_xero.reasons import explain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from msp_xero.ledger.store import Ledger
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
 BY_PERSON = "EXCLUDED_BY_PERSON"
 CHANGED = "CHANGED_AFTER_BILLING"
 GONE_IN_XERO = ("voided", "deleted")
+_FINDS_OUT = (
+    "was sent, and the next run finds out whether Xero has it; once it is on record as created, void or "
+    "delete it there and release it then"
+)
+_NOT_THERE = {
+    "rejected": "is not in Xero, so there is nothing to release: its worklogs are free already, and "
+    "`msp-xero worklogs show ID` says where each is",
+    "planned": "is planned and not in Xero yet, so there is nothing to release",
+    "sending": _FINDS_OUT,
+    "unknown": _FINDS_OUT,
+    "conflict": _FINDS_OUT,
+}
+"""Why an invoice of these states cannot be released."""
+_HELD_MEANWHILE = "It came to be held while it was excluded; the next run says for what."
 _UNDECIDED = ("open", "held", "excluded")
 
 
@@ -114,9 +129,7 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
     """
     with ledger.write() as session:
         invoice = session.scalar(
-            select(Invoice).where(
-                Invoice.connection_id == ledger.connection_id, func.lower(Invoice.number) == number.lower()
-            )
+            select(Invoice).where(Invoice.connection_id == ledger.connection_id, has_number(number))
         )
         if invoice is None:
             raise Refusal(f"there is no invoice {number}; `msp-xero invoices list` shows them")
@@ -137,6 +150,14 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
         ]
         record(session, ledger, [*changes, Change("invoice", invoice.id, "released")])
         return Released(len(free), len(stay))
+
+
+def has_number(number: str) -> ColumnElement[bool]:
+    """Return the condition that an invoice has this number, however a person writes its letters.
+
+    SQLite knows no other letters than those of ASCII in another case; as it stands each is found.
+    """
+    return or_(Invoice.number == number, func.lower(Invoice.number) == number.lower())
 
 
 def _on_another_that_stands(
@@ -180,7 +201,9 @@ def _take_word(session: Session, ledger: Ledger, invoice: Invoice, *, voided_the
     Raises:
         Refusal: a run can look at it, or nobody said so.
     """
-    if invoice.state not in ("created", "paid") or _is_looked_at(session, ledger, invoice):
+    if invoice.state in _NOT_THERE:
+        raise Refusal(f"invoice {invoice.number} {_NOT_THERE[invoice.state]}")
+    if _is_looked_at(session, ledger, invoice):
         raise Refusal(
             f"invoice {invoice.number} is {invoice.state}, so its worklogs count as billed; "
             "void or delete it in Xero first, and let a run or a push notice that"
@@ -271,7 +294,8 @@ def _place(decision: str, held_for: str | None) -> dict[str, str | None]:
     """Say where a line belongs by its own decision; its exact words come with its next delivery."""
     if decision == "hold":
         code = held_for or "INVALID_RECORD"
-        return {"state": "held", "reason_code": code, "reason": explain(code).sentence, "excluded_by": None}
+        reason = explain(code).sentence if held_for else _HELD_MEANWHILE
+        return {"state": "held", "reason_code": code, "reason": reason, "excluded_by": None}
     if decision == "exclude":
         code = "EXCLUDED_BY_RULE"
         return {

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, tuple_, update
 
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.decisions import BY_PERSON, Refusal
 from msp_xero.ledger.models import Worklog
+from msp_xero.ledger.rows import Label, read_label
 from msp_xero.ledger.views import conditions_of
 from msp_xero.lots import lots
 
@@ -72,7 +73,8 @@ def exclude_worklogs(
         ledger: the open ledger.
         wanted: which worklogs; its ``states`` are not looked at.
         reason: the person's own words, for whoever asks later.
-        worklog_ids: only those with these ids of ServiceDesk Plus; None is no limit.
+        worklog_ids: only those with these ids of ServiceDesk Plus, or with labels such as ``110#2``; None
+            is no limit.
         expected: what a person was shown and said yes to; None is whatever there is.
 
     Raises:
@@ -147,16 +149,15 @@ def _meant(
 
 
 def _unknown(session: Session, ledger: Ledger, worklog_ids: Collection[str]) -> list[str]:
-    known: set[str] = set()
-    for ids in lots(worklog_ids):
-        known.update(
-            session.scalars(
-                select(Worklog.worklog_id).where(
-                    Worklog.connection_id == ledger.connection_id, Worklog.worklog_id.in_(ids)
-                )
-            )
+    labels = {one: read_label(one) for one in worklog_ids}
+    known: set[Label] = set()
+    for ids in lots(sorted({label.worklog_id for label in labels.values()})):
+        query = select(Worklog.worklog_id, Worklog.ordinal).where(
+            Worklog.connection_id == ledger.connection_id, Worklog.worklog_id.in_(ids)
         )
-    return [one for one in dict.fromkeys(worklog_ids) if one not in known]
+        for worklog_id, ordinal in session.execute(query):
+            known |= {Label(worklog_id, ordinal), Label(worklog_id, None)}
+    return [one for one, label in labels.items() if label not in known]
 
 
 def _conditions(
@@ -167,5 +168,9 @@ def _conditions(
     if worklog_ids is None:
         yield common
         return
-    for ids in lots(dict.fromkeys(worklog_ids)):
+    labels = dict.fromkeys(read_label(one) for one in worklog_ids)
+    whole = {label.worklog_id for label in labels if label.ordinal is None}
+    for ids in lots(sorted(whole)):
         yield [*common, Worklog.worklog_id.in_(ids)]
+    for single in lots([label for label in labels if label.worklog_id not in whole]):
+        yield [*common, tuple_(Worklog.worklog_id, Worklog.ordinal).in_(single)]

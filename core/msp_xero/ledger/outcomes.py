@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, or_, select, update
 
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
@@ -186,16 +186,21 @@ def _end_lines(session: Session, rows: Sequence[int]) -> None:
 
 
 def free_worklogs(session: Session, rows: Sequence[int]) -> None:
-    """Take worklogs off the invoices that they are on; see :func:`give_back`."""
+    """Take worklogs off the invoices that they are on; see :func:`give_back`.
+
+    One that was found on its invoice while a step held it or a rule excluded it waits for its next
+    delivery too: that alone knows why.
+    """
     _end_lines(session, rows)
+    stale = or_(Worklog.newest.is_not(None), Worklog.decision != "bill")
     session.execute(
         update(Worklog)
         .where(Worklog.id.in_(rows))
         .values(
             source=func.coalesce(Worklog.newest, Worklog.source),
             # A digest that matches nothing: the next delivery brings the terms up to date.
-            line_digest=case((Worklog.newest.is_not(None), ""), else_=Worklog.line_digest),
-            decision=case((Worklog.newest.is_not(None), "hold"), else_=Worklog.decision),
+            line_digest=case((stale, ""), else_=Worklog.line_digest),
+            decision=case((stale, "hold"), else_=Worklog.decision),
             newest=None,
             changed=None,
             changed_at=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from msp_xero.ledger.types import amount_from_stored
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 ZERO = amount_from_stored(0)
+_LONGEST_NUMBER: Final = 10  # what follows the # of a label; databases hold no longer ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,34 @@ class WorklogTotal:
 class WorklogFilter:
     """Which worklogs a list shows; None and False are no filter.
 
-    ``account`` is an id or a name, without regard to case. ``since`` is the first day of work, ``before``
-    the day after the last one.
+    ``account`` is an id or a name, without regard to case; ``account_id`` is the id alone. ``since`` is the
+    first day of work, ``before`` the day after the last one.
     ``changed`` asks for those that were changed after they were billed.
     """
 
     states: tuple[str, ...] = ()
     reason_code: str | None = None
     account: str | None = None
+    account_id: str | None = None
     since: date | None = None
     before: date | None = None
     changed: bool = False
+
+
+class Label(NamedTuple):
+    """Which worklog a person means: an id of ServiceDesk Plus, and which one of that id; None is all."""
+
+    worklog_id: str
+    ordinal: int | None
+
+
+def read_label(label: str) -> Label:
+    """Take apart what a person calls a worklog: ``110``, or ``110#2`` for the second one of that id."""
+    worklog_id, mark, number = label.strip().partition("#")
+    if not mark:
+        return Label(worklog_id, None)
+    is_number = number.isascii() and number.isdigit() and len(number) < _LONGEST_NUMBER
+    return Label(worklog_id, int(number) - 1 if is_number else -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

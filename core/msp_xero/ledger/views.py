@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_, case, func, or_, select
 
-from msp_xero.ledger.decisions import GONE_IN_XERO
+from msp_xero.ledger.decisions import GONE_IN_XERO, has_number
 from msp_xero.ledger.models import (
     BillingConnection,
     Event,
@@ -33,10 +33,11 @@ from msp_xero.ledger.rows import (
     WorklogFilter,
     WorklogRow,
     WorklogTotal,
+    read_label,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
@@ -173,12 +174,10 @@ def find_worklogs(ledger: Ledger, label: str) -> list[WorklogRow]:
         ledger: the open ledger.
         label: the worklog's id in SDP; with ``#2`` behind it the second one of that id.
     """
-    worklog_id, mark, number = label.strip().partition("#")
+    worklog_id, ordinal = read_label(label)
     conditions = [Worklog.connection_id == ledger.connection_id, Worklog.worklog_id == worklog_id]
-    if mark:
-        conditions.append(
-            Worklog.ordinal == (int(number) - 1 if number.isascii() and number.isdigit() else -1)
-        )
+    if ordinal is not None:
+        conditions.append(Worklog.ordinal == ordinal)
     with ledger.read() as session:
         statement = _worklog_rows().where(*conditions).order_by(Worklog.ordinal)
         return [WorklogRow(**row) for row in session.execute(statement).mappings()]
@@ -223,26 +222,35 @@ def list_invoices(
         before: ``row`` of the last invoice of the page before.
         limit: most rows to return.
     """
-    statement = _invoice_rows().where(Invoice.connection_id == ledger.connection_id)
-    if states:
-        statement = statement.where(Invoice.state.in_(states))
+    conditions: list[ColumnElement[bool]] = [Invoice.state.in_(states)] if states else []
     if before is not None:
-        statement = statement.where(Invoice.id < before)
-    statement = statement.order_by(Invoice.id.desc()).limit(limit)
-    with ledger.read() as session:
-        return [InvoiceRow(**row) for row in session.execute(statement).mappings()]
+        conditions.append(Invoice.id < before)
+    return _newest_invoices(ledger, conditions, limit)
 
 
 def unsettled_invoices(ledger: Ledger, *, limit: int = _BATCH) -> list[InvoiceRow]:
     """Return the invoices of unknown outcome, of a number that is taken, or that no answer comes for."""
-    rows = list_invoices(ledger, states=(*_UNSETTLED, "planned"), limit=limit)
-    return [row for row in rows if row.state != "planned" or (row.reason and not row.reason_code)]
+    unanswered = and_(Invoice.state == "planned", Invoice.reason.is_not(None), Invoice.reason_code.is_(None))
+    return _newest_invoices(ledger, [or_(Invoice.state.in_(_UNSETTLED), unanswered)], limit)
+
+
+def _newest_invoices(
+    ledger: Ledger, conditions: Sequence[ColumnElement[bool]], limit: int
+) -> list[InvoiceRow]:
+    statement = (
+        _invoice_rows()
+        .where(Invoice.connection_id == ledger.connection_id, *conditions)
+        .order_by(Invoice.id.desc())
+        .limit(limit)
+    )
+    with ledger.read() as session:
+        return [InvoiceRow(**row) for row in session.execute(statement).mappings()]
 
 
 def invoice_detail(ledger: Ledger, number: str) -> InvoiceDetail | None:
     """Return an invoice with its lines and worklogs, or None when there is none of that number."""
     statement = _invoice_rows().where(
-        Invoice.connection_id == ledger.connection_id, func.lower(Invoice.number) == number.strip().lower()
+        Invoice.connection_id == ledger.connection_id, has_number(number.strip())
     )
     with ledger.read() as session:
         found = session.execute(statement).mappings().first()
@@ -291,6 +299,8 @@ def conditions_of(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[b
         conditions.append(Worklog.state.in_(wanted.states))
     if wanted.reason_code is not None:
         conditions.append(Worklog.reason_code == wanted.reason_code)
+    if wanted.account_id is not None:
+        conditions.append(Worklog.account_id == wanted.account_id)
     if wanted.account is not None:
         conditions.append(
             or_(

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from msp_xero.billing.rebuild import rebuild
 from msp_xero.ledger.decisions import Refusal, release_invoice
-from msp_xero.ledger.views import count_on_gone_invoices
+from msp_xero.ledger.models import InvoiceLine
+from msp_xero.ledger.outcomes import Standing, put_back
+from msp_xero.ledger.views import count_on_gone_invoices, invoice_detail
+from msp_xero.ledger.withdrawing import free
+from sqlalchemy import select
+
+EXCLUDED = {"decision": "exclude", "reason_code": "EXCLUDED_BY_RULE", "reason": "A rule says so."}
+WITHOUT_TYPE = {"decision": "hold", "reason_code": "TYPE_MISSING", "reason": "It has no worklog type."}
 
 
 def test_a_deleted_draft_stays_billed_until_it_is_released_and_is_billed_once_more(world):
@@ -46,3 +54,57 @@ def test_a_released_worklog_that_changed_after_billing_waits_for_its_newest_term
     world.deliver(world.line(0, minutes=90))
     settled = world.settle()
     assert (settled.worklogs, settled.minutes) == (2, 90 + 45)
+
+
+@pytest.mark.parametrize(("decided", "state"), [(EXCLUDED, "excluded"), (WITHOUT_TYPE, "held")])
+def test_what_a_rebuild_found_billed_has_its_own_reason_again_once_it_is_released(
+    world, lose, decided, state
+):
+    world.deliver(world.line(0))
+    world.settle()
+    lose(world)
+    world.link_accounts()
+    world.link_types()
+    world.deliver(world.line(0, **decided))
+    world.person("invoice", "delete", world.invoices()[0]["InvoiceID"])
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    _release_and_go_on(world, decided, state)
+
+
+def test_what_was_put_back_has_its_own_reason_again_once_it_is_released(world):
+    world.deliver(world.line(0))
+    world.settle()
+    with world.ledger.write() as session:
+        columns = (InvoiceLine.worklog_row, InvoiceLine.id, InvoiceLine.invoice_id)
+        billed = Standing(*session.execute(select(*columns)).one())
+        free(session, world.ledger, [billed.row], "released")  # as a start in another organisation does
+    world.deliver(world.line(0, **EXCLUDED))
+    with world.ledger.write() as session:
+        put_back(session, world.ledger, [billed])  # as the way home does
+    world.person("invoice", "delete", world.invoices()[0]["InvoiceID"])
+    world.clock.advance(3600)
+    world.settle()
+    _release_and_go_on(world, EXCLUDED, "excluded")
+
+
+def _release_and_go_on(world, decided, state):
+    release_invoice(world.ledger, "SDP-00001")
+    assert world.reasons() == {"1000": "CHANGED_AFTER_BILLING"}
+    world.deliver(world.line(0, **decided))
+    assert world.states() == {state: 1}
+    assert world.reasons() == {"1000": decided["reason_code"]}
+    assert world.settle().invoices == 0
+    world.deliver(world.line(0))
+    assert world.settle().worklogs == 1
+
+
+def test_a_number_with_other_letters_than_those_of_ascii_is_found(world, lose):
+    world.deliver(world.line(0))
+    world.settle(invoice_status="AUTHORISED")
+    lose(world)
+    standing = world.invoices()[0]
+    world.person("invoice", "edit", standing["InvoiceID"], InvoiceNumber="RÜCK-1")
+    world.person("invoice", "void", standing["InvoiceID"])
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    assert invoice_detail(world.ledger, "RÜCK-1").invoice.state == "voided"
+    assert release_invoice(world.ledger, "RÜCK-1").free == 1
