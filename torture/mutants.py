@@ -197,9 +197,9 @@ MUTANTS: Final = (
     Mutant(
         "held lines are dropped",
         f"{_LEDGER}/staging.py",
-        "    for line in lines:\n        # Taken out first",
+        "    for line in lines:\n        key =",
         "    for line in lines:\n"
-        '        if line.decision == "hold":\n            continue\n        # Taken out first',
+        '        if line.decision == "hold":\n            continue\n        key =',
     ),
     Mutant(
         "float money",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 if TYPE_CHECKING:
@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from msp_xero.edges.clock import Clock
+
+
+_IDENTITY: Final = ("module", "worklog_id", "created_time", "technician_id")
+_OF_THE_TICKET: Final = ("parent_status", "parent_updated_time")
+"""Members that say nothing about the worklog itself."""
 
 
 class Tally:
@@ -24,7 +29,7 @@ class Tally:
         self._worklogs: dict[str, int] = {}
         self._minutes: dict[str, int] = {}
         self._since: dict[str, dict[str, str | None]] = {}
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, bytes] = {}
 
     def begin(self, modules: Sequence[str], since: Mapping[str, Mapping[str, str | None]]) -> None:
         """Start at zero.
@@ -39,16 +44,17 @@ class Tally:
         self._minutes = dict.fromkeys(modules, 0)
 
     def is_new(self, record: dict[str, Any]) -> bool:
-        """Tell whether this worklog was not emitted in this run yet.
+        """Tell whether this worklog was not emitted in this run yet, or differs from what was.
 
-        Whether ids are unique is unverified, so time of creation and technician count too. Only a
-        digest is kept: a run over millions of worklogs stays small.
+        A ticket that is changed while the run goes on is read again. Whether ids are unique is unverified,
+        so time of creation and technician count too. Only digests are kept: a run over millions of
+        worklogs stays small.
         """
-        identity = [record[name] for name in ("module", "worklog_id", "created_time", "technician_id")]
-        digest = blake2b(repr(identity).encode(), digest_size=12).digest()
-        if digest in self._seen:
+        worklog = _digest([record[name] for name in _IDENTITY])
+        content = _digest([value for name, value in record.items() if name not in _OF_THE_TICKET])
+        if self._seen.get(worklog) == content:
             return False
-        self._seen.add(digest)
+        self._seen[worklog] = content
         return True
 
     def count(self, record: dict[str, Any]) -> None:
@@ -73,6 +79,10 @@ class Tally:
             "minutes": dict(self._minutes),
             "since": self._since,
         }
+
+
+def _digest(values: list[Any]) -> bytes:
+    return blake2b(repr(values).encode(), digest_size=12).digest()
 
 
 def _iso(moment: datetime) -> str:

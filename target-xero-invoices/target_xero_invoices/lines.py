@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from msp_xero.billing.document import worklog_marker, worklog_of
-from msp_xero.ledger.staging import Line
+from msp_xero.ledger.staging import Line, moment_of_creation
 from msp_xero.ledger.types import encode_exact
 
 _MOST = Decimal("9999999999.99")
@@ -17,7 +17,6 @@ _MOST = Decimal("9999999999.99")
 _LONGEST_KEY = 64
 _LONGEST_MODULE = 20
 _LONGEST_CODE = 40
-_LONGEST_TIME = 40
 _LONGEST_INTEGER = 18
 _DECISIONS = ("bill", "hold", "exclude")
 
@@ -50,8 +49,7 @@ def line_from_record(record: dict[str, Any]) -> Line:
         "type_id": reader.short("worklog_type_id", _LONGEST_KEY),
         "type_name": reader.text("worklog_type_name"),
         "work_date": reader.day("work_date"),
-        # A dialect without creation times still tells when the work began, which identifies it as well.
-        "created_time": _short(source.get("created_time") or source.get("start_time"), _LONGEST_TIME),
+        "created_time": moment_of_creation(source),
         "is_billable": source.get("is_billable") if isinstance(source.get("is_billable"), bool) else None,
         "description": reader.text("description"),
         "quantity": reader.decimal("quantity", 4),
@@ -185,6 +183,6 @@ def _text(value: Any) -> str | None:
     return None if value is None else _clean(str(value))
 
 
-def _short(value: Any, longest: int = _LONGEST_KEY) -> str | None:
+def _short(value: Any) -> str | None:
     text = _text(value)
-    return text[:longest] if text else None
+    return text[:_LONGEST_KEY] if text else None

@@ -27,7 +27,13 @@ class InvoiceLinesSink(StagingSink):
         _ = target.bookmarks  # an empty ledger has to say so before its first line
         for from_ledger, group in groupby(records, key=lambda record: record.get("origin") == "ledger"):
             lines = [line_from_record(record) for record in group]
-            staged = stage_lines(target.ledger, lines, settle_reasons=SETTLE_REASONS, run_id=target.run_id)
+            staged = stage_lines(
+                target.ledger,
+                lines,
+                settle_reasons=SETTLE_REASONS,
+                from_ledger=from_ledger,
+                run_id=target.run_id,
+            )
             target.control_total.add(lines, staged, from_ledger=from_ledger)
 
 

@@ -23,7 +23,7 @@ from singer_sdk import typing as th
 from typing_extensions import override
 
 from target_xero_invoices.sinks import ExtractionSink, InvoiceLinesSink
-from target_xero_invoices.totals import ControlTotal
+from target_xero_invoices.totals import ControlTotal, RecordsLost
 
 if TYPE_CHECKING:
     from singer_sdk.sinks import Sink
@@ -104,7 +104,11 @@ class TargetXeroInvoices(CheckpointingTarget):
         run_id = self.run_id
         self.logger.info("%s", self.control_total.sentence())
         if self.config["require_trailer"]:
-            self.control_total.check()
+            try:
+                self.control_total.check()
+            except RecordsLost:
+                self.bookmarks.forget(self.control_total.since or {})
+                raise
             self.bookmarks.check(self.control_total.since or {})
         client = XeroClient(self.xero_settings, clock=SystemClock())
         settled = settle(

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from msp_xero.ledger.staging import Line
 
 
+class RecordsLost(InputError):
+    """Less, more or other records arrived than the tap says it sent."""
+
+
 class ControlTotal:
     """Counts what is stored and compares it with the ``extraction`` record at the end of the input."""
 
@@ -58,7 +62,8 @@ class ControlTotal:
         """Refuse to bill an extraction that broke off or lost records on its way.
 
         Raises:
-            InputError: the trailer did not come, or its totals differ from what was stored.
+            InputError: the trailer did not come.
+            RecordsLost: its totals differ from what was stored.
         """
         if self.extraction is None:
             raise InputError(
@@ -70,10 +75,11 @@ class ControlTotal:
         for name, counted in (("worklogs", self.worklogs), ("minutes", self.minutes)):
             sent = self._sent(name)
             if sent != {module: count for module, count in counted.items() if count}:
-                raise InputError(
+                raise RecordsLost(
                     f"the extraction does not agree: the tap sent {name} {_shown(sent)}, "
-                    f"{_shown(counted)} arrived. "
-                    "Nothing was billed. Run again with --full-refresh"
+                    f"{_shown(counted)} arrived. Nothing was billed. If stream_maps or flattening of the tap "
+                    "change its records, take them away before this target; else records were lost on their "
+                    "way. Run again with --full-refresh"
                 )
         if self.since is None and self._told("since") is not None:
             raise self._unusable("since")

@@ -76,9 +76,43 @@ def test_without_a_total_that_agrees_everything_is_stored_and_nothing_billed(
 
 
 def test_lines_that_the_mapper_took_from_the_ledger_are_not_counted(world, messages):
+    world.bill(*(world.line(n) for n in range(7, 9)), push=False)
     again = [world.line(n, origin="ledger") for n in range(7, 9)]
     done = run(world, messages, [*again, *three(world)], trailer(**AGREES))
     assert (done.code, len(world.worklogs())) == (0, 5)
+    assert "judged 2 waiting ones anew" in done.log
+
+
+def bookmark(day):
+    place = {"context": {"module": "requests"}, "replication_key_value": f"2026-11-{day}T00:00:00.000Z"}
+    return {"type": "STATE", "value": {"bookmarks": {"worklogs": {"partitions": [place]}}}}
+
+
+def test_what_was_lost_on_its_way_stops_the_next_run_too_until_one_begins_anew(world, messages):
+    def night(before, after, lines, sent):
+        since = before and before["value"]["bookmarks"]["worklogs"]["partitions"][0]["replication_key_value"]
+        told = trailer({"request": sent}, {"request": 45 * sent}, since={"requests": {"requests": since}})
+        return world.run(
+            before or {"type": "STATE", "value": {"bookmarks": {}}},
+            messages.schema(),
+            *map(messages.record, lines),
+            after,
+            messages.schema("extraction"),
+            messages.record(told, "extraction"),
+            after,
+            require_trailer=True,
+        )
+
+    one, two, three = (bookmark(day) for day in (20, 21, 22))
+    first = night(None, one, [world.line(0), world.line(1)], sent=3)
+    assert (first.code, first.states[-1], world.writes()) == (1, one["value"], 0)
+    assert "records were lost on their way. Run again with --full-refresh" in first.errors
+    second = night(one, two, [world.line(5)], sent=1)
+    assert (second.code, world.writes()) == (1, 0)
+    assert "a run before lost records on their way" in second.errors
+    anew = night(None, three, [world.line(n) for n in (0, 1, 2, 5)], sent=4)
+    assert anew.code == 0, anew.errors
+    assert {state for state, _ in world.states().values()} == {"invoiced"}
 
 
 @pytest.mark.parametrize(

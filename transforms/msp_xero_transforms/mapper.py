@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msp_xero.edges.clock import Clock, SystemClock
-from msp_xero.errors import InputError, LedgerError, SettingError
+from msp_xero.errors import InputError, SettingError
 from msp_xero.singer import plain_errors
 from singer_sdk import singerlib as singer
 from singer_sdk.helpers.capabilities import PluginCapabilities
@@ -200,7 +200,8 @@ class MspXeroTransforms(InlineMapper):
             for record in ledger.unbilled_sources() if ledger else ():
                 key = worklog_key(record)
                 if key is None:
-                    raise LedgerError("The ledger holds a worklog without a usable module and worklog_id")
+                    self._counts["worklogs of the ledger that stay as they are"] += 1
+                    continue
                 line = invoice_line(record, self.rules, key=key, origin="ledger")
                 self._counts[f"worklogs of the ledger to {line.decision}"] += 1
                 yield singer.RecordMessage(stream="invoice_lines", record=line.to_record())

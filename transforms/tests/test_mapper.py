@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import jsonschema
 import pytest
-from msp_xero.errors import InputError, LedgerError, SettingError
+from msp_xero.errors import InputError, SettingError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.staging import Line, stage_lines
 from msp_xero_transforms.mapper import MspXeroTransforms
@@ -205,9 +205,10 @@ def test_what_a_real_ledger_holds_is_mapped_again(run_mapper, worklog, tmp_path)
     assert str(line["source"]["total_cost"]) == "135.00"
 
 
-def test_a_stored_worklog_without_key_ends_the_run(run_mapper):
-    with pytest.raises(LedgerError, match="The ledger holds a worklog without"):
-        run_mapper([schema("worklogs")], {"ledger_url": "x"}, open_ledger=FakeLedger([{"minutes": 1}]))
+def test_a_stored_worklog_without_key_stays_as_it_is_and_stops_no_other(run_mapper):
+    waiting = [{"minutes": 1}, {"module": "request", "worklog_id": "7", "minutes": 1}]
+    lines = run_mapper([schema("worklogs")], {"ledger_url": "x"}, open_ledger=FakeLedger(waiting))
+    assert [line["worklog_id"] for line in lines.records("invoice_lines")] == ["7"]
 
 
 # the extent of the items

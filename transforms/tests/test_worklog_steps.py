@@ -242,6 +242,13 @@ def test_the_charge_is_split_into_hours_and_price_where_that_is_exact(
     ]
 
 
+@pytest.mark.parametrize("name", ["total_cost", "total_charge"])
+def test_a_charge_that_is_there_and_no_number_is_not_called_hidden(line, name):
+    held = line(CHARGE, total_cost=None, extra={name: {"value": "1,200.00"}})
+    assert decision(held) == ("hold", "INVALID_RECORD")
+    assert held.reason == f"The worklog's {name} is there, and is no number."
+
+
 def test_a_hidden_charge_is_not_zero(line):
     held = line(CHARGE, total_cost=None, minutes=0)
     assert decision(held) == ("hold", "CHARGE_NOT_VISIBLE")

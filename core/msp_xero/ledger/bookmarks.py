@@ -54,16 +54,36 @@ class PassedBookmarks:
 
         Args:
             state: the value that is about to be passed on.
-            since: where the run began, if it has said so; else its first STATE is where.
+            since: where the run began, if it has said so; else its first STATE is where. A module that did
+                not run is told by that STATE alone, and stays where it was.
         """
         reached = positions_in(state)
-        starts: Starts = since if since is not None else {**(self._started_at or {})}
+        starts: Starts = {**(self._started_at or {}), **(since or {})}
         known = self.known()
         if _moved(known, starts, reached) == known:
             return
         with self._ledger.write() as session:
             row = self._ledger.connection(session)
             row.bookmarks = _to_stored(_moved(_from_stored(row.bookmarks), starts, reached))
+
+    def forget(self, since: Starts) -> None:
+        """Remember no more than what was there before this run: records of it were lost on their way.
+
+        Later runs go on from a bookmark that is ahead of that, and are refused until one starts anew.
+
+        Args:
+            since: where the run began.
+        """
+        with self._ledger.write() as session:
+            row = self._ledger.connection(session)
+            known = _from_stored(row.bookmarks)
+            for place in known.keys() & since.keys():
+                begun = since[place]
+                if begun is None:
+                    del known[place]
+                else:
+                    known[place] = min(known[place], begun)
+            row.bookmarks = _to_stored(known)
 
     def check(self, since: Starts) -> None:
         """Do nothing when the run began within what this ledger has.
@@ -80,8 +100,9 @@ class PassedBookmarks:
             held = f"only up to {_readable(have)}" if have else "nothing of that time"
             raise LedgerError(
                 f"the bookmark is ahead of this ledger: the run went on from {_readable(begun)} ({modules}), "
-                f"and this ledger has {held}. It is an older copy or a new one, so what another copy got "
-                "would never come to it. Nothing was billed, and what came is stored. Run once with "
+                f"and this ledger has {held}. It is an older copy or a new one, or a run before lost records "
+                "on their way, and what is missing would never come. Nothing was billed, and what came is "
+                "stored. Run once with "
                 f"meltano run --full-refresh worklogs; {self._of_billing_again()}"
             )
 

@@ -23,6 +23,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from msp_xero.ledger.types import Amount, ExactJson, UtcDateTime
 
+WORKLOG_MODULES = ("request", "problem", "change", "project", "task")
+"""Where worklogs of ServiceDesk Plus are; lines of other taps name modules of their own."""
+
 WORKLOG_STATES = ("open", "held", "excluded", "planned", "invoiced")
 INVOICE_STATES = (
     "planned",

@@ -1,7 +1,8 @@
 """Storing delivered lines: every worklog gets a place before the bookmark passes it.
 
 A line whose content is as it was costs no write. A worklog that is planned or invoiced keeps its
-billed terms; if its content differs from what was billed, that is recorded and never sent again.
+billed terms; if its content differs from what was billed, that is recorded and never sent again. Several
+runs may share a ledger: an older copy that is stored late replaces no newer one.
 
 A worklog that was rebuilt from its invoice in Xero takes over what Xero did not know when it is delivered
 again. What has its id and another module is held while the rebuilt one was not met: it may be that very
@@ -12,17 +13,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import String, Text, bindparam, case, insert, select, update
 
+from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.bookmarks import moment
 from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.types import encode_exact
+from msp_xero.lots import lots
 from msp_xero.reasons import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date, datetime
     from decimal import Decimal
 
@@ -42,6 +46,11 @@ BILLED_FIELDS = (
 )
 """Members of a worklog record whose later change is worth a person's attention."""
 
+_OF_THE_TICKET = ("parent_updated_time", "parent_status")
+"""Members of a worklog record that say nothing about what is billed."""
+
+_TICKET = ("parent_module", "parent_id")
+_LONGEST_TIME = 40
 _SETTLED = ("planned", "invoiced")
 _IN_DOUBT = "ID_ON_INVOICE"
 
@@ -106,6 +115,14 @@ class Staged:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
+class _Identity(NamedTuple):
+    """What of a worklog, besides its id, tells which one it is."""
+
+    module: str
+    created_time: str | None
+    technician_id: str | None
+
+
 @dataclass(slots=True)
 class _Known:
     """What the ledger knows of a worklog, as far as staging needs it."""
@@ -120,10 +137,22 @@ class _Known:
     reason_code: str | None
     line_digest: str
     changed: dict[str, Any] | None
+    newest: dict[str, Any] | None = None
     rebuilt: bool = False
     told_apart: bool = False
     pending: dict[str, Any] | None = None
     """The insert of this very batch that the row is still to come from."""
+
+    def identities(self) -> Iterator[_Identity]:
+        """Yield what tells which worklog it is: as it is stored, and as its newest copy tells."""
+        yield _Identity(self.module, self.created_time, self.technician_id)
+        if self.newest:
+            technician = self.newest.get("technician_id")
+            yield _Identity(
+                str(self.newest.get("module")),
+                moment_of_creation(self.newest),
+                None if technician is None else str(technician),
+            )
 
 
 @dataclass(slots=True)
@@ -140,8 +169,19 @@ class _Work:
         self.updates.setdefault(row_id, {"row_id": row_id}).update(values)
 
 
+def moment_of_creation(source: Mapping[str, Any]) -> str | None:
+    """Return when a worklog was entered; a dialect that does not tell says when the work began, as good."""
+    told = source.get("created_time") or source.get("start_time")
+    return str(told).replace("\x00", "")[:_LONGEST_TIME] if told else None
+
+
 def stage_lines(
-    ledger: Ledger, lines: Sequence[Line], *, settle_reasons: frozenset[str], run_id: int | None = None
+    ledger: Ledger,
+    lines: Sequence[Line],
+    *,
+    settle_reasons: frozenset[str],
+    from_ledger: bool = False,
+    run_id: int | None = None,
 ) -> Staged:
     """Store a batch of lines in one transaction.
 
@@ -150,32 +190,52 @@ def stage_lines(
         lines: delivered lines in order; of two copies of a worklog the later one wins.
         settle_reasons: codes of holds that only a settle can lift; staging leaves such a hold as it
             is while the line stays billable.
+        from_ledger: True when the lines were made anew of what waits in this ledger: one that was stored
+            anew or planned since stays as it is.
         run_id: the run that delivers, for the audit log.
 
     Returns:
         Counts of what happened.
+
+    Raises:
+        LedgerError: ``from_ledger``, and this ledger knows nothing of such a worklog.
     """
-    latest: dict[tuple[str, str], Line] = {}
+    latest: dict[tuple[str | None, ...], Line] = {}
     for line in lines:
+        key = (line.module, line.worklog_id, line.created_time, line.technician_id)
         # Taken out first: the order is that of the last copies, so that the newest is handled last.
-        latest.pop((line.module, line.worklog_id), None)
-        latest[line.module, line.worklog_id] = line
+        latest.pop(key, None)
+        latest[key] = line
     with ledger.write() as session:
-        staged = _stage(session, ledger, list(latest.values()), settle_reasons, run_id)
+        staged = _stage(session, ledger, list(latest.values()), settle_reasons, from_ledger, run_id)
     staged.unchanged += len(lines) - len(latest)
     return staged
 
 
-def _stage(
-    session: Session, ledger: Ledger, lines: list[Line], settle_reasons: frozenset[str], run_id: int | None
+def _stage(  # noqa: PLR0913, PLR0917 - one transaction
+    session: Session,
+    ledger: Ledger,
+    lines: list[Line],
+    settle_reasons: frozenset[str],
+    from_ledger: bool,  # noqa: FBT001
+    run_id: int | None,
 ) -> Staged:
     staged, work = Staged(), _Work()
     now = ledger.clock.now()
     known = _load_known(session, ledger, {line.worklog_id for line in lines})
-    for delivered in lines:
+    digests = [line.digest() for line in lines]
+    sources = _load_sources(session, known, lines, digests)
+    for delivered, as_delivered in zip(lines, digests, strict=True):
         same_id = known.setdefault(delivered.worklog_id, [])
-        row = same_worklog(same_id, delivered)
+        if from_ledger:
+            row = _that_waits(same_id, delivered, as_delivered, sources)
+        else:
+            row = same_worklog(same_id, delivered)
+        if (row is None and from_ledger) or (row and _is_older(delivered, row, sources, now)):
+            staged.unchanged += 1
+            continue
         line = _held_if_in_doubt(delivered, row, same_id)
+        digest = as_delivered if line is delivered else line.digest()
         if row is None:
             ordinal = 1 + max((other.ordinal for other in same_id), default=-1)
             staged.shared_ids += ordinal > 0
@@ -183,20 +243,57 @@ def _stage(
             staged.new += 1
         elif row.pending is not None:
             row.pending.update(_columns(ledger, line, row.ordinal, now))
-            row.module = line.module
+            row.module, row.created_time = line.module, line.created_time
+            row.technician_id = line.technician_id
             staged.unchanged += 1
         elif row.rebuilt and row.state in _SETTLED:
-            _recognise(work, row, line, now)
+            _recognise(work, row, line, digest, now)
+            sources[row.id] = line.source
             staged.updated += 1
         elif row.state in _SETTLED:
-            _compare_with_billed(session, work, staged, row, line, now)
-        elif row.line_digest == line.digest():
+            _compare_with_billed(work, staged, row, line, digest, sources, now)
+        elif row.line_digest == digest:
             staged.unchanged += 1
         else:
-            _update(work, row, line, settle_reasons, now)
+            _update(work, row, line, digest, settle_reasons, now)
+            sources[row.id] = line.source
             staged.updated += 1
     _write(session, ledger, work, run_id)
     return staged
+
+
+def _that_waits(
+    same_id: list[_Known], line: Line, digest: str, sources: Mapping[int, dict[str, Any]]
+) -> _Known | None:
+    """Find what a line of this ledger's own was made of; None when that was stored anew or planned since.
+
+    Raises:
+        LedgerError: it was made of another ledger, or of another connection's worklogs.
+    """
+    if not same_id:
+        raise LedgerError(
+            f"worklog {line.worklog_id}, which the mapper took from what waits, is not in this ledger: the "
+            "mapper and target-xero-invoices have to have the same ledger_url and the same connection. "
+            "Nothing was billed"
+        )
+    waiting = [row for row in same_id if row.state not in _SETTLED and row.pending is None]
+    made_of = encode_exact(line.source)
+    return next(
+        (row for row in waiting if row.line_digest == digest or encode_exact(sources.get(row.id)) == made_of),
+        None,
+    )
+
+
+def _is_older(line: Line, row: _Known, sources: Mapping[int, dict[str, Any]], now: datetime) -> bool:
+    """Tell whether a line was read of its ticket before what is stored: another run was faster.
+
+    A stored moment in the future is not believed: it must not hide what comes until then.
+    """
+    stored = row.newest or (row.pending["source"] if row.pending else sources.get(row.id))
+    if not stored or any(stored.get(name) != line.source.get(name) for name in _TICKET):
+        return False
+    read, known = (moment(one.get("parent_updated_time")) for one in (line.source, stored))
+    return read is not None and known is not None and read < known <= now
 
 
 def same_worklog(candidates: Iterable[_Known], line: Line) -> _Known | None:
@@ -216,11 +313,15 @@ def same_worklog(candidates: Iterable[_Known], line: Line) -> _Known | None:
 
 def _evidence(row: _Known, line: Line) -> int:
     """Return how much speaks for a line of the same id being this worklog; 0: nothing does."""
-    in_module = row.module == line.module
-    in_moment = row.created_time == line.created_time and (in_module or line.created_time is not None)
-    if in_moment and (in_module or row.technician_id == line.technician_id):
-        return 5 + (row.technician_id == line.technician_id)
-    if in_module and row.created_time is None and row.state in _SETTLED:
+    return max(_evidence_of(one, row, line) for one in row.identities())
+
+
+def _evidence_of(known: _Identity, row: _Known, line: Line) -> int:
+    in_module = known.module == line.module
+    in_moment = known.created_time == line.created_time and (in_module or line.created_time is not None)
+    if in_moment and (in_module or known.technician_id == line.technician_id):
+        return 5 + (known.technician_id == line.technician_id)
+    if in_module and known.created_time is None and row.state in _SETTLED:
         return 4  # rebuilt and not met since: its creation time is not known
     if in_moment and line.source.get("created_time") is not None:
         return 3  # one of the same module, created at another moment or not known since when, is another one
@@ -261,6 +362,23 @@ def _load_known(session: Session, ledger: Ledger, ids: set[str]) -> dict[str, li
     ):
         known.setdefault(row.worklog_id, []).append(_Known(*row))
     return known
+
+
+def _load_sources(
+    session: Session, known: Mapping[str, list[_Known]], lines: Sequence[Line], digests: Sequence[str]
+) -> dict[int, dict[str, Any]]:
+    """Return the stored worklog records of the rows that a line may change."""
+    rows = [
+        row.id
+        for line, digest in zip(lines, digests, strict=True)
+        for row in known.get(line.worklog_id, ())
+        if row.line_digest != digest
+    ]
+    found: dict[int, dict[str, Any]] = {}
+    for some in lots(rows):
+        query = select(Worklog.id, Worklog.source).where(Worklog.id.in_(some))
+        found.update((row_id, source) for row_id, source in session.execute(query))
+    return found
 
 
 def _place(line: Line) -> dict[str, Any]:
@@ -309,14 +427,15 @@ def _insert(work: _Work, ledger: Ledger, line: Line, ordinal: int, now: datetime
     )
 
 
-def _update(work: _Work, row: _Known, line: Line, settle_reasons: frozenset[str], now: datetime) -> None:
+def _update(  # noqa: PLR0913, PLR0917 - one step of _stage
+    work: _Work, row: _Known, line: Line, digest: str, settle_reasons: frozenset[str], now: datetime
+) -> None:
     place = _place(line)
     terms = line.terms()
     values = {name: value for name, value in terms.items() if name not in ("reason_code", "reason")}
     kept_by_person = row.reason_code == "EXCLUDED_BY_PERSON"
     kept_by_settle = line.decision == "bill" and row.state == "held" and row.reason_code in settle_reasons
     move = not (kept_by_person or kept_by_settle)
-    digest = line.digest()
     work.update(
         row.id,
         {
@@ -341,7 +460,7 @@ def _update(work: _Work, row: _Known, line: Line, settle_reasons: frozenset[str]
         row.state, row.reason_code = place["state"], place["reason_code"]
 
 
-def _recognise(work: _Work, row: _Known, line: Line, now: datetime) -> None:
+def _recognise(work: _Work, row: _Known, line: Line, digest: str, now: datetime) -> None:
     """Take over what Xero did not know of a billed worklog. It is not compared: nothing tells how it was.
 
     From now on it is compared with this copy. One that would not be billed today is judged anew if its
@@ -349,7 +468,7 @@ def _recognise(work: _Work, row: _Known, line: Line, now: datetime) -> None:
     """
     billable = line.decision == "bill"
     terms = {name: value for name, value in line.terms().items() if name not in ("reason_code", "reason")}
-    digest = line.digest() if billable else ""
+    digest = digest if billable else ""
     work.update(
         row.id,
         {
@@ -369,30 +488,39 @@ def _recognise(work: _Work, row: _Known, line: Line, now: datetime) -> None:
 
 
 def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
-    session: Session, work: _Work, staged: Staged, row: _Known, line: Line, now: datetime
+    work: _Work,
+    staged: Staged,
+    row: _Known,
+    line: Line,
+    digest: str,
+    sources: Mapping[int, dict[str, Any]],
+    now: datetime,
 ) -> None:
-    """Leave a billed worklog as billed, and say what differs from it now."""
-    if row.line_digest == line.digest():
-        changed = None
-    else:
-        billed = session.scalar(select(Worklog.source).where(Worklog.id == row.id)) or {}
+    """Leave a billed worklog as billed, and say what differs from it now.
+
+    Its newest copy is kept as soon as anything of it differs: should the invoice be released, that copy
+    counts, and it tells where a worklog that was moved is now.
+    """
+    changed, newest = None, None
+    if row.line_digest != digest:
+        billed = sources.get(row.id) or {}
         changed = differences(billed, line.source) or None
+        newest = line.source if _of_the_worklog(billed) != _of_the_worklog(line.source) else None
+    if newest != row.newest:
+        work.update(row.id, {"newest": newest})
+        row.newest = newest
     if changed == row.changed:
         staged.unchanged += 1
         return
-    work.update(
-        row.id,
-        {
-            "newest": line.source if changed else None,
-            "changed": changed,
-            "changed_at": now if changed else None,
-            "last_seen_at": now,
-        },
-    )
+    work.update(row.id, {"changed": changed, "changed_at": now if changed else None, "last_seen_at": now})
     row.changed = changed
     action = "changed_after_billing" if changed else "as_billed_again"
     work.changes.append(Change("worklog", row.id, action, {"fields": sorted(changed or {})}))
     staged.changed_after_billing += 1
+
+
+def _of_the_worklog(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name not in _OF_THE_TICKET}
 
 
 def differences(billed: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from msp_xero.errors import LedgerError, SettingError
 from msp_xero.ledger.address import ledger_address, shown, without_parameters
 from msp_xero.ledger.defaults import DEFAULT_LEDGER_URL
 from msp_xero.ledger.lock import hold_settle_lock, open_one_by_one
-from msp_xero.ledger.models import BillingConnection, Worklog
+from msp_xero.ledger.models import WORKLOG_MODULES, BillingConnection, Worklog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,7 +195,8 @@ class Ledger:
     def unbilled_sources(self) -> Iterator[dict[str, Any]]:
         """Yield every worklog record that is not on an invoice and not excluded by a person.
 
-        A line whose source does not name it (it came from another tap) cannot be made anew from it.
+        A line of another tap, whose module or whose source's module is none of ServiceDesk Plus, cannot be
+        made anew: what its source means, only its own mapper knows.
         """
         last = 0
         while True:
@@ -204,6 +205,7 @@ class Ledger:
                     select(Worklog.id, Worklog.worklog_id, Worklog.source)
                     .where(
                         Worklog.connection_id == self.connection_id,
+                        Worklog.module.in_(WORKLOG_MODULES),
                         Worklog.state.in_(("open", "held", "excluded")),
                         Worklog.reason_code.is_distinct_from("EXCLUDED_BY_PERSON"),
                         Worklog.id > last,
@@ -212,7 +214,7 @@ class Ledger:
                     .limit(_READ_BATCH)
                 ).all()
             for _, worklog_id, source in rows:
-                if source.get("module") and str(source.get("worklog_id")) == worklog_id:
+                if source.get("module") in WORKLOG_MODULES and str(source.get("worklog_id")) == worklog_id:
                     yield source
             if len(rows) < _READ_BATCH:
                 return

@@ -25,7 +25,7 @@ _CLOCK: Final = re.compile(r"(\d+):(\d{1,2})(?::\d{1,2})?")
 class Worklog(TypedDict):
     """A worklog without its parent. Times ISO UTC with milliseconds; costs None where not visible."""
 
-    worklog_id: str
+    worklog_id: str | None
     technician_id: str | None
     technician_name: str | None
     technician_email: str | None
@@ -89,7 +89,7 @@ def read_worklog(row: Row) -> Worklog:
     author = reference(row.get("created_by"))
     udf = row.get("udf_fields")
     return {
-        "worklog_id": str(row.get("id")),
+        "worklog_id": text(row.get("id")),
         "technician_id": technician_id,
         "technician_name": technician_name,
         "technician_email": text(technician.get("email_id")) if isinstance(technician, dict) else None,

@@ -15,7 +15,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.sinks import BatchSink
 from typing_extensions import override
 
-from msp_xero.errors import InputError
+from msp_xero.errors import InputError, SettingError
 from msp_xero.singer.reader import LineReader, shown
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CHECKPOINT_ROWS = 1000
 CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_BYTES = 16_000_000
+
+_OFFERED_BY_THE_SDK = ("stream_maps", "flattening_enabled")
+"""Settings that the SDK obeys also where a target does not offer them: lines would be lost without a word."""
 
 _encode_state = msgspec.json.Encoder(decimal_format="number").encode
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -54,6 +57,15 @@ class CheckpointingTarget(Target):
         self._bytes_waiting = 0
         super().__init__(**options)
         self.max_parallelism = 1  # the streams of one run depend on each other
+
+    @override
+    def setup_mapper(self) -> None:
+        for name in _OFFERED_BY_THE_SDK:
+            if self.config.get(name):
+                raise SettingError(
+                    name, f"{self.name} takes what comes as it is; change it with a mapping before the target"
+                )
+        super().setup_mapper()
 
     @property
     def enabled(self) -> bool:

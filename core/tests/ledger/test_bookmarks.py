@@ -252,3 +252,32 @@ odd_partitions = st.fixed_dictionaries(
 @given(json_values | st.lists(odd_partitions | json_values, max_size=3).map(lambda each: state(*each)))
 def test_no_state_of_any_tap_is_a_stumbling_block(told):
     positions_in(told)
+
+
+def test_a_module_that_did_not_run_is_not_believed(run, stored):
+    """An older copy of the ledger was put back; problems are switched off, their bookmark is further on."""
+    run(state(), state(partition("requests", 3), partition("problems", 3)))
+    begin, end = (state(partition("requests", number), partition("problems", 5)) for number in (3, 4))
+    run(begin, end, since={REQUESTS: at(3)})
+    assert stored() == {"requests": {"requests": day(4)}, "problems": {"problems": day(3)}}
+    with pytest.raises(LedgerError, match="ahead of this ledger"):
+        run(end, end, since={REQUESTS: at(4), ("problems", "problems"): at(5)})
+
+
+def test_what_a_run_lost_on_its_way_is_missed_until_a_run_begins_anew(ledger, run, stored):
+    run(state(), requests_at(3), since={REQUESTS: None})
+    run(requests_at(3), requests_at(5))
+    PassedBookmarks(ledger).forget({REQUESTS: at(3)})
+    assert stored() == {"requests": {"requests": day(3)}}
+    with pytest.raises(LedgerError, match="a run before lost records"):
+        run(requests_at(5), requests_at(6), since={REQUESTS: at(5)})
+    run(state(), requests_at(6), since={REQUESTS: None})
+    assert stored() == {"requests": {"requests": day(6)}}
+
+
+def test_what_the_first_run_lost_on_its_way_is_missed_too(ledger, run, stored):
+    run(state(), requests_at(3))
+    PassedBookmarks(ledger).forget({REQUESTS: None})
+    assert stored() == {}
+    with pytest.raises(LedgerError, match="nothing of that time"):
+        run(requests_at(3), requests_at(4), since={REQUESTS: at(3)})

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from msp_xero_transforms.rules import Rules
     from msp_xero_transforms.steps.line import Line
 
+_CHARGE = {"total_cost", "total_charge"}  # sdp-msp-api: its names; the tap keeps what it cannot read in extra
 _CENT = Decimal("0.01")
 _FOUR_PLACES = Decimal("0.0001")
 _ONE = Decimal("1.0000")
@@ -21,6 +22,9 @@ def rate(line: Line, rules: Rules) -> Line:
     if rules.rate_source == "item_price":
         return line
     charge = line.worklog["total_cost"]
+    if charge is None and (unreadable := (line.worklog["extra"] or {}).keys() & _CHARGE):
+        named = " and ".join(sorted(unreadable))
+        return line.hold("INVALID_RECORD", f"The worklog's {named} is there, and is no number.")
     if charge is None:
         return line.hold(
             "CHARGE_NOT_VISIBLE",
