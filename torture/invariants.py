@@ -231,6 +231,7 @@ def _check_hours(world: World, books: _Ledger) -> None:
 def _check_agreement(world: World, people: People, books: _Ledger) -> None:
     """Ledger and Xero agree on every invoice, line and cent."""
     in_xero, here_and_now = _invoices(world), world.xero_app.rows.invoices
+    numbers = {row["number"] for row in books.invoices}
     ours = {one.invoice_id for one in people.ours_everywhere()}
     known = {row["xero_id"]: row for row in books.invoices if row["xero_id"]}
     if unknown := ours - known.keys():
@@ -268,7 +269,7 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
             )
         if invoice.invoice_id not in people.touched:
             lines = [line for line in books.lines if line["invoice_id"] == row["id"]]
-            _check_cents(row, lines, invoice)
+            _check_cents(row, lines, invoice, numbers)
 
 
 def _bills_what_is_at_rest(invoice: Invoice, here: set[str], *, is_left: bool) -> bool:
@@ -281,9 +282,15 @@ def _bills_what_is_at_rest(invoice: Invoice, here: set[str], *, is_left: bool) -
     return (is_left or not invoice.number.startswith("SDP-")) and bool(billed) and billed.isdisjoint(here)
 
 
-def _check_cents(row: sqlite3.Row, lines: list[sqlite3.Row], invoice: Invoice) -> None:
+def _plain(number: str, numbers: set[str]) -> str:
+    """Return a number without the mark that a rebuild puts behind one which the ledger has already."""
+    plain, mark, _ = number.rpartition(" (")
+    return plain if mark and plain in numbers else number
+
+
+def _check_cents(row: sqlite3.Row, lines: list[sqlite3.Row], invoice: Invoice, numbers: set[str]) -> None:
     ours = (
-        row["number"],
+        _plain(row["number"], numbers),
         row["contact_id"],
         row["subtotal"],
         row["total_tax"],

@@ -15,6 +15,7 @@ from msp_xero.errors import DayLimitReached, MspXeroError
 from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.rebuilding import refuse_filled
 from msp_xero.ledger.runs import finish_run, start_run
+from msp_xero.singer.cli import describe_unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,9 +85,9 @@ def push(
     settings = dataclasses.replace(BillingSettings.from_config(config), push=True)
     client = project.xero(TARGET)
     with Ledger.open(project.ledger_url, connection=project.connection) as ledger:
-        run_id = start_run(ledger, JOB)
-        try:
-            settled = settle(
+
+        def work(ledger: Ledger, run_id: int) -> Settled:
+            return settle(
                 ledger,
                 client,
                 settings,
@@ -96,11 +97,8 @@ def push(
                 stop_requested=stop_requested,
                 progress=progress,
             )
-        except MspXeroError as error:
-            finish_run(ledger, run_id, "failed", calls=client.calls, error=str(error))
-            raise
-        finish_run(ledger, run_id, settled.outcome, counts=settled.counts(), calls=settled.calls)
-        return settled
+
+        return _recorded(ledger, client, JOB, work)
 
 
 def reconcile(project: Project) -> Reconciled:
@@ -171,9 +169,10 @@ def _recorded(ledger: Ledger, client: XeroClient, job: str, work: Callable[[Ledg
     run_id = start_run(ledger, job)
     try:
         result = work(ledger, run_id)
-    except MspXeroError as error:
+    except Exception as error:
         outcome = "stopped" if isinstance(error, DayLimitReached) else "failed"
-        finish_run(ledger, run_id, outcome, calls=client.calls, error=str(error))
+        told = str(error) if isinstance(error, MspXeroError) else describe_unexpected(error)
+        finish_run(ledger, run_id, outcome, calls=client.calls, error=told)
         raise
     finish_run(ledger, run_id, result.outcome, counts=result.counts(), calls=result.calls)
     return result

@@ -55,7 +55,7 @@ def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
             )
             wanted = replace(wanted, account=None, account_id=account)
         meant = preview_exclusion(ledger, wanted, worklog_ids)
-        currency = views.connection_view(ledger).base_currency
+        currency = project.waiting_currency(ledger)
         if not yes:
             _tell(meant, currency)
             if meant.count:

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from msp_xero.billing.plan import HeldSum, Plan
-    from msp_xero.ledger.rows import InvoiceDetail, InvoiceRow
+    from msp_xero.ledger.rows import InvoiceDetail, InvoiceRow, InvoiceTotal
 
 app = command_group("List invoices, preview and push what is next.")
 
 _SWITCHED_OFF = "The worklogs job is switched off (worklogs_enabled: false)."
 _UNSETTLED = ("sending", "unknown", "conflict")
+_ON_THEIR_WAY = ("planned", *_UNSETTLED)
 _STORIES = 5
 
 State = StrEnum("State", {state: state for state in INVOICE_STATES})  # type: ignore[misc]
@@ -158,10 +159,14 @@ def release(
 def preview(project: Project, *, account: OnlyAccounts = None, as_json: AsJson = False) -> None:
     """Show what the next push would create. Reads Xero, and writes nothing anywhere."""
     plan = billing.preview(project, accounts=_wanted(project, account))
+    with project.reading() as ledger:
+        on_their_way = [total for total in views.invoice_totals(ledger) if total.state in _ON_THEIR_WAY]
     if as_json:
-        show.data({"invoices": plan.invoices, "held": _held_data(plan.held)})
+        data = {"invoices": plan.invoices, "on_their_way": on_their_way, "held": _held_data(plan.held)}
+        show.data(data)
         return
-    _draw_plan(plan)
+    _draw_on_their_way(on_their_way)
+    _draw_plan(plan, is_all=not on_their_way)
     if not billing.is_enabled(project):
         show.say(f"{_SWITCHED_OFF} No run creates them until it is switched on.")
 
@@ -212,7 +217,20 @@ def _progress(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
 
-def _draw_plan(plan: Plan) -> None:
+def _draw_on_their_way(totals: Iterable[InvoiceTotal]) -> None:
+    """Tell of invoices that the next push sends or looks up before it plans any."""
+    for total in totals:
+        what = f"{plural(total.count, 'invoice')} over {money(total.total, total.currency)}"
+        if total.state == "planned":
+            show.say(
+                f"Planned already: {what}. The next push sends them, whatever account is asked for, or "
+                "plans them anew where something about them was changed since."
+            )
+        else:
+            show.say(f"On their way: {what}, {total.state}. The next push looks them up first.")
+
+
+def _draw_plan(plan: Plan, *, is_all: bool) -> None:
     if plan.invoices:
         show.heading("The next push would create")
         columns = [Column("Account", wraps=True), Column("Contact", wraps=True)]
@@ -245,8 +263,8 @@ def _draw_plan(plan: Plan) -> None:
         note = "Numbers are given when they are pushed: `msp-xero invoices push`, or the next run."
         show.table(columns, rows, footer=footer, notes=[note])
     else:
-        show.say("The next push would create no invoice.")
-        if not plan.held:
+        show.say(f"The next push would create no {'' if is_all else 'other '}invoice.")
+        if is_all and not plan.held:
             show.say("Nothing waits to be billed. `meltano run worklogs` fetches new worklogs.")
     _draw_held(plan.held, plan.currency)
 

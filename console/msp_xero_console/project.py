@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 from dotenv import dotenv_values
 from msp_xero.errors import MspXeroError, SettingError
-from msp_xero.ledger import Ledger
+from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.defaults import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL
 
 from msp_xero_console.meltano import Document, environment_names
@@ -211,6 +211,11 @@ class Project:
             config.get("connection") for name, config in self.configs.items() if name.startswith("target-")
         ]
         return next((str(name) for name in reversed(names) if name), DEFAULT_CONNECTION)
+
+    def waiting_currency(self, ledger: Ledger) -> str | None:
+        """Return the currency that worklogs on no invoice will be billed in, as far as it is known."""
+        wanted = self.configs.get("target-xero-invoices", {}).get("currency_code")
+        return str(wanted) if wanted else views.connection_view(ledger).base_currency
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Ledger]:

@@ -18,10 +18,10 @@ from msp_xero_console.command import AsJson, command, command_group, needs_perso
 from msp_xero_console.project import XERO_PLUGINS, Project
 from msp_xero_console.show import Column
 from msp_xero_console.stuck import full_story, what_next
-from msp_xero_console.words import NOTHING, counted, hours, moment, money, number, plural, text
+from msp_xero_console.words import NOTHING, counted, hours, in_currency, moment, money, number, plural, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from msp_xero.ledger import Ledger
     from msp_xero.ledger.models import SyncRun
@@ -38,6 +38,10 @@ _PLACES = {
     "open": "Waiting for the next run",
     "held": "Held",
     "excluded": "Excluded",
+}
+_INVOICES_OF = {
+    "invoiced": ("created", "paid", "voided", "deleted"),
+    "planned": ("planned", "sending", "unknown", "conflict"),
 }
 _SHOWN = 10
 
@@ -85,6 +89,7 @@ class _Picture:
             "tap-msp-sdp", {}
         ).get("base_url")
         self.connection: ConnectionView = views.connection_view(ledger)
+        self.waiting_currency = project.waiting_currency(ledger)
         self.login = _login_of(project)
         self.runs: Mapping[str, SyncRun] = last_runs(ledger)
         self.types: list[TypeStatus] = type_status(ledger)
@@ -119,6 +124,16 @@ class _Picture:
     @property
     def delivered(self) -> Total:
         return sum((row.total for row in self.worklogs), Total())
+
+    def currencies(self, *states: str) -> set[str | None]:
+        """Return the currencies that the money of worklogs in these states is in."""
+        found: set[str | None] = set()
+        for state in states:
+            of_invoices = _INVOICES_OF.get(state, ())
+            found |= {total.currency for total in self.invoices if total.state in of_invoices}
+            if state not in _INVOICES_OF and self.place(state).money:
+                found.add(self.waiting_currency)
+        return found or {self.waiting_currency}
 
     # ------------------------------------------------------------------ JSON
 
@@ -239,7 +254,10 @@ class _Picture:
             show.say("No worklogs yet. Run `meltano run worklogs`.")
             return
         columns = [Column("Where"), *(Column(title, right=True) for title in ("Worklogs", "Time", "Money"))]
-        rows = [(words, *self._sums(self.place(state))) for state, words in _PLACES.items()]
+        rows = [
+            (words, *self._sums(self.place(state), self.currencies(state)))
+            for state, words in _PLACES.items()
+        ]
         notes = []
         if delivered.unpriced:
             notes.append(
@@ -257,7 +275,8 @@ class _Picture:
                 "voided or deleted in Xero: see `msp-xero invoices list --state voided --state deleted`, and "
                 "`msp-xero invoices release NUMBER` to bill them again."
             )
-        show.table(columns, rows, footer=("Delivered", *self._sums(delivered)), notes=notes)
+        footer = ("Delivered", *self._sums(delivered, self.currencies(*_PLACES)))
+        show.table(columns, rows, footer=footer, notes=notes)
 
     def _draw_reasons(self, state: str, title: str) -> None:
         rows = [row for row in self.worklogs if row.state == state]
@@ -269,7 +288,7 @@ class _Picture:
         for row in rows:
             reason = explain(row.reason_code)
             what = reason.sentence if state == "excluded" else f"{reason.sentence} {reason.who}: {reason.how}"
-            lines.append((reason.code, *self._sums(row.total), what))
+            lines.append((reason.code, *self._sums(row.total, {self.waiting_currency}), what))
         show.table([*columns, Column("What it means", wraps=True)], lines)
 
     def _draw_invoices(self) -> None:
@@ -296,6 +315,7 @@ class _Picture:
             notes.append(f"{self.unsent.number} and all that are planned: {what_next(self.unsent)}")
         show.table([Column("State"), *amounts], rows, notes=notes)
 
-    def _sums(self, total: Total) -> tuple[str, str, str]:
+    @staticmethod
+    def _sums(total: Total, currencies: Collection[str | None]) -> tuple[str, str, str]:
         known = total.money if total.unpriced < total.count or not total.count else None
-        return number(total.count), hours(total.minutes), money(known, self.connection.base_currency)
+        return number(total.count), hours(total.minutes), in_currency(known, currencies)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import date, datetime
 
 NOTHING = "\N{EN DASH}"
@@ -27,6 +27,13 @@ def money(amount: Decimal | None, currency: str | None = None) -> str:
     if amount is None:
         return NOTHING
     return f"{currency} {plain_amount(amount):,}" if currency else f"{plain_amount(amount):,}"
+
+
+def in_currency(amount: Decimal | None, currencies: Collection[str | None]) -> str:
+    """Write a sum; of amounts in several currencies there is none."""
+    if amount is not None and len(currencies) > 1:
+        return "several currencies"
+    return money(amount, next(iter(currencies), None))
 
 
 def worth(amount: Decimal, currency: str | None, *, count: int, unpriced: int) -> str:

@@ -50,7 +50,7 @@ def draw_worklog(detail: WorklogDetail, currency: str | None) -> None:
     """Print everything about a worklog."""
     row = detail.worklog
     show.heading(f"Worklog {row.label}")
-    show.facts(_facts(detail, currency))
+    show.facts(_facts(detail, row.currency or currency))
     if detail.description:
         show.heading(
             "Text on the invoice" if row.state in ("planned", "invoiced") else "Text for the invoice"

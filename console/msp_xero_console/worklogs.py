@@ -13,6 +13,7 @@ from msp_xero.ledger import views
 from msp_xero.ledger.decisions import exclude_worklog, include_worklog
 from msp_xero.ledger.models import WORKLOG_STATES
 from msp_xero.ledger.rows import WorklogFilter
+from msp_xero.ledger.withdrawing import take_back
 from msp_xero.reasons import REASONS
 
 from msp_xero_console import show
@@ -21,7 +22,7 @@ from msp_xero_console.exclusions import exclude_many
 from msp_xero_console.export import export_worklogs
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
-from msp_xero_console.words import day, hours, money, number, plural, text
+from msp_xero_console.words import day, hours, in_currency, money, number, plural, text
 from msp_xero_console.worklog import draw_worklog
 
 if TYPE_CHECKING:
@@ -83,15 +84,21 @@ def list_(  # noqa: PLR0913 - the filters of a list
             show.say(_nothing(ledger, wanted))
             return
         total = views.sum_worklogs(ledger, wanted)
-        currency = views.connection_view(ledger).base_currency
+        currencies = views.currencies_of(ledger, wanted)
+        currency = project.waiting_currency(ledger)
     columns = [Column("Worklog"), Column("Date"), Column("Account", wraps=True)]
     columns += [Column("Time", right=True), Column("Money", right=True)]
     columns += [Column("Invoice, and what changed" if changed else "Where and why", wraps=True)]
-    together = f"together {hours(total.minutes)} hours, {money(total.money, currency)}"
+    named = {one or currency for one in currencies}
+    together = f"together {hours(total.minutes)} hours, {in_currency(total.money, named)}"
     notes = [f"{number(len(rows))} of {plural(total.count, 'worklog')}; {together}."]
     if len(rows) == limit and total.count > limit:
         notes.append(f"For more: --after {rows[-1].row}, or a greater --limit.")
-    show.table(columns, [_cells(row, changed=changed) for row in rows], notes=notes)
+    show.table(
+        columns,
+        [_cells(row, currency if len(named) > 1 else None, changed=changed) for row in rows],
+        notes=notes,
+    )
 
 
 @command(app, "show")
@@ -102,7 +109,7 @@ def show_(project: Project, *, worklog: Worklog, as_json: AsJson = False) -> Non
         if not found:
             raise _unknown(worklog)
         details = [views.worklog_detail(ledger, row) for row in found]
-        currency = views.connection_view(ledger).base_currency
+        currency = project.waiting_currency(ledger)
     if as_json:
         show.data(details)
         return
@@ -158,14 +165,20 @@ def exclude(  # noqa: PLR0913 - one worklog, or the filters of many
         return
     with project.deciding() as ledger:
         row = _one(ledger, worklog)
+        if row.state == "planned" and reason.strip():
+            take_back(ledger, row.row)
         exclude_worklog(ledger, row.row, reason)
         who = ledger.actor
-        currency = views.connection_view(ledger).base_currency
+        currency = project.waiting_currency(ledger)
     if as_json:
         show.data({"excluded": 1, "worklog": row.label, "minutes": row.minutes, "money": row.money})
         return
     stake = f", {money(row.money, currency)}" if row.money is not None else ""
     show.say(f"Excluded worklog {row.label} ({hours(row.minutes)}{stake}), decided by {who}.")
+    if row.state == "planned":
+        show.say(
+            f"Invoice {row.invoice_number} was not sent and is taken back; the next run plans the rest anew."
+        )
     show.say(f"To take it back: `msp-xero worklogs include {row.label}`.")
 
 
@@ -256,13 +269,14 @@ def _nothing(ledger: Ledger, wanted: WorklogFilter) -> str:
     return "No worklog fits this filter."
 
 
-def _cells(row: WorklogRow, *, changed: bool) -> tuple[str, ...]:
+def _cells(row: WorklogRow, waiting: str | None, *, changed: bool) -> tuple[str, ...]:
+    """Return the cells of a row. ``waiting``: the currency of what waits, where there are several."""
     return (
         row.label,
         day(row.work_date),
         text(row.account_name or row.account_id),
         hours(row.minutes),
-        money(row.money),
+        money(row.money, (row.currency or waiting) if waiting else None),
         _changes(row) if changed else _place(row),
     )
 

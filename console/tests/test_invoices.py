@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from msp_xero.ledger.models import Invoice, PushBatch, Worklog
 from msp_xero.ledger.withdrawing import withdraw_billed
+from msp_xero_console import billing
 from sqlalchemy import select, update
 
 from console.tests.conftest import invoice, invoice_line
@@ -190,3 +191,28 @@ def test_a_conflict_is_not_hidden_behind_what_is_planned(cli) -> None:
         row = session.scalars(select(Worklog).limit(1)).one()
         session.add_all(invoice(ledger, f"SDP-{n:05}", "planned", [row]) for n in range(3, 1010))
     assert "SDP-00002 is conflict" in cli.says("status")
+
+
+def test_the_preview_tells_of_what_is_planned_already(cli, sandbox) -> None:
+    sandbox.connect(cli)
+    with cli.ledger() as ledger, ledger.write() as session:
+        first = update(Invoice).where(Invoice.number == "SDP-00001")
+        session.execute(first.values(state="planned"))
+    text = cli.says("invoices", "preview")
+    assert "Planned already: 1 invoice over NZD 230.00. The next push sends them" in text
+    assert "On their way: 1 invoice over NZD 172.50, unknown. The next push looks them up first." in text
+    way = {total["state"]: total["total"] for total in cli.data("invoices", "preview")["on_their_way"]}
+    assert way == {"planned": Decimal("230.00"), "unknown": Decimal("172.50")}
+
+
+def test_a_push_that_dies_of_something_unexpected_has_failed(cli, sandbox, monkeypatch) -> None:
+    sandbox.connect(cli)
+
+    def broken(*_arguments, **_options):
+        raise PermissionError(13, "Permission denied", "xero-token.json")
+
+    monkeypatch.setattr(billing, "settle", broken)
+    assert cli("invoices", "push").exit_code == 1
+    run = next(run for run in cli.data("status")["runs"] if run["job"] == "worklogs")
+    assert run["outcome"] == "failed"
+    assert run["error"].startswith("unexpected PermissionError at broken")

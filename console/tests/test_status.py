@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -146,3 +147,49 @@ def test_what_waits_for_the_next_day_says_so(cli) -> None:
     text = cli.says("status")
     assert "SDP-00002 and all that are planned: the next run sends it. Xero: the daily call limit" in text
     assert cli.data("status")["unsent"]["next"].endswith("until 2026-11-23 05:24 UTC.")
+
+
+def in_another_currency(cli):
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(update(Invoice).values(currency="USD"))
+
+
+def line_of(text, start):
+    return next(line for line in text.splitlines() if line.startswith(start))
+
+
+def test_money_is_named_in_the_currency_that_it_is_billed_in(cli) -> None:
+    in_another_currency(cli)
+    text = cli.says("status")
+    assert "USD 200.00" in line_of(text, "Invoiced")
+    assert "NZD 600.00" in line_of(text, "Waiting for the next run")
+    assert "several currencies" in line_of(text, "Delivered")
+    assert "USD 150.00" in cli.says("worklogs", "show", "101")
+    assert "together 2:00 hours, USD 200.00" in cli.says("worklogs", "list", "--state", "invoiced")
+    everything = cli.says("worklogs", "list")
+    assert "several currencies" in everything
+    assert "USD 150.00" in line_of(everything, "101")
+    assert "NZD 150.00" in line_of(everything, "104")
+    assert next(row["currency"] for row in cli.data("worklogs", "list")) == "USD"
+
+
+def test_what_waits_is_named_in_the_currency_that_is_set(cli) -> None:
+    in_another_currency(cli)
+    path = cli.folder / "meltano.yml"
+    path.write_text(
+        path.read_text().replace('account_code: "200"', 'account_code: "200", currency_code: USD')
+    )
+    text = cli.says("status")
+    assert "USD 600.00" in line_of(text, "Waiting for the next run")
+    assert "NZD" not in text[text.index("Worklogs\n") :]
+    assert "USD 150.00" in cli.says("worklogs", "show", "104")
+    excluded = cli("worklogs", "exclude", "--account", "kōwhai dental", "--reason", "x", "--yes")
+    assert "NZD" not in excluded.output
+
+
+def test_the_database_of_another_program_is_called_so(cli, monkeypatch) -> None:
+    with sqlite3.connect(cli.folder / "shared.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('13e8639c6d2b')")
+    monkeypatch.setenv("MSP_XERO_LEDGER_URL", f"sqlite:///{cli.folder}/shared.db")
+    assert "is another program's; give the ledger a database of its own" in cli.refuses("status")

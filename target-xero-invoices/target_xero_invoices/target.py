@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from msp_xero.ledger.runs import finish_run, start_run
 from msp_xero.ledger.settings import LEDGER
 from msp_xero.ledger.types import encode_exact
 from msp_xero.singer import plain_errors
+from msp_xero.singer.cli import describe_unexpected
 from msp_xero.singer.target import CheckpointingTarget
 from msp_xero.xero.client import XeroClient
 from msp_xero.xero.settings import XERO_BUDGET, XERO_CONNECTION, XeroSettings
@@ -86,17 +88,27 @@ class TargetXeroInvoices(CheckpointingTarget):
         self.bookmarks.let_pass(state, self.control_total.since)
 
     @override
+    def failed(self, error: Exception) -> None:
+        """Keep in the record of runs that this one failed, if there is a ledger to keep it in."""
+        told = str(error) if isinstance(error, MspXeroError) else describe_unexpected(error)
+        with contextlib.suppress(MspXeroError):  # a ledger that cannot be used is what the error is about
+            if self.enabled and ("ledger" in self.__dict__ or self._has_ledger()):
+                finish_run(self.ledger, self.run_id, "failed", counts=self.control_total.counts(), error=told)
+                self.ledger.close()
+
+    def _has_ledger(self) -> bool:
+        found = Ledger.open_existing(self.config["ledger_url"], connection=self.config["connection"])
+        if found:
+            found.close()
+        return found is not None
+
+    @override
     def settle(self) -> None:
         if not self.enabled:
             self.logger.info("worklogs: disabled by worklogs_enabled; nothing was stored or billed")
             return
         try:
             self._bill()
-        except MspXeroError as error:
-            finish_run(
-                self.ledger, self.run_id, "failed", counts=self.control_total.counts(), error=str(error)
-            )
-            raise
         finally:
             self.ledger.close()
 

@@ -12,6 +12,7 @@ from singer_sdk.testing import get_target_test_class, target_tests
 from singer_sdk.testing.config import SuiteConfig
 from singer_sdk.testing.runners import TargetTestRunner
 from singer_sdk.testing.suites import SingerTestSuite
+from target_xero_invoices import target as target_module
 from target_xero_invoices.target import TargetXeroInvoices
 
 AS_THEY_ARE = [target_tests.TargetCliPrintsTest, target_tests.TargetInvalidSchemaTest]
@@ -307,3 +308,32 @@ def test_tracking_theme_currency_and_due_date_are_on_the_invoice(world):
 def test_a_currency_that_is_not_enabled_holds_everything(world):
     world.bill(world.line(0), currency_code="CHF")
     assert world.states() == {"1000": ("held", "CURRENCY_NOT_ENABLED")}
+
+
+def test_a_run_that_fails_while_it_reads_is_on_record_as_failed(world, messages):
+    nameless = {"type": "RECORD", "stream": "invoice_lines", "record": {"module": "request"}}
+    done = world.run(messages.schema(), messages.record(world.line(0)), messages.state(1), nameless)
+    assert done.code == 1
+    [run] = world.runs()
+    assert (run.job, run.outcome) == ("worklogs", "failed")
+    assert run.error in done.errors
+    assert "input line 4" in run.error
+
+
+def test_a_run_that_fails_before_anything_is_stored_makes_no_ledger(world, messages, tmp_path):
+    nameless = {"type": "RECORD", "stream": "invoice_lines", "record": {"module": "request"}}
+    done = world.run(messages.schema(), nameless, ledger_url=f"sqlite:///{tmp_path}/none/ledger.db")
+    assert done.code == 1
+    assert not (tmp_path / "none" / "ledger.db").exists()
+
+
+def test_a_run_that_dies_of_something_unexpected_is_on_record_without_a_word_of_it(world, monkeypatch):
+    def broken(*_arguments, **_options):
+        raise PermissionError(13, "secret")
+
+    monkeypatch.setattr(target_module, "settle", broken)
+    assert world.bill(world.line(0)).code == 1
+    [run] = world.runs()
+    assert run.outcome == "failed"
+    assert run.error.startswith("unexpected PermissionError at broken")
+    assert "secret" not in run.error

@@ -39,6 +39,7 @@ ONCE_BROKEN = (
     120571,
     145116,
     148103,
+    156667,
     200754,
 )
 """Seeds that broke a promise, and led to a mend."""

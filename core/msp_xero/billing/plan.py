@@ -19,7 +19,7 @@ from msp_xero.billing.document import (
     marked_reference,
     payload,
 )
-from msp_xero.billing.preflight import Hold, ItemTerms, LinkedContact, LinkedItem
+from msp_xero.billing.preflight import Hold, ItemTerms, LinkedItem
 from msp_xero.billing.reference import today
 from msp_xero.billing.refused import Refusals
 from msp_xero.ledger import planning
@@ -143,7 +143,7 @@ class _Planner:
         self.run_id = run_id
         self.date = today(reference.organisation, ledger.clock.now())
         self.contacts = {
-            account_id: LinkedContact(link.contact_id, link.contact_name, link.state)
+            account_id: preflight.linked_contact(link)
             for account_id, link in planning.account_links(session, ledger).items()
         }
         links = list(planning.type_links(session, ledger))
@@ -156,7 +156,6 @@ class _Planner:
         self.items_by_type = {link.type_id: _linked_item(link) for link in links if link.type_id is not None}
         self.ignored_types = ignored_types(session, ledger)
         self.item_cache: dict[tuple[str | None, str | None], ItemTerms | Hold] = {}
-        self.render_reference = settings.reference().render
         self.store = True
         self.refusals: Refusals | None = None
         self.plan = Plan(currency=reference.currency)
@@ -250,7 +249,7 @@ class _Planner:
         marker = invoice_marker(number, lines)
         minutes = sum(line.minutes for line in lines)
         dates = [line.work_date for line in lines if line.work_date] or [self.date]
-        text = self.render_reference(
+        text = self.settings.render_reference(
             account_name=account_name,
             contact_name=contact.name,
             first_date=min(dates),
@@ -301,7 +300,10 @@ class _Planner:
             return line.amount
         linked = preflight.find_item(line.type_id, line.type_name, self.items_by_type, self.items_by_name)
         price = line.unit_price if line.unit_price is not None else linked.unit_price if linked else None
-        return None if price is None or line.quantity is None else line_amount(line.quantity, price)
+        if price is None or line.quantity is None:
+            return None
+        money = line_amount(line.quantity, price)
+        return money if abs(money) <= preflight.LARGEST_AMOUNT else None  # it is no money, and held for that
 
     def _add(self, draft: Draft) -> None:
         if self.store:

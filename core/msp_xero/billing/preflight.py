@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from msp_xero.billing.reference import Contact, Item, Reference
     from msp_xero.billing.settings import BillingSettings
+    from msp_xero.ledger.models import AccountLink
 
 LONGEST_DESCRIPTION = 4000
 """UTF-16 units of a line's description (xero-api §4.2, counted as in §10.20)."""
@@ -117,6 +118,11 @@ def invoice_hold(reference: Reference, invoice_date: date) -> Hold | None:
     return None
 
 
+def linked_contact(link: AccountLink | None) -> LinkedContact | None:
+    """Return what planning needs of a link."""
+    return None if link is None else LinkedContact(link.contact_id, link.contact_name, link.state)
+
+
 def billed_contact(link: LinkedContact | None, reference: Reference) -> Contact | Hold:
     """Return the contact that an account's invoice goes to; a merged contact leads to the surviving one."""
     if link is None:
@@ -187,7 +193,8 @@ def _account_code(item: Item, reference: Reference, settings: BillingSettings) -
         )
     account = reference.accounts.get(code)
     if account is None or account.status != "ACTIVE" or account.kind == "BANK" or account.is_system:
-        return Hold("ACCOUNT_CODE_INVALID", f"Account {code} of item {item.code} cannot be used for sales.")
+        whose = f"of item {item.code}" if item.account_code else "in the setting account_code"
+        return Hold("ACCOUNT_CODE_INVALID", f"Account {code} {whose} cannot be used for sales.")
     return code
 
 
@@ -198,13 +205,17 @@ def _tax(item: Item, account_code: str, reference: Reference, settings: BillingS
             "TAX_TYPE_INVALID", f"Neither item {item.code} nor account {account_code} has a tax type."
         )
     rate = reference.tax_rates.get(tax_type)
+    if item.tax_type:
+        whose = f"of item {item.code}"
+    else:
+        whose = "in the setting tax_type" if settings.tax_type else f"of account {account_code}"
     if rate is None or not rate.active or not rate.for_revenue:
-        return Hold("TAX_TYPE_INVALID", f"Tax type {tax_type} of item {item.code} cannot be used for sales.")
+        return Hold("TAX_TYPE_INVALID", f"Tax type {tax_type} {whose} cannot be used for sales.")
     is_taxed = settings.line_amount_types != "NoTax"
     if is_taxed and reference.accounts[account_code].group in rate.not_for:
         return Hold(
             "TAX_TYPE_INVALID",
-            f"Tax type {tax_type} of item {item.code} cannot be used with account {account_code}.",
+            f"Tax type {tax_type} {whose} cannot be used with account {account_code}.",
         )
     return ItemTerms(item.code, account_code, tax_type, rate.rate, item.unit_price)
 

@@ -95,10 +95,10 @@ def push(  # noqa: PLR0913 - a push needs all of these
 ) -> Pushed:
     """Send every planned batch once, the first invoice of a settle alone.
 
-    A batch whose outcome is unknown is left for the look-up and does not stop the others. A call that
-    Xero refuses as a whole is halved until the invoice that spoils it is alone. A system that cannot be
-    reached, a refused access and the day's limit end the push; what was not sent stays planned and goes
-    out with the same bytes next time.
+    A batch whose outcome is unknown is left for the look-up and does not stop the others. A call that Xero
+    refuses as a whole, or answers with 404, is halved until the invoice that spoils it is alone. A system
+    that cannot be reached, a refused access and the day's limit end the push; what was not sent stays
+    planned and goes out with the same bytes next time.
 
     Args:
         ledger: the open ledger.
@@ -122,7 +122,7 @@ def push(  # noqa: PLR0913 - a push needs all of these
                     break
                 sending.send_next(pool)
             if not sending.under_way:
-                return sending.result
+                return sending.end()
             for call in wait(sending.under_way, return_when=FIRST_COMPLETED).done:
                 sending.finish(call)
                 progress(sending.done, sending.done + len(sending.under_way) + len(sending.todo))
@@ -139,6 +139,7 @@ class _Sending:
     todo: deque[int]
     result: Pushed
     done: int = 0
+    aside: list[tuple[StoredBatch, Missing]] = field(default_factory=list)
     under_way: dict[Future[list[dict[str, Any]]], StoredBatch] = field(default_factory=dict)
 
     def may_send(self, concurrency: int) -> bool:
@@ -163,10 +164,12 @@ class _Sending:
         try:
             elements = call.result()
             outcome, taken = outcomes(elements, batch.invoice_ids), numbers_taken(elements, batch.invoice_ids)
-        except (Throttled, DayLimitReached, AccessRefused, Missing) as error:
+        except (Throttled, DayLimitReached, AccessRefused) as error:
             return self._stop(batch, error)
         except KeyConflict:
             outcome = Outcome(unknown=ids)
+        except Missing as error:
+            return self._set_aside(batch, error)
         except Rejected as error:
             if len(ids) > 1:
                 return self._split(batch, len(ids) // 2)
@@ -186,6 +189,29 @@ class _Sending:
         """End the push: nothing of this batch was processed, and nothing of the next one would be."""
         pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
         self.result.stopped_by = error
+
+    def _set_aside(self, batch: StoredBatch, error: Missing) -> None:
+        """Leave what is answered 404 for the end: it may be an id in it that Xero does not know.
+
+        That is answered so for the whole call (xero-api §8), and so is an address that leads nowhere.
+        """
+        if len(batch.invoice_ids) > 1:
+            return self._split(batch, len(batch.invoice_ids) // 2)
+        self.aside.append((batch, error))
+        if len(self.aside) > 1 and not self.result.cleared:
+            self.result.stopped_by = error
+        return None
+
+    def end(self) -> Pushed:
+        """Refuse what was set aside, if it is what was sent and not where to; return what the push did."""
+        for batch, error in self.aside:
+            if self.result.cleared:
+                (invoice_id,) = batch.invoice_ids.values()
+                refused = Refused(invoice_id, reason_code(error.problem), error.problem)
+                self._record(batch, Outcome(refused=[refused]), set())
+            else:
+                self._stop(batch, self.result.stopped_by or error)
+        return self.result
 
     def _record(self, batch: StoredBatch, outcome: Outcome, taken: set[int]) -> None:
         result = self.result
@@ -221,12 +247,18 @@ def outcomes(elements: Sequence[Mapping[str, Any]], invoice_ids: Mapping[str, in
         saved = next((element for element in told if not has_failed(element)), None)
         words = "; ".join(messages_in(told)) or "Xero refused the invoice without saying why"
         if saved is not None:
-            outcome.created.append(created(invoice_id, saved))
+            outcome.created.append(created(invoice_id, saved, _warned(saved)))
         elif not told or _NUMBER_TAKEN in words.casefold() or any(map(_has_id, told)):
             outcome.unknown.append(invoice_id)
         else:
             outcome.refused.append(Refused(invoice_id, reason_code(words), words, faults(told)))
     return outcome
+
+
+def _warned(element: Mapping[str, Any]) -> str | None:
+    """Return what Xero warns of though it has made the invoice, such as an account code that it took away."""
+    told = [str(one.get("Message")) for one in element.get("Warnings") or [] if one.get("Message")]
+    return f"Xero warns: {'; '.join(told)}" if told else None
 
 
 def numbers_taken(elements: Sequence[Mapping[str, Any]], invoice_ids: Mapping[str, int]) -> set[int]:

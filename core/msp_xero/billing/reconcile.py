@@ -51,11 +51,11 @@ def resolve_unknown(
     if not invoices:
         return Outcome()
     found = _look_up(client, [invoice.number for invoice in invoices])
-    if any(invoice.number.casefold() not in found for invoice in invoices):
+    # What is gone is no answer either: ours may be under way, or in the list a little later.
+    if missing := [one for one in invoices if all(map(is_gone, found.get(one.number.casefold(), [])))]:
         ledger.clock.sleep(SECOND_LOOK_SECONDS)
-        missing = [invoice for invoice in invoices if invoice.number.casefold() not in found]
         found |= _look_up(client, [invoice.number for invoice in missing])
-    holders_of = {one.id: sorted(found.get(one.number.casefold(), []), key=is_gone) for one in invoices}
+    holders_of = {one.id: _holders(one, found.get(one.number.casefold(), [])) for one in invoices}
     ours_of = {
         one.id: next((row for row in holders_of[one.id] if _is_ours(ledger, one, row)), None)
         for one in invoices
@@ -148,6 +148,8 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
     The lines decide only where a person took the marker away: another marker is another invoice, even
     if another installation has worklogs of the same ids.
     """
+    if _was_gone_before(invoice, row):
+        return False
     marker = marker_of(row.get("Reference"))
     if marker is not None:
         return marker == invoice.marker
@@ -156,6 +158,23 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
         return False
     # A person may have said that it bills other work, of the same ids.
     return foreign.told_apart_from_billed(ledger, invoice.id).isdisjoint(line.line for line in told_by(row))
+
+
+def _was_gone_before(invoice: Invoice, row: Mapping[str, Any]) -> bool:
+    """Tell whether an invoice was voided or deleted before this one was planned: it is of an earlier life.
+
+    Somebody tried the program out, took the trial back in Xero and began with a new ledger: number and
+    marker are the same.
+    """
+    changed = row.get("UpdatedDateUTC")
+    told = isinstance(changed, str) and is_gone(row)
+    return told and wire.parse_instant(str(changed)) < invoice.planned_at - _OVERLAP
+
+
+def _holders(invoice: Invoice, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what has the number of an invoice, what stands first. A deleted draft has none any more."""
+    holding = [row for row in rows if row.get("Status") != "DELETED" or not _was_gone_before(invoice, row)]
+    return sorted(holding, key=is_gone)
 
 
 def _drift(invoice: Invoice, row: Mapping[str, Any]) -> str | None:

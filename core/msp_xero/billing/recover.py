@@ -12,14 +12,16 @@ from msp_xero.billing.memory import withdraw_what_is_billed
 from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.refresh import look_into_doubts, refresh_invoices
-from msp_xero.billing.settle import pin_organisation
+from msp_xero.billing.settle import pin_organisation, recall_day, remember_day
 from msp_xero.errors import BilledElsewhere, RemoteError
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from msp_xero.ledger import Ledger
+    from collections.abc import Iterator
+
+    from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
 
 
@@ -80,7 +82,7 @@ def reconcile(
         RemoteError: Xero cannot be reached or refuses access; nothing is lost.
     """
     found = Reconciled()
-    with ledger.settling() as fence:
+    with ledger.settling() as fence, _within_the_day(ledger, client, fence):
         organisation = meet_organisation(client)
         pin_organisation(ledger, organisation)
         pushing.mark_interrupted(ledger, fence)
@@ -104,6 +106,16 @@ def reconcile(
             setattr(found, _FOUND[state], getattr(found, _FOUND[state]) + 1)
     found.calls = dict(client.calls)
     return found
+
+
+@contextlib.contextmanager
+def _within_the_day(ledger: Ledger, client: XeroClient, fence: Fence) -> Iterator[None]:
+    """Go on from what the last run has learnt of the day's calls, and remember what this one learns."""
+    recall_day(ledger, client.budget)
+    try:
+        yield
+    finally:
+        remember_day(ledger, client, fence)
 
 
 def _states(ledger: Ledger, invoice_ids: list[int]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from jinja2 import StrictUndefined, TemplateError
@@ -12,12 +13,14 @@ from jinja2.sandbox import SandboxedEnvironment
 from singer_sdk import typing as th
 
 from msp_xero.errors import SettingError
+from msp_xero.singer.settings import check_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jinja2 import Template
 
+_TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError)
 DEFAULT_REFERENCE = "Work {{ first_date }} to {{ last_date }}"
 
 BILLING: tuple[th.Property[Any], ...] = (
@@ -144,6 +147,9 @@ BILLING: tuple[th.Property[Any], ...] = (
 )
 
 
+_SCHEMA: dict[str, Any] = th.PropertiesList(*BILLING).to_dict()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingSettings:
     """The settings above, checked."""
@@ -170,6 +176,7 @@ class BillingSettings:
         Raises:
             SettingError: a value that cannot work; names the setting.
         """
+        check_settings({name: config[name] for name in _SCHEMA["properties"] if name in config}, _SCHEMA)
         names = cls.__dataclass_fields__
         settings = cls(**{name: config[name] for name in names if config.get(name) is not None})
         if not re.fullmatch(r"(?! )[ -+\--~]{1,50}", settings.number_prefix):
@@ -183,22 +190,43 @@ class BillingSettings:
             raise SettingError("tracking", "Xero takes at most two categories", '{"Region": "Auckland"}')
         if settings.currency_code and not re.fullmatch(r"[A-Z]{3}", settings.currency_code):
             raise SettingError("currency_code", "it is not an ISO currency code", "NZD")
-        try:
-            day = date(2026, 11, 22)
-            settings.reference().render(
-                account_name="A",
-                contact_name="A",
-                first_date=day,
-                last_date=day,
-                hours="0.75",
-                lines=1,
-                number="SDP-00001",
-            )
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            problem = f"the template does not work: {error}"
-            raise SettingError("reference_template", problem, f'"{DEFAULT_REFERENCE}"') from error
+        _try_out(settings)
         return settings
 
-    def reference(self) -> Template:
-        """Return the compiled reference template."""
-        return SandboxedEnvironment(undefined=StrictUndefined).from_string(self.reference_template)
+    def render_reference(self, **values: Any) -> str:
+        """Return the reference of an invoice, from the template.
+
+        Raises:
+            SettingError: the template fails for these values, which are not shown.
+        """
+        try:
+            return _compiled(self.reference_template).render(values)
+        except _TEMPLATE_ERRORS as error:
+            problem = f"the template fails ({type(error).__name__}) for {values['lines']} lines"
+            if not values["account_name"]:
+                problem += " of an account without a name"
+            raise SettingError("reference_template", problem, f'"{DEFAULT_REFERENCE}"') from error
+
+
+def _try_out(settings: BillingSettings) -> None:
+    """Render a reference as it may come: with and without a name, of one line and of many.
+
+    Raises:
+        SettingError: the template does not work.
+    """
+    day = date(2026, 11, 22)
+    for name, lines in (("A", 1), ("", 1), ("A", 2), ("A", 500)):
+        values = {"account_name": name, "contact_name": name, "first_date": day, "last_date": day}
+        values |= {"hours": "0.75", "lines": lines, "number": "SDP-00001"}
+        try:
+            _compiled(settings.reference_template).render(values)
+        except _TEMPLATE_ERRORS as error:
+            problem = f"the template does not work: {error}"
+            if (name, lines) != ("A", 1):
+                problem += f" (for {lines} lines of an account called {name!r})"
+            raise SettingError("reference_template", problem, f'"{DEFAULT_REFERENCE}"') from error
+
+
+@lru_cache(maxsize=8)
+def _compiled(template: str) -> Template:
+    return SandboxedEnvironment(undefined=StrictUndefined).from_string(template)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msp_xero.billing.memory import stop_if_billed_elsewhere, withdraw_what_is_billed
+from msp_xero.billing.outdated import accounts_planned, withdraw_outdated
 from msp_xero.billing.plan import Plan, plan
 from msp_xero.billing.push import Pushed, push, raise_if_stopped
 from msp_xero.billing.reconcile import resolve_unknown
@@ -34,6 +35,8 @@ from msp_xero.ledger.outcomes import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
+
+    from sqlalchemy.orm import Session
 
     from msp_xero.billing.reference import Organisation, Reference
     from msp_xero.billing.settings import BillingSettings
@@ -101,7 +104,7 @@ def settle(  # noqa: PLR0913 - everything at the border is handed in
         finally:
             if settled.day_limit is not None:
                 pushing.note_day_limit(ledger, fence, str(settled.day_limit))
-            _remember_budget(ledger, client, fence)
+            remember_day(ledger, client, fence)
             settled.calls = dict(client.calls)
         sum_up(ledger, settled, accounts)
     return settled
@@ -143,6 +146,8 @@ class _Settle:
             self._leave_to_a_person()
             raise
         self.reference = _reference(ledger, self.client, settings, self.organisation)
+        if settings.push:
+            self._take_back_what_is_outdated(progress)
         planned = self._plan(store=settings.push)
         if settings.push:
             self._push(stop_requested, progress)
@@ -174,6 +179,11 @@ class _Settle:
         with contextlib.suppress(BilledElsewhere, RemoteError):
             self._look_up(pushing.sent_and_unsettled(self.ledger))
         withdraw_what_is_billed(self.ledger, self.fence, run_id=self.run_id)
+
+    def _take_back_what_is_outdated(self, progress: Callable[[str], None]) -> None:
+        again = withdraw_outdated(self.ledger, self.fence, self.reference, self.settings, run_id=self.run_id)
+        if again:
+            progress(f"{again:,} worklogs were planned before on other terms and never left: planned anew")
 
     def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:
         """Plan for the accounts that are wanted; or once more for those whose invoice was just refused.
@@ -348,10 +358,16 @@ def _reference(
         links = planning.account_links(session, ledger)
         contact_ids = [
             links[account_id].contact_id
-            for account_id, _ in planning.billable_accounts(session, ledger)
-            if account_id is not None and account_id in links
+            for account_id in _accounts_to_bill(session, ledger)
+            if account_id in links
         ]
     return read_reference(client, settings, organisation, contact_ids)
+
+
+def _accounts_to_bill(session: Session, ledger: Ledger) -> list[str]:
+    """Return the accounts with worklogs that wait, or are planned and were never sent, in a fixed order."""
+    waiting = {account_id for account_id, _ in planning.billable_accounts(session, ledger) if account_id}
+    return sorted(waiting | accounts_planned(session, ledger))
 
 
 def recall_day(ledger: Ledger, budget: CallBudget) -> None:
@@ -363,7 +379,7 @@ def recall_day(ledger: Ledger, budget: CallBudget) -> None:
             budget.recall(row.day_calls_remaining, age.total_seconds())
 
 
-def _remember_budget(ledger: Ledger, client: XeroClient, fence: Fence) -> None:
+def remember_day(ledger: Ledger, client: XeroClient, fence: Fence) -> None:
     budget = client.budget
     if budget.day_left is None:
         return

@@ -38,6 +38,7 @@ class Settled:
     unsent: int = 0
     unsent_worklogs: int = 0
     unsent_total: Decimal = ZERO
+    unsent_currency: str = ""
     unanswered: int = 0
     unplanned: int = 0
     refreshed: int = 0
@@ -107,7 +108,8 @@ class Settled:
         if self.unsent:
             parts.append(
                 f"{_counted(self.unsent, 'invoice')} with {_counted(self.unsent_worklogs, 'worklog')} over "
-                f"{self.currency} {self.unsent_total:,.2f} still to send: the next run does"
+                f"{self.unsent_currency} {self.unsent_total:,.2f} still to send: "
+                + ("the next run does" if self.would_be is None else "a run does once push is on")
             )
         if self.unplanned and self.would_be is None:
             parts.append(f"{_counted(self.unplanned, 'worklog')} still to judge and plan: the next run does")
@@ -129,12 +131,17 @@ def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = 
     """
     with ledger.read() as session:
         here = Invoice.connection_id == ledger.connection_id
-        count, worklogs, total = session.execute(
-            select(func.count(), func.sum(Invoice.line_count), func.sum(Invoice.total)).where(
-                here, Invoice.state == "planned"
-            )
+        count, worklogs, total, currency, another = session.execute(
+            select(
+                func.count(),
+                func.sum(Invoice.line_count),
+                func.sum(Invoice.total),
+                func.min(Invoice.currency),
+                func.max(Invoice.currency),
+            ).where(here, Invoice.state == "planned")
         ).one()
         settled.unsent, settled.unsent_worklogs, settled.unsent_total = count, worklogs or 0, total or ZERO
+        settled.unsent_currency = currency if currency == another else "several currencies,"
         settled.unplanned = (
             session.scalar(
                 select(func.count()).where(
@@ -172,7 +179,9 @@ def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = 
             or 0
         )
         for some in lots(result.invoice_id for result in settled.made.created):
-            for invoice in session.scalars(select(Invoice).where(Invoice.id.in_(some))):
+            # One that a person has deleted before we could look bills nothing.
+            stand = Invoice.state.in_(("created", "paid"))
+            for invoice in session.scalars(select(Invoice).where(Invoice.id.in_(some), stand)):
                 settled.invoices += 1
                 settled.worklogs += invoice.line_count
                 settled.minutes += invoice.minutes

@@ -120,6 +120,10 @@ def type_links(session: Session, ledger: Ledger) -> Iterator[WorklogTypeLink]:
     )
 
 
+_SAY_NOTHING_AGAINST_IT = ("NUMBER_CONFLICT", "PERIOD_LOCKED", "CURRENCY_NOT_ENABLED")
+"""Refusals whose cause the next planning sees for itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedInvoice:
     """An invoice that Xero refused, and what of it still waits.
@@ -143,7 +147,8 @@ class RefusedInvoice:
 def refused_invoices(session: Session, ledger: Ledger, *, since: datetime) -> list[RefusedInvoice]:
     """Return the invoices that Xero refused for what they say, and of which worklogs still wait.
 
-    A number that somebody else had says nothing against the invoice: those are left out.
+    A number that somebody else had, a date that was locked and a currency that was not there say nothing
+    against the invoice: those are left out.
     """
     rows = session.scalars(
         select(Invoice)
@@ -154,7 +159,7 @@ def refused_invoices(session: Session, ledger: Ledger, *, since: datetime) -> li
             Invoice.state == "rejected",
             # Not later than now: a time from a clock that was wrong would hold it for as long.
             Invoice.settled_at.between(since, ledger.clock.now()),
-            Invoice.reason_code != "NUMBER_CONFLICT",
+            Invoice.reason_code.not_in(_SAY_NOTHING_AGAINST_IT),
         )
         .order_by(Invoice.id)
     ).all()

@@ -94,7 +94,7 @@ def read_label(label: str) -> Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorklogRow:
-    """One line of the list of worklogs."""
+    """One line of the list of worklogs. ``currency`` is that of its invoice, None while it is on none."""
 
     row: int
     worklog_id: str
@@ -117,6 +117,7 @@ class WorklogRow:
     reason: str | None
     excluded_by: str | None
     invoice_number: str | None
+    currency: str | None
     changed: dict[str, Any] | None
     changed_at: datetime | None
 

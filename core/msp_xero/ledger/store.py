@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
 HEAD_REVISION = "0009"
+_REVISION = re.compile(r"\d{4}")
 CONNECT_SECONDS = 10
 _VANISHED_SECONDS = 60
 _BUSY_SECONDS = 60
@@ -371,6 +373,10 @@ def revision_of(engine: Engine) -> str | None:
 def _upgrade(engine: Engine, revision: str | None) -> None:
     if revision == HEAD_REVISION:
         return
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise LedgerError(
+            f"the database {shown(engine.url)} is another program's; give the ledger a database of its own"
+        )
     if revision is not None and revision > HEAD_REVISION:
         raise LedgerError(
             f"the ledger is of version {revision}, newer than this program knows ({HEAD_REVISION}); "

@@ -99,6 +99,20 @@ def sum_worklogs(ledger: Ledger, wanted: WorklogFilter) -> Total:
         return _total(session.execute(_sums().where(*conditions_of(ledger, wanted))).one())
 
 
+def currencies_of(ledger: Ledger, wanted: WorklogFilter) -> set[str | None]:
+    """Return the currencies of the invoices that the worklogs which pass a filter are on; None: on none."""
+    statement = (
+        select(Invoice.currency)
+        .select_from(Worklog)
+        .outerjoin(InvoiceLine, and_(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live))
+        .outerjoin(Invoice, Invoice.id == InvoiceLine.invoice_id)
+        .where(*conditions_of(ledger, wanted))
+        .distinct()
+    )
+    with ledger.read() as session:
+        return set(session.scalars(statement))
+
+
 def count_changed_after_billing(ledger: Ledger) -> int:
     """Return how many billed worklogs differ from what was billed."""
     return sum_worklogs(ledger, WorklogFilter(changed=True)).count
@@ -319,9 +333,10 @@ def conditions_of(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[b
 
 
 def _worklog_rows() -> Select[Any]:
-    own = [getattr(Worklog, name) for name in WorklogRow.__slots__ if name not in ("row", "invoice_number")]
+    others = ("row", "invoice_number", "currency")
+    own = [getattr(Worklog, name) for name in WorklogRow.__slots__ if name not in others]
     return (
-        select(Worklog.id.label("row"), *own, Invoice.number.label("invoice_number"))
+        select(Worklog.id.label("row"), *own, Invoice.number.label("invoice_number"), Invoice.currency)
         .outerjoin(InvoiceLine, and_(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live))
         .outerjoin(Invoice, Invoice.id == InvoiceLine.invoice_id)
     )

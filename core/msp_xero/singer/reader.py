@@ -43,6 +43,8 @@ class LineReader(GenericSingerReader[bytes]):
 
     line_number = 0
     line_bytes = 0
+    on_failure: Callable[[Exception], None] = staticmethod(lambda _error: None)
+    """Told when reading or handling a line ends with an error."""
 
     @property
     @override
@@ -53,8 +55,16 @@ class LineReader(GenericSingerReader[bytes]):
     def process_lines(
         self, file_input: IO[bytes] | None, callbacks: dict[str, Callable[[dict[str, Any]], None]]
     ) -> Counter[str]:
+        try:
+            return self._process_lines(file_input or self.default_input, callbacks)
+        except Exception as error:
+            self.on_failure(error)
+            raise
+
+    def _process_lines(
+        self, source: IO[bytes], callbacks: dict[str, Callable[[dict[str, Any]], None]]
+    ) -> Counter[str]:
         counts: Counter[str] = Counter()
-        source = file_input or self.default_input
         # A file of --input is opened as text: its bytes are read, so that a bad one has its line.
         for line in getattr(source, "buffer", source):
             self.line_number += 1

@@ -56,6 +56,8 @@ class CheckpointingTarget(Target):
         self._rows_since_state = 0
         self._bytes_waiting = 0
         super().__init__(**options)
+        if isinstance(self.message_reader, LineReader):
+            self.message_reader.on_failure = self.failed
         self.max_parallelism = 1  # the streams of one run depend on each other
 
     @override
@@ -93,6 +95,9 @@ class CheckpointingTarget(Target):
 
     def before_state_passes(self, state: dict[str, Any]) -> None:
         """Store what has to be stored before a STATE is passed on; what it covers is stored already."""
+
+    def failed(self, error: Exception) -> None:
+        """Take note that this run ends with an error, while it reads or when it settles."""
 
     def settle(self) -> None:
         """Act on everything that is stored; called once, after the last record is stored."""
@@ -175,10 +180,14 @@ class CheckpointingTarget(Target):
 
     @override
     def process_endofpipe(self) -> None:
-        with self._undisturbed():
-            super().process_endofpipe()
-        self._busy = True
-        self.settle()
+        try:
+            with self._undisturbed():
+                super().process_endofpipe()
+            self._busy = True
+            self.settle()
+        except Exception as error:
+            self.failed(error)
+            raise
         self._busy = False
         if self._signal is not None:
             sys.exit(128 + self._signal)

@@ -142,6 +142,23 @@ ON_EXPENSES = {
 
 
 @pytest.mark.parametrize(
+    ("facts", "options", "words"),
+    [
+        ({"account_code": "999"}, {}, "Account 999 of item ONSITE"),
+        ({"account_code": None}, {"account_code": "999"}, "Account 999 in the setting account_code"),
+        ({"tax_type": "GST"}, {}, "Tax type GST of item ONSITE"),
+        ({"tax_type": None}, {"tax_type": "GST"}, "Tax type GST in the setting tax_type"),
+        ({"tax_type": None}, {}, "Tax type OUTPUT2 of account 200"),
+    ],
+)
+def test_who_gave_the_wrong_account_or_tax_type_is_said(facts, options, words):
+    rates = {"OUTPUT2": rate(active=False)}
+    known = reference(items={"i": item(**facts)}, tax_rates=rates)
+    found = item_terms(LINK, "Onsite", known, BillingSettings(**options))
+    assert found.reason == f"{words} cannot be used for sales."
+
+
+@pytest.mark.parametrize(
     ("link", "facts", "options", "expected"),
     [
         (LINK, {}, {}, ("200", "OUTPUT2")),

@@ -1,0 +1,63 @@
+"""Invoices of an earlier life, voided or deleted in Xero, with the very number and marker of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.tests.billing.test_strangers import PUT
+
+
+@pytest.fixture
+def begun_anew(sqlite_world, lose_the_ledger):
+    """Somebody tries the program out, takes the trial invoices back in Xero, and begins with a new ledger."""
+
+    def begun_anew(status, action):
+        world = sqlite_world
+        world.deliver(*(world.line(n) for n in range(6)))
+        world.settle(invoice_status=status)
+        for invoice in world.ours():
+            world.person("invoice", action, invoice["InvoiceID"])
+        world.clock.advance(30 * 86_400)
+        lose_the_ledger(world)
+        assert world.ours() == []
+        world.deliver(*(world.line(n) for n in range(6)))
+        return world
+
+    return begun_anew
+
+
+def test_voided_trial_invoices_swallow_no_hours(begun_anew):
+    world = begun_anew("AUTHORISED", "void")
+    world.settle()
+    assert set(world.reasons().values()) <= {"NUMBER_CONFLICT"}
+    world.clock.advance(86_400)
+    world.settle()
+    world.assert_exactly_once(6)
+
+
+def test_a_deleted_trial_invoice_is_not_taken_for_the_answer_that_was_lost(begun_anew):
+    world = begun_anew("DRAFT", "delete")
+    world.fail({"kind": "reset_before", "match": PUT})
+    assert world.settle().invoices == 0
+    world.recover()
+    assert world.settle().worklogs == 6
+    world.assert_exactly_once(6)
+
+
+def test_a_deleted_holder_of_the_number_spares_no_second_look(sqlite_world):
+    world = sqlite_world
+    trial = world.person(
+        "invoice",
+        "add",
+        InvoiceNumber="SDP-00001",
+        Contact={"ContactID": world.contacts[5]["ContactID"]},
+        Reference="Trial",
+        LineItems=[{"Quantity": 1, "UnitAmount": 5, "Description": "Trial"}],
+    )
+    world.person("invoice", "delete", trial["InvoiceID"])
+    world.clock.advance(3600)
+    world.deliver(world.line(0, account=0))
+    # Xero commits four seconds after our patience ends.
+    world.fail({"kind": "slow", "seconds": 104, "commit": "after", "match": PUT, "nth": 1})
+    assert world.settle().worklogs == 1
+    world.assert_exactly_once(1)

@@ -1,0 +1,172 @@
+"""A person stops a push because it is wrong, corrects what was wrong, and runs again."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from msp_xero.billing.settings import BillingSettings
+from msp_xero.billing.settle import settle
+from msp_xero.ledger.decisions import Refusal, exclude_worklog
+from msp_xero.ledger.models import AccountLink, Worklog
+from msp_xero.ledger.withdrawing import take_back
+from sqlalchemy import select, update
+
+from core.tests.billing.test_strangers import PUT
+
+DAY = 86_400
+
+
+@pytest.fixture
+def stopped(sqlite_world):
+    """A world, and a push of three invoices, one a call, that a person stops after the first one."""
+    world = sqlite_world
+
+    def stopped(**settings):
+        world.deliver(*(world.line(n) for n in range(9)))
+        one_by_one = BillingSettings(batch_size=1, concurrency=1, **settings)
+        ended = settle(world.ledger, world.client(), one_by_one, stop_requested=lambda: world.writes() == 1)
+        assert (ended.invoices, ended.unsent) == (1, 2)
+        world.clock.advance(3600)
+        return world
+
+    return stopped
+
+
+def sent(world, name):
+    return [row[name] for row in sorted(world.ours(), key=lambda row: row["InvoiceNumber"])]
+
+
+def numbers(world):
+    return sent(world, "InvoiceNumber")
+
+
+def test_what_is_as_it_would_be_planned_now_goes_out_as_it_is(stopped):
+    world = stopped()
+    world.clock.advance(6 * DAY)
+    world.settle()
+    assert numbers(world) == ["SDP-00001", "SDP-00002", "SDP-00003"]
+    world.assert_exactly_once(9)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "name"),
+    [
+        ({"invoice_status": "AUTHORISED"}, {"invoice_status": "DRAFT"}, "Status"),
+        ({"line_amount_types": "Inclusive"}, {"line_amount_types": "Exclusive"}, "LineAmountTypes"),
+    ],
+)
+def test_the_settings_of_now_count(stopped, before, now, name):
+    world = stopped(**before)
+    world.settle(**now)
+    assert sent(world, name) == [*before.values(), *now.values(), *now.values()]
+    assert numbers(world) == ["SDP-00001", "SDP-00004", "SDP-00005"]
+    world.assert_exactly_once(9)
+
+
+def test_the_prefix_of_now_counts(stopped):
+    world = stopped()
+    settled = world.settle(number_prefix="MSP-")
+    assert (settled.invoices, numbers(world)) == (2, ["MSP-00004", "MSP-00005", "SDP-00001"])
+
+
+def test_the_contact_that_is_linked_now_counts_and_no_other_call_is_taken_back(stopped):
+    world = stopped()
+    right = world.contacts[7]["ContactID"]
+    with world.ledger.write() as session:
+        session.execute(update(AccountLink).where(AccountLink.account_id == "2").values(contact_id=right))
+    world.settle()
+    assert numbers(world) == ["SDP-00001", "SDP-00002", "SDP-00004"]
+    assert sent(world, "Contact")[-1]["ContactID"] == right
+    world.assert_exactly_once(9)
+
+
+def test_a_contact_that_was_archived_since_holds_its_hours_before_xero_refuses_them(stopped):
+    world = stopped()
+    contact_id = world.contacts[2]["ContactID"]
+    world.person("contact", "archive", contact_id)
+    settled = world.settle()
+    assert (settled.rejected, settled.invoices) == (0, 1)
+    assert {code for code in world.reasons().values() if code} == {"CONTACT_ARCHIVED"}
+
+
+def test_an_edit_before_the_invoice_leaves_is_billed(stopped):
+    world = stopped()
+    source = {"worklog_id": "1002", "module": "request", "minutes": 90}
+    edited = world.line(2, minutes=90, source=source)
+    world.deliver(edited)
+    assert world.settle().worklogs == 5
+    assert {worklog: code for worklog, code in world.reasons().items() if code} == {
+        "1002": "CHANGED_AFTER_BILLING"
+    }
+    world.deliver(edited)
+    settled = world.settle()
+    assert (settled.worklogs, settled.minutes) == (1, 90)
+    world.assert_exactly_once(9)
+
+
+def test_an_invoice_that_waited_for_long_is_dated_anew(stopped):
+    world = stopped()
+    world.clock.advance(40 * DAY)
+    world.deliver(*(world.line(n) for n in range(9)))
+    world.settle()
+    today = world.time.now().date()
+    assert {date.fromisoformat(day[:10]) for day in sent(world, "DateString")[1:]} <= {
+        today,
+        date.fromordinal(today.toordinal() + 1),  # it is tomorrow in New Zealand already
+    }
+    world.assert_exactly_once(9)
+
+
+def test_what_was_sent_and_proven_missing_keeps_its_bytes(stopped):
+    world = stopped(invoice_status="AUTHORISED")
+    world.fail({"kind": "reset_before", "match": PUT, "times": 100})
+    world.settle(invoice_status="AUTHORISED")
+    world.recover()
+    world.settle(invoice_status="DRAFT")
+    assert "AUTHORISED" in sent(world, "Status")[1:]
+    world.assert_exactly_once(9)
+
+
+def test_with_push_off_nothing_is_taken_back(stopped):
+    world = stopped(invoice_status="AUTHORISED")
+    said = world.settle(push=False).sentence()
+    assert "2 invoices with 6 worklogs over NZD" in said
+    assert said.count("a run does once push is on") == 1
+    assert [row.state for row in world.ledger_invoices()] == ["created", "planned", "planned"]
+
+
+def rows(world, state):
+    with world.ledger.read() as session:
+        return list(session.scalars(select(Worklog.id).where(Worklog.state == state).order_by(Worklog.id)))
+
+
+def test_a_person_can_exclude_what_has_not_left(stopped):
+    world = stopped()
+    wrong = rows(world, "planned")[0]
+    with pytest.raises(Refusal, match="is on an invoice that is about to be sent"):
+        exclude_worklog(world.ledger, wrong, "wrong")
+    take_back(world.ledger, wrong)
+    exclude_worklog(world.ledger, wrong, "wrong")
+    assert world.settle().worklogs == 5
+    assert rows(world, "excluded") == [wrong]
+    assert world.states() == {"invoiced": 8, "excluded": 1}
+
+
+def test_what_nobody_answered_for_is_not_taken_back(stopped):
+    world = stopped()
+    look_up = {"method": "GET", "query": {"InvoiceNumbers": "SDP-00002"}}
+    world.fail(
+        {"kind": "reset_after_commit", "match": PUT, "times": 1},
+        {"kind": "status", "status": 404, "match": look_up, "times": 100},
+    )
+    world.settle()
+    dark = [row.number for row in world.ledger_invoices() if row.state == "unknown"]
+    assert dark == ["SDP-00002"]
+    for row in rows(world, "planned"):
+        take_back(world.ledger, row)
+        with pytest.raises(Refusal, match="about to be sent"):
+            exclude_worklog(world.ledger, row, "wrong")
+    world.recover()
+    world.settle()
+    world.assert_exactly_once(9)
