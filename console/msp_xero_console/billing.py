@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from msp_xero.billing.plan import HeldSum
 from msp_xero.billing.rebuild import rebuild as rebuild_ledger
 from msp_xero.billing.recover import reconcile as reconcile_ledger
-from msp_xero.billing.settings import BillingSettings
+from msp_xero.billing.settings import BILLING, BillingSettings
 from msp_xero.billing.settle import preview as preview_settle
 from msp_xero.billing.settle import settle
 from msp_xero.errors import DayLimitReached, MspXeroError
@@ -16,6 +16,8 @@ from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.rebuilding import refuse_filled
 from msp_xero.ledger.runs import finish_run, start_run
 from msp_xero.singer.cli import describe_unexpected
+from msp_xero.singer.settings import check_settings
+from singer_sdk import typing as th
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +40,17 @@ def is_enabled(project: Project) -> bool:
     return JOB not in project.switched_off
 
 
+def _settings(project: Project) -> BillingSettings:
+    """Return how to bill, checked as the target checks it at the start of a run.
+
+    Raises:
+        SettingError: about the first setting that is wrong.
+    """
+    config, schema = project.config(TARGET), th.PropertiesList(*BILLING).to_dict()
+    check_settings({name: config[name] for name in schema["properties"] if name in config}, schema)
+    return BillingSettings.from_config(config)
+
+
 def preview(project: Project, *, accounts: AbstractSet[str] | None = None) -> Plan:
     """Return what the next push would create and hold. Calls no write, neither in Xero nor in the ledger.
 
@@ -47,7 +60,7 @@ def preview(project: Project, *, accounts: AbstractSet[str] | None = None) -> Pl
     Raises:
         MspXeroError: a setting is wrong, or Xero cannot be read.
     """
-    settings = BillingSettings.from_config(project.config(TARGET))
+    settings = _settings(project)
     with project.reading() as ledger:
         plan = preview_settle(ledger, project.xero(TARGET), settings, accounts=accounts)
         for row in views.worklog_totals(ledger, decision="hold", accounts=accounts):
@@ -81,8 +94,7 @@ def push(
     Raises:
         MspXeroError: a setting is wrong, another settle is running, or Xero cannot be reached.
     """
-    config = project.config(TARGET)
-    settings = dataclasses.replace(BillingSettings.from_config(config), push=True)
+    settings = dataclasses.replace(_settings(project), push=True)
     client = project.xero(TARGET)
     with Ledger.open(project.ledger_url, connection=project.connection) as ledger:
 
@@ -107,7 +119,7 @@ def reconcile(project: Project) -> Reconciled:
     Raises:
         MspXeroError: a setting is wrong, another settle is running, or Xero cannot be reached.
     """
-    settings = BillingSettings.from_config(project.config(TARGET))
+    settings = _settings(project)
     client = project.xero(TARGET)
 
     def work(ledger: Ledger, run_id: int) -> Reconciled:
@@ -131,7 +143,7 @@ def rebuild(
         MspXeroError: the ledger is not empty, a setting is wrong, another settle is running, or Xero
             cannot be reached.
     """
-    settings = BillingSettings.from_config(project.config(TARGET))
+    settings = _settings(project)
     client = project.xero(TARGET)
 
     def work(ledger: Ledger, run_id: int) -> Rebuilt:

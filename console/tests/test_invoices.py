@@ -216,3 +216,21 @@ def test_a_push_that_dies_of_something_unexpected_has_failed(cli, sandbox, monke
     run = next(run for run in cli.data("status")["runs"] if run["job"] == "worklogs")
     assert run["outcome"] == "failed"
     assert run["error"].startswith("unexpected PermissionError at broken")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("line_amount_types", "inclusive"),
+        ("invoice_status", "authorised"),
+        ("due_days", "-400"),
+        ("concurrency", "0"),
+        ("push", '"false"'),
+        ("number_prefix", "5"),
+    ],
+)
+@pytest.mark.parametrize("command", ["push", "preview"])
+def test_a_setting_that_a_run_refuses_is_refused_by_hand_too(cli, command, name, value) -> None:
+    path = cli.folder / "meltano.yml"
+    path.write_text(path.read_text().replace("account_code:", f"{name}: {value}, account_code:"))
+    assert f"Setting {name}: " in cli.refuses("invoices", command)

@@ -210,7 +210,8 @@ class _Sending:
                 refused = Refused(invoice_id, reason_code(error.problem), error.problem)
                 self._record(batch, Outcome(refused=[refused]), set())
             else:
-                self._stop(batch, self.result.stopped_by or error)
+                pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
+                self.result.stopped_by = self.result.stopped_by or error
         return self.result
 
     def _record(self, batch: StoredBatch, outcome: Outcome, taken: set[int]) -> None:

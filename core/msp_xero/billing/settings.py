@@ -13,7 +13,6 @@ from jinja2.sandbox import SandboxedEnvironment
 from singer_sdk import typing as th
 
 from msp_xero.errors import SettingError
-from msp_xero.singer.settings import check_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,9 +146,6 @@ BILLING: tuple[th.Property[Any], ...] = (
 )
 
 
-_SCHEMA: dict[str, Any] = th.PropertiesList(*BILLING).to_dict()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingSettings:
     """The settings above, checked."""
@@ -176,7 +172,6 @@ class BillingSettings:
         Raises:
             SettingError: a value that cannot work; names the setting.
         """
-        check_settings({name: config[name] for name in _SCHEMA["properties"] if name in config}, _SCHEMA)
         names = cls.__dataclass_fields__
         settings = cls(**{name: config[name] for name in names if config.get(name) is not None})
         if not re.fullmatch(r"(?! )[ -+\--~]{1,50}", settings.number_prefix):

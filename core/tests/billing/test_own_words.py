@@ -39,24 +39,6 @@ def test_a_template_that_fails_later_is_named_without_any_words_of_the_account(s
     assert "Acme" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("line_amount_types", "inclusive"),
-        ("invoice_status", "authorised"),
-        ("due_days", -400),
-        ("batch_size", 500),
-        ("concurrency", 0),
-        ("max_lines_per_invoice", 0),
-        ("push", "false"),
-        ("number_prefix", 5),
-    ],
-)
-def test_a_setting_that_a_run_refuses_is_refused_by_a_push_by_hand_too(name, value):
-    with pytest.raises(SettingError, match=f"Setting {name}: "):
-        BillingSettings.from_config({name: value})
-
-
 @pytest.mark.parametrize("account", [0, 99])
 def test_a_line_that_is_no_money_stops_no_other(sqlite_world, account):
     world = sqlite_world
