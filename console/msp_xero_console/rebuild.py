@@ -110,7 +110,8 @@ def _findings(rebuilt: Rebuilt) -> Iterator[tuple[str, str, str]]:
     if rebuilt.twice.count:
         yield _finding(
             rebuilt.twice,
-            "worklogs on two live invoices: is one a copy? The invoice in brackets does not count.",
+            "worklogs on two live invoices, or on two lines of one: is one a copy? The line on the invoice "
+            "in brackets does not count.",
         )
     if rebuilt.missing.count:
         yield _finding(

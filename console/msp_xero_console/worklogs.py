@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from msp_xero.errors import MspXeroError
+from msp_xero.errors import LedgerError, MspXeroError
 from msp_xero.ledger import views
 from msp_xero.ledger.decisions import exclude_worklog, include_worklog
 from msp_xero.ledger.models import WORKLOG_STATES
@@ -166,7 +167,9 @@ def exclude(  # noqa: PLR0913 - one worklog, or the filters of many
     with project.deciding() as ledger:
         row = _one(ledger, worklog)
         if row.state == "planned" and reason.strip():
-            take_back(ledger, row.row)
+            # While a settle runs it stays on its way, and the refusal below says so.
+            with contextlib.suppress(LedgerError):
+                take_back(ledger, row.row)
         exclude_worklog(ledger, row.row, reason)
         who = ledger.actor
         currency = project.waiting_currency(ledger)
@@ -176,9 +179,7 @@ def exclude(  # noqa: PLR0913 - one worklog, or the filters of many
     stake = f", {money(row.money, currency)}" if row.money is not None else ""
     show.say(f"Excluded worklog {row.label} ({hours(row.minutes)}{stake}), decided by {who}.")
     if row.state == "planned":
-        show.say(
-            f"Invoice {row.invoice_number} was not sent and is taken back; the next run plans the rest anew."
-        )
+        show.say(f"Invoice {row.invoice_number} is taken back; the next run plans the rest of it anew.")
     show.say(f"To take it back: `msp-xero worklogs include {row.label}`.")
 
 

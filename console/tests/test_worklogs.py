@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from msp_xero.ledger.models import Invoice, PushBatch
+from sqlalchemy import update
 
 
 def ids(rows) -> list[str]:
@@ -140,3 +142,25 @@ def test_deciding_without_a_ledger(empty) -> None:
 @pytest.mark.parametrize("label", ["110#3", "110#0", "110#x", "110#99999999999999999999", "110#²"])
 def test_there_is_no_such_worklog_of_that_id(cli, label) -> None:
     assert "no worklog 110#" in cli.refuses("worklogs", "show", label)
+
+
+def test_a_planned_worklog_is_excluded_and_its_invoice_taken_back(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        batch = PushBatch(
+            connection_id=ledger.connection_id,
+            idempotency_key="k",
+            body=b"",
+            body_digest="d",
+            created_at=ledger.clock.now(),
+        )
+        session.add(batch)
+        session.flush()
+        planned = update(Invoice).where(Invoice.number == "SDP-00002")
+        session.execute(planned.values(state="planned", batch_id=batch.id))
+    assert cli.refuses("worklogs", "exclude", "103", "--reason", " ").endswith("whoever asks later\n")
+    assert cli.data("invoices", "show", "SDP-00002")["invoice"]["state"] == "planned"
+    said = cli.says("worklogs", "exclude", "103", "--reason", "goodwill")
+    assert "Invoice SDP-00002 is taken back; the next run plans the rest of it anew." in said
+    assert "a person has excluded a worklog" in cli.says("invoices", "show", "SDP-00002")
+    row = next(row for row in cli.data("worklogs", "list") if row["worklog_id"] == "103")
+    assert (row["state"], row["reason"]) == ("excluded", "goodwill")

@@ -25,7 +25,7 @@ BILLED_ELSEWHERE: Final = (
 
 
 EXCLUDED: Final = "It was planned, and is not in Xero: a person has excluded a worklog that was on its way."
-_PATIENCE: Final = 5.0
+_PATIENCE: Final = 2.0
 """Seconds to wait for a settle that is running."""
 
 
