@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from msp_xero.billing.plan import HeldSum
 from msp_xero.billing.rebuild import rebuild as rebuild_ledger
 from msp_xero.billing.recover import reconcile as reconcile_ledger
+from msp_xero.billing.recover import take_back as take_back_planned
 from msp_xero.billing.settings import BILLING, BillingSettings
 from msp_xero.billing.settle import preview as preview_settle
 from msp_xero.billing.settle import settle
@@ -127,6 +128,16 @@ def reconcile(project: Project) -> Reconciled:
 
     with Ledger.open(project.ledger_url, connection=project.connection) as ledger:
         return _recorded(ledger, client, "reconcile", work)
+
+
+def take_back(project: Project, ledger: Ledger, row: int) -> bool:
+    """Take back the planned invoice that a worklog is on, if it was never sent; Xero is asked first.
+
+    Raises:
+        MspXeroError: a setting is wrong, another settle is running, or Xero cannot be reached.
+    """
+    prefix = _settings(project).number_prefix
+    return take_back_planned(ledger, project.xero(TARGET), row, number_prefix=prefix)
 
 
 def rebuild(

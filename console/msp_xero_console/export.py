@@ -18,7 +18,7 @@ from msp_xero_console.files import complete_or_nothing, harmless
 from msp_xero_console.show import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from openpyxl.cell.cell import Cell
@@ -30,20 +30,21 @@ _COLUMNS = [field.name for field in dataclasses.fields(WorklogRow) if field.name
 HEADER = [*_COLUMNS, "changed_fields", "who", "how"]
 
 
-def export_worklogs(worklogs: Iterable[WorklogRow], path: Path) -> int:
+def export_worklogs(worklogs: Iterable[WorklogRow], path: Path, shared: Collection[str] = ()) -> int:
     """Write worklogs to ``path``, in the format that its ending names; return how many.
 
-    The file appears only when it is complete.
+    The file appears only when it is complete. ``shared`` are ids that several worklogs have: each of them is
+    named with its number, so that the file means no other when it is given back.
     """
     write = {".csv": _write_csv, ".xlsx": _write_xlsx, ".json": _write_json}[path.suffix.lower()]
     with complete_or_nothing(path) as unfinished:
-        return write((_values(row) for row in worklogs), unfinished)
+        return write((_values(row, shared) for row in worklogs), unfinished)
 
 
-def _values(row: WorklogRow) -> list[Any]:
+def _values(row: WorklogRow, shared: Collection[str]) -> list[Any]:
     known: dict[str, Any] = {name: getattr(row, name) for name in _COLUMNS}
     reason = explain(row.reason_code) if row.reason_code else None
-    known["worklog_id"] = row.label
+    known["worklog_id"] = row.precise_label if row.worklog_id in shared else row.worklog_id
     changed = ", ".join(sorted(row.changed)) if row.changed else None
     return [
         *(plain(value) for value in known.values()),

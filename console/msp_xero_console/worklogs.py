@@ -14,10 +14,9 @@ from msp_xero.ledger import views
 from msp_xero.ledger.decisions import exclude_worklog, include_worklog
 from msp_xero.ledger.models import WORKLOG_STATES
 from msp_xero.ledger.rows import WorklogFilter
-from msp_xero.ledger.withdrawing import take_back
 from msp_xero.reasons import REASONS
 
-from msp_xero_console import show
+from msp_xero_console import billing, show
 from msp_xero_console.command import AsJson, Limit, command, command_group
 from msp_xero_console.exclusions import exclude_many
 from msp_xero_console.export import export_worklogs
@@ -120,7 +119,7 @@ def show_(project: Project, *, worklog: Worklog, as_json: AsJson = False) -> Non
         show.say()
         show.say(
             f"{len(details)} different worklogs share this id; to mean one, write "
-            f"{', '.join(_precise(row) for row in found)}."
+            f"{', '.join(row.precise_label for row in found)}."
         )
 
 
@@ -169,7 +168,7 @@ def exclude(  # noqa: PLR0913 - one worklog, or the filters of many
         if row.state == "planned" and reason.strip():
             # While a settle runs it stays on its way, and the refusal below says so.
             with contextlib.suppress(LedgerError):
-                take_back(ledger, row.row)
+                billing.take_back(project, ledger, row.row)
         exclude_worklog(ledger, row.row, reason)
         who = ledger.actor
         currency = project.waiting_currency(ledger)
@@ -213,7 +212,7 @@ def export(  # noqa: PLR0913 - the filters of a list
         raise typer.BadParameter("the file's name has to end in .csv, .xlsx or .json", param_hint="FILE")
     wanted = _filter(state, reason, account, since, changed=changed)
     with project.reading() as ledger:
-        count = export_worklogs(views.every_worklog(ledger, wanted), file)
+        count = export_worklogs(views.every_worklog(ledger, wanted), file, views.shared_ids(ledger))
     show.say(f"Wrote {plural(count, 'worklog')} to {file}.")
 
 
@@ -246,14 +245,10 @@ def _one(ledger: Ledger, wanted: str) -> WorklogRow:
 def shared_id(found: list[WorklogRow], wanted: str) -> MspXeroError:
     """Return the error that asks which of several worklogs of one id is meant."""
     meant = "; ".join(
-        f"{_precise(row)} ({row.module} {row.parent_display_id or row.parent_id or ''}".rstrip() + ")"
+        f"{row.precise_label} ({row.module} {row.parent_display_id or row.parent_id or ''}".rstrip() + ")"
         for row in found
     )
     return MspXeroError(f"{len(found)} different worklogs share the id {wanted}; say which: {meant}")
-
-
-def _precise(row: WorklogRow) -> str:
-    return f"{row.worklog_id}#{row.ordinal + 1}"
 
 
 def _unknown(wanted: str) -> MspXeroError:

@@ -204,6 +204,18 @@ def test_an_export_of_ours_can_be_given_back(cli) -> None:
     assert (data["excluded"], data["billed"], data["unknown"]) == (len(waiting) + 1, 0, [])
 
 
+def test_a_row_of_an_export_means_no_other_worklog_of_its_id(cli) -> None:
+    cli.says("worklogs", "export", "--state", "open", "open.csv")
+    with (cli.folder / "open.csv").open(encoding="utf-8-sig", newline="") as file:
+        heading, *rows = csv.reader(file)
+    assert [row[0] for row in rows] == ["104", "109", "110#1", "110#2"]
+    with (cli.folder / "one.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([heading, rows[2]])
+    cli.says("worklogs", "exclude", "--ids", "one.csv", "--reason", "billed before", "--yes")
+    shown = [one["worklog"] for one in cli.data("worklogs", "show", "110")]
+    assert [row["state"] for row in shown] == ["excluded", "open"]
+
+
 def test_one_of_two_worklogs_that_share_an_id(cli, tmp_path) -> None:
     path = tmp_path / "billed.txt"
     path.write_text("110#2\n110#3\n110#99999999999999999999\n")

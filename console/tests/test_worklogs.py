@@ -144,7 +144,8 @@ def test_there_is_no_such_worklog_of_that_id(cli, label) -> None:
     assert "no worklog 110#" in cli.refuses("worklogs", "show", label)
 
 
-def test_a_planned_worklog_is_excluded_and_its_invoice_taken_back(cli) -> None:
+def test_a_planned_worklog_is_excluded_and_its_invoice_taken_back(cli, sandbox) -> None:
+    sandbox.connect(cli)
     with cli.ledger() as ledger, ledger.write() as session:
         batch = PushBatch(
             connection_id=ledger.connection_id,

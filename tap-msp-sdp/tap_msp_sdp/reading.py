@@ -182,6 +182,7 @@ class Reader:
             "parent_title": parent.title,
             "parent_status": parent.status,
             "parent_updated_time": self._started_at if moved is None else iso_utc(moved),
+            "parent_changed_time": None if parent.updated_ms is None else iso_utc(parent.updated_ms),
             "task_id": text(task.get("id")),
             "task_title": text(task.get("title")),
             "account_id": account.id,

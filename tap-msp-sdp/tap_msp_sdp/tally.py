@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 _IDENTITY: Final = ("module", "worklog_id", "created_time", "technician_id")
-_OF_THE_TICKET: Final = ("parent_status", "parent_updated_time")
+_OF_THE_TICKET: Final = ("parent_status", "parent_updated_time", "parent_changed_time")
 """Members that say nothing about the worklog itself."""
 
 

@@ -40,3 +40,14 @@ def test_the_newer_copy_is_delivered_and_counted(large, monkeypatch, clock):
     assert [record["minutes"] == 777 for record in copies] == [False, True]
     assert out.trailer["worklogs"] == Counter(record["module"] for record in out.records())
     assert sum(out.trailer["minutes"].values()) == sum(record["minutes"] for record in out.records())
+
+
+def test_only_a_time_of_change_is_told_as_one(small):
+    """Problems tell none (sdp-msp-api §4): that one was closed is no later than its being opened again."""
+    small.post("set", {"last_updated_on": "requests"})
+    records = run(settings(small, modules=["requests", "problems"])).records()
+    told = {record["parent_module"]: record["parent_changed_time"] for record in records}
+    assert told["request"] is not None
+    assert told["problem"] is None
+    for record in records:
+        assert record["parent_changed_time"] in {None, record["parent_updated_time"]}

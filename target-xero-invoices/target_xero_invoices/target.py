@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msp_xero.billing.settings import BILLING, BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.edges.clock import SystemClock
-from msp_xero.errors import InputError, MspXeroError
+from msp_xero.errors import InputError, LedgerError, MspXeroError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.bookmarks import PassedBookmarks
 from msp_xero.ledger.runs import finish_run, start_run
@@ -90,6 +90,8 @@ class TargetXeroInvoices(CheckpointingTarget):
     @override
     def failed(self, error: Exception) -> None:
         """Keep in the record of runs that this one failed, if there is a ledger to keep it in."""
+        if isinstance(error, LedgerError) and error.__cause__ is not None:
+            return  # the database failed, and was waited for already
         told = str(error) if isinstance(error, MspXeroError) else describe_unexpected(error)
         with contextlib.suppress(MspXeroError):  # a ledger that cannot be used is what the error is about
             if self.enabled and ("ledger" in self.__dict__ or self._has_ledger()):

@@ -11,36 +11,42 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import select
 
+from msp_xero.billing.document import marker_of
 from msp_xero.billing.plan import is_own_number
 from msp_xero.billing.preflight import Hold, billed_contact, linked_contact
 from msp_xero.billing.reference import today
+from msp_xero.billing.strangers import is_gone
 from msp_xero.ledger import planning
-from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
+from msp_xero.ledger.models import WORKLOG_MODULES, Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.withdrawing import withdraw
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from msp_xero.billing.reference import Reference
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.ledger.models import AccountLink
+    from msp_xero.xero.client import XeroClient
 
 OLDEST: Final = timedelta(days=7)
 """An invoice that waited longer than this gets a new date; a day's limit alone carries over a day or two."""
 
-_REASON: Final = "It was planned and never sent, and would not be planned so any more."
+OUTDATED: Final = "It was planned and never sent, and would not be planned so any more."
+_IS_CHANGED_BY_ANOTHER_TAP: Final = Worklog.newest.is_not(None) & Worklog.module.not_in(WORKLOG_MODULES)
 
 
-class _Planned(NamedTuple):
+class Planned(NamedTuple):
     """An invoice that waits to be sent for the first time."""
 
     id: int
     batch_id: int
     number: str
+    marker: str
     account_id: str
     contact_id: str
     currency: str
@@ -54,63 +60,87 @@ def accounts_planned(session: Session, ledger: Ledger) -> set[str]:
     return {one.account_id for one in _never_sent(session, ledger)}
 
 
-def withdraw_outdated(
-    ledger: Ledger,
-    fence: Fence,
-    reference: Reference,
-    settings: BillingSettings,
-    *,
-    run_id: int | None = None,
-) -> int:
-    """Take back what was planned and never sent, and differs from what would be planned now.
+def find_outdated(ledger: Ledger, reference: Reference, settings: BillingSettings) -> list[Planned]:
+    """Find what was planned and never sent, and differs from what would be planned now.
 
     That is: another status, currency, prefix or kind of amounts is set; the account goes to another contact,
-    or to none; a worklog on it was changed; or it is dated more than a week off. All of its call go with it.
+    or to none; a worklog on it was changed; or it is dated more than a week off. The whole call counts.
+    A call with a line of another tap that was changed stays: only that tap could deliver it again.
 
     Args:
         ledger: the open ledger.
-        fence: proof of the settle lock.
         reference: Xero's reference data, with the contacts of :func:`accounts_planned`.
         settings: how to bill.
-        run_id: for the audit log.
-
-    Returns:
-        How many worklogs wait to be planned anew.
     """
-    with ledger.write(fence) as session:
+    with ledger.read() as session:
         planned = _never_sent(session, ledger)
         if not planned:
-            return 0
+            return []
         links = planning.account_links(session, ledger)
-        changed = _with_changed_worklogs(session, ledger)
-        day = today(reference.organisation, ledger.clock.now())
-        outdated = {
-            one.batch_id
-            for one in planned
-            if one.id in changed
-            or abs(day - one.invoice_date) > OLDEST
-            or not _fits(one, reference, settings)
-            or not _goes_to_its_contact(one, links, reference)
-        }
-        ids = [one.id for one in planned if one.batch_id in outdated]
-        return withdraw(session, ledger, ids, _REASON, run_id=run_id)
+        changed = set(session.scalars(_on_invoices(ledger).where(Worklog.changed.is_not(None))))
+        fixed = set(session.scalars(_on_invoices(ledger).where(_IS_CHANGED_BY_ANOTHER_TAP)))
+    day = today(reference.organisation, ledger.clock.now())
+    outdated = {
+        one.batch_id
+        for one in planned
+        if one.id in changed
+        or abs(day - one.invoice_date) > OLDEST
+        or not _fits(one, reference, settings)
+        or not _goes_to_its_contact(one, links, reference)
+    }
+    outdated -= {one.batch_id for one in planned if one.id in fixed}
+    return [one for one in planned if one.batch_id in outdated]
 
 
-def _fits(one: _Planned, reference: Reference, settings: BillingSettings) -> bool:
+def planned_with(ledger: Ledger, row: int) -> list[Planned]:
+    """Return the call of a worklog, if it was planned and never sent: all of its invoices."""
+    with ledger.read() as session:
+        planned = _never_sent(session, ledger)
+        its = set(session.scalars(_on_invoices(ledger).where(Worklog.id == row)))
+    batches = {one.batch_id for one in planned if one.id in its}
+    return [one for one in planned if one.batch_id in batches]
+
+
+def sent_by_another(client: XeroClient, planned: Sequence[Planned]) -> set[str]:
+    """Return the markers of those whose number Xero has: this ledger is an older copy, a newer one sent them.
+
+    A call is made whole, so the first invoice of each tells. What stands has the number in any case, what a
+    person has voided or deleted since is told by its marker.
+    """
+    first = {one.batch_id: one for one in reversed(planned)}.values()
+    by_number = {one.number.casefold(): one.marker for one in first}
+    rows = client.invoices(numbers=[one.number for one in first])
+    held = ((by_number.get(str(row.get("InvoiceNumber", "")).casefold()), row) for row in rows)
+    return {
+        marker
+        for marker, row in held
+        if marker is not None and (not is_gone(row) or marker_of(row.get("Reference")) == marker)
+    }
+
+
+def take_back(
+    ledger: Ledger, fence: Fence, planned: Sequence[Planned], reason: str, *, run_id: int | None = None
+) -> int:
+    """Take planned invoices back; return how many worklogs wait again."""
+    with ledger.write(fence) as session:
+        return withdraw(session, ledger, [one.id for one in planned], reason, run_id=run_id)
+
+
+def _fits(one: Planned, reference: Reference, settings: BillingSettings) -> bool:
     wanted = (reference.currency, settings.invoice_status, settings.line_amount_types)
     return (one.currency, one.wanted_status, one.line_amount_types) == wanted and is_own_number(
         settings.number_prefix, one.number
     )
 
 
-def _goes_to_its_contact(one: _Planned, links: Mapping[str, AccountLink], reference: Reference) -> bool:
+def _goes_to_its_contact(one: Planned, links: Mapping[str, AccountLink], reference: Reference) -> bool:
     contact = billed_contact(linked_contact(links.get(one.account_id)), reference)
     return not isinstance(contact, Hold) and contact.contact_id == one.contact_id
 
 
-def _never_sent(session: Session, ledger: Ledger) -> list[_Planned]:
+def _never_sent(session: Session, ledger: Ledger) -> list[Planned]:
     rows = session.execute(
-        select(*(getattr(Invoice, name) for name in _Planned._fields))
+        select(*(getattr(Invoice, name) for name in Planned._fields))
         .join(PushBatch, PushBatch.id == Invoice.batch_id)
         .where(
             Invoice.connection_id == ledger.connection_id,
@@ -120,19 +150,16 @@ def _never_sent(session: Session, ledger: Ledger) -> list[_Planned]:
         )
         .order_by(Invoice.id)
     )
-    return [_Planned(*row) for row in rows]
+    return [Planned(*row) for row in rows]
 
 
-def _with_changed_worklogs(session: Session, ledger: Ledger) -> set[int]:
-    return set(
-        session.scalars(
-            select(InvoiceLine.invoice_id)
-            .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
-            .where(
-                Worklog.connection_id == ledger.connection_id,
-                Worklog.state == "planned",
-                Worklog.changed.is_not(None),
-                InvoiceLine.live.is_(True),
-            )
+def _on_invoices(ledger: Ledger) -> Select[tuple[int]]:
+    return (
+        select(InvoiceLine.invoice_id)
+        .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
+        .where(
+            Worklog.connection_id == ledger.connection_id,
+            Worklog.state == "planned",
+            InvoiceLine.live.is_(True),
         )
     )

@@ -140,6 +140,10 @@ class _Sending:
     result: Pushed
     done: int = 0
     aside: list[tuple[StoredBatch, Missing]] = field(default_factory=list)
+    sent: int = 0
+    departures: dict[int, int] = field(default_factory=dict)
+    """In which order the calls left, by their batch; ``last_made`` is the last one that made an invoice."""
+    last_made: int = 0
     under_way: dict[Future[list[dict[str, Any]]], StoredBatch] = field(default_factory=dict)
 
     def may_send(self, concurrency: int) -> bool:
@@ -154,6 +158,8 @@ class _Sending:
             self._split(batch, 1)
             batch = pushing.load_batch(self.ledger, self.todo.popleft())
         key = pushing.mark_sending(self.ledger, self.fence, batch.batch_id)
+        self.sent += 1
+        self.departures[batch.batch_id] = self.sent
         self.under_way[pool.submit(self.client.put_invoices, batch.body, idempotency_key=key)] = batch
 
     def finish(self, call: Future[list[dict[str, Any]]]) -> None:
@@ -198,21 +204,28 @@ class _Sending:
         if len(batch.invoice_ids) > 1:
             return self._split(batch, len(batch.invoice_ids) // 2)
         self.aside.append((batch, error))
-        if len(self.aside) > 1 and not self.result.cleared:
+        self._refuse_what_is_aside()
+        if len(self.aside) > 1:
             self.result.stopped_by = error
         return None
 
     def end(self) -> Pushed:
-        """Refuse what was set aside, if it is what was sent and not where to; return what the push did."""
+        """Take back what was set aside and nothing was made after; return what the push did."""
         for batch, error in self.aside:
-            if self.result.cleared:
-                (invoice_id,) = batch.invoice_ids.values()
-                refused = Refused(invoice_id, reason_code(error.problem), error.problem)
-                self._record(batch, Outcome(refused=[refused]), set())
-            else:
-                pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
-                self.result.stopped_by = self.result.stopped_by or error
+            pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
+            self.result.stopped_by = self.result.stopped_by or error
         return self.result
+
+    def _refuse_what_is_aside(self) -> None:
+        """Refuse what was set aside where something that was sent later was made: the address is right."""
+        waiting, self.aside = self.aside, []
+        for batch, error in waiting:
+            if self.departures[batch.batch_id] > self.last_made:
+                self.aside.append((batch, error))
+                continue
+            (invoice_id,) = batch.invoice_ids.values()
+            refused = Refused(invoice_id, reason_code(error.problem), error.problem)
+            self._record(batch, Outcome(refused=[refused]), set())
 
     def _record(self, batch: StoredBatch, outcome: Outcome, taken: set[int]) -> None:
         result = self.result
@@ -225,6 +238,9 @@ class _Sending:
         is_dark = len(outcome.unknown) == len(batch.invoice_ids)
         result.unknown_in_a_row = result.unknown_in_a_row + 1 if is_dark else 0
         self.done += 1
+        if outcome.created:
+            self.last_made = max(self.last_made, self.departures[batch.batch_id])
+            self._refuse_what_is_aside()
 
     def _split(self, batch: StoredBatch, first: int) -> None:
         """Store a batch of which nothing was processed as two, the ``first`` invoices and the rest."""

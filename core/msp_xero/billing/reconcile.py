@@ -55,7 +55,7 @@ def resolve_unknown(
     if missing := [one for one in invoices if all(map(is_gone, found.get(one.number.casefold(), [])))]:
         ledger.clock.sleep(SECOND_LOOK_SECONDS)
         found |= _look_up(client, [invoice.number for invoice in missing])
-    holders_of = {one.id: _holders(one, found.get(one.number.casefold(), [])) for one in invoices}
+    holders_of = {one.id: _holders(ledger, one, found.get(one.number.casefold(), [])) for one in invoices}
     ours_of = {
         one.id: next((row for row in holders_of[one.id] if _is_ours(ledger, one, row)), None)
         for one in invoices
@@ -148,7 +148,7 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
     The lines decide only where a person took the marker away: another marker is another invoice, even
     if another installation has worklogs of the same ids.
     """
-    if _was_gone_before(invoice, row):
+    if _is_of_an_earlier_life(ledger, invoice, row):
         return False
     marker = marker_of(row.get("Reference"))
     if marker is not None:
@@ -160,21 +160,24 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
     return foreign.told_apart_from_billed(ledger, invoice.id).isdisjoint(line.line for line in told_by(row))
 
 
-def _was_gone_before(invoice: Invoice, row: Mapping[str, Any]) -> bool:
-    """Tell whether an invoice was voided or deleted before this one was planned: it is of an earlier life.
+def _is_of_an_earlier_life(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
+    """Tell whether an invoice was voided or deleted before this ledger began.
 
     Somebody tried the program out, took the trial back in Xero and began with a new ledger: number and
-    marker are the same.
+    marker are the same. What was voided since is ours, also where a backup of the ledger was put back.
     """
     changed = row.get("UpdatedDateUTC")
     told = isinstance(changed, str) and is_gone(row)
-    return told and wire.parse_instant(str(changed)) < invoice.planned_at - _OVERLAP
+    # A ledger can have begun under a clock that was wrong.
+    begun = min(ledger.begun_at, invoice.planned_at) - _OVERLAP
+    return told and wire.parse_instant(str(changed)) < begun
 
 
-def _holders(invoice: Invoice, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _holders(ledger: Ledger, invoice: Invoice, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what has the number of an invoice, what stands first. A deleted draft has none any more."""
-    holding = [row for row in rows if row.get("Status") != "DELETED" or not _was_gone_before(invoice, row)]
-    return sorted(holding, key=is_gone)
+    deleted = [row for row in rows if row.get("Status") == "DELETED"]
+    free = [row for row in deleted if _is_of_an_earlier_life(ledger, invoice, row)]
+    return sorted((row for row in rows if row not in free), key=is_gone)
 
 
 def _drift(invoice: Invoice, row: Mapping[str, Any]) -> str | None:

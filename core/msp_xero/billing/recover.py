@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
+from msp_xero.billing import outdated
 from msp_xero.billing.memory import withdraw_what_is_billed
 from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
+
+_EXCLUDED: Final = "It was planned and never sent: a person has excluded a worklog that was to go with it."
+_PATIENCE: Final = 2.0
+"""Seconds to wait for a settle that is running."""
 
 
 @dataclass(slots=True)
@@ -106,6 +111,37 @@ def reconcile(
             setattr(found, _FOUND[state], getattr(found, _FOUND[state]) + 1)
     found.calls = dict(client.calls)
     return found
+
+
+def take_back(ledger: Ledger, client: XeroClient, row: int, *, number_prefix: str) -> bool:
+    """Take back the planned invoice that a worklog is on, with all of its call, so that it can be excluded.
+
+    Xero is asked first: this ledger may be an older copy of the one that has sent it. What was sent once
+    stays, whatever the answer was.
+
+    Args:
+        ledger: the open ledger.
+        client: the Xero client.
+        row: the worklog's row in the ledger.
+        number_prefix: what our invoice numbers begin with.
+
+    Returns:
+        Whether it was taken back.
+
+    Raises:
+        LedgerError: a settle is running, which may be sending it; or the ledger does not fit Xero.
+        RemoteError: Xero cannot be reached or refuses access.
+    """
+    if not outdated.planned_with(ledger, row):
+        return False
+    with ledger.settling(wait_seconds=_PATIENCE) as fence, _within_the_day(ledger, client, fence):
+        pin_organisation(ledger, meet_organisation(client))
+        refresh_invoices(ledger, client, fence, number_prefix=number_prefix)
+        planned = outdated.planned_with(ledger, row)
+        if not planned or outdated.sent_by_another(client, planned):
+            return False
+        outdated.take_back(ledger, fence, planned, _EXCLUDED)
+        return True
 
 
 @contextlib.contextmanager

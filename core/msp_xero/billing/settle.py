@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from msp_xero.billing import outdated
 from msp_xero.billing.memory import stop_if_billed_elsewhere, withdraw_what_is_billed
-from msp_xero.billing.outdated import accounts_planned, withdraw_outdated
 from msp_xero.billing.plan import Plan, plan
 from msp_xero.billing.push import Pushed, push, raise_if_stopped
 from msp_xero.billing.reconcile import resolve_unknown
@@ -167,6 +167,9 @@ class _Settle:
             number_prefix=self.settings.number_prefix,
             run_id=self.run_id,
         )
+        self._look_up_all()
+
+    def _look_up_all(self) -> None:
         never_sent = pushing.never_sent(self.ledger)
         found = self._look_up(pushing.unsettled_invoices(self.ledger))
         self._refuse_to_go_on(never_sent & _held_by_xero(found))
@@ -181,9 +184,15 @@ class _Settle:
         withdraw_what_is_billed(self.ledger, self.fence, run_id=self.run_id)
 
     def _take_back_what_is_outdated(self, progress: Callable[[str], None]) -> None:
-        again = withdraw_outdated(self.ledger, self.fence, self.reference, self.settings, run_id=self.run_id)
-        if again:
-            progress(f"{again:,} worklogs were planned before on other terms and never left: planned anew")
+        planned = outdated.find_outdated(self.ledger, self.reference, self.settings)
+        if not planned:
+            return
+        if sent := outdated.sent_by_another(self.client, planned):
+            pushing.mark_doubtful(self.ledger, self.fence, sent)
+            self._look_up_all()
+            return
+        again = outdated.take_back(self.ledger, self.fence, planned, outdated.OUTDATED, run_id=self.run_id)
+        progress(f"{again:,} worklogs were planned before on other terms and never left: planned anew")
 
     def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:
         """Plan for the accounts that are wanted; or once more for those whose invoice was just refused.
@@ -367,7 +376,7 @@ def _reference(
 def _accounts_to_bill(session: Session, ledger: Ledger) -> list[str]:
     """Return the accounts with worklogs that wait, or are planned and were never sent, in a fixed order."""
     waiting = {account_id for account_id, _ in planning.billable_accounts(session, ledger) if account_id}
-    return sorted(waiting | accounts_planned(session, ledger))
+    return sorted(waiting | outdated.accounts_planned(session, ledger))
 
 
 def recall_day(ledger: Ledger, budget: CallBudget) -> None:

@@ -124,7 +124,12 @@ class WorklogRow:
     @property
     def label(self) -> str:
         """What a person calls it: its id, with a number behind it where two worklogs share the id."""
-        return f"{self.worklog_id}#{self.ordinal + 1}" if self.ordinal else self.worklog_id
+        return self.precise_label if self.ordinal else self.worklog_id
+
+    @property
+    def precise_label(self) -> str:
+        """What means no other worklog of its id."""
+        return f"{self.worklog_id}#{self.ordinal + 1}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

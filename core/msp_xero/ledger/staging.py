@@ -20,7 +20,7 @@ from sqlalchemy import String, Text, bindparam, case, insert, select, update
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.bookmarks import moment
-from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.models import WORKLOG_MODULES, Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.types import encode_exact
 from msp_xero.lots import lots
 from msp_xero.reasons import explain
@@ -46,7 +46,7 @@ BILLED_FIELDS = (
 )
 """Members of a worklog record whose later change is worth a person's attention."""
 
-_OF_THE_TICKET = ("parent_updated_time", "parent_status")
+_OF_THE_TICKET = ("parent_updated_time", "parent_changed_time", "parent_status")
 """Members of a worklog record that say nothing about what is billed."""
 
 _TICKET = ("parent_module", "parent_id")
@@ -287,12 +287,13 @@ def _that_waits(
 def _is_older(line: Line, row: _Known, sources: Mapping[int, dict[str, Any]], now: datetime) -> bool:
     """Tell whether a line was read of its ticket before what is stored: another run was faster.
 
-    A stored moment in the future is not believed: it must not hide what comes until then.
+    Only a time of change tells: that a ticket was closed is taken back when it is opened again. A stored
+    moment in the future is not believed: it must not hide what comes until then.
     """
     stored = row.newest or (row.pending["source"] if row.pending else sources.get(row.id))
     if not stored or any(stored.get(name) != line.source.get(name) for name in _TICKET):
         return False
-    read, known = (moment(one.get("parent_updated_time")) for one in (line.source, stored))
+    read, known = (moment(one.get("parent_changed_time")) for one in (line.source, stored))
     return read is not None and known is not None and read < known <= now
 
 
@@ -313,7 +314,10 @@ def same_worklog(candidates: Iterable[_Known], line: Line) -> _Known | None:
 
 def _evidence(row: _Known, line: Line) -> int:
     """Return how much speaks for a line of the same id being this worklog; 0: nothing does."""
-    return max(_evidence_of(one, row, line) for one in row.identities())
+    stored, *moved = (_evidence_of(one, row, line) for one in row.identities())
+    # Where it was moved to there may be another one of its id, made at another moment.
+    same_moment = 3 if line.source.get("created_time") is not None else 1
+    return max(stored, *(evidence for evidence in moved if evidence >= same_moment), 0)
 
 
 def _evidence_of(known: _Identity, row: _Known, line: Line) -> int:
@@ -505,7 +509,9 @@ def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
     if row.line_digest != digest:
         billed = sources.get(row.id) or {}
         changed = differences(billed, line.source) or None
-        newest = line.source if _of_the_worklog(billed) != _of_the_worklog(line.source) else None
+        # What another tap's record means nobody here knows: it could not be made anew of its newest copy.
+        differs = line.module in WORKLOG_MODULES and _of_the_worklog(billed) != _of_the_worklog(line.source)
+        newest = line.source if changed or differs else None
     if newest != row.newest:
         work.update(row.id, {"newest": newest})
         row.newest = newest

@@ -75,6 +75,7 @@ class Ledger:
             row = session.scalar(select(BillingConnection).where(BillingConnection.name == connection))
             self.connection_id = row.id if row else 0
             self.generation = row.generation if row else 0
+            self.begun_at = row.created_at if row else clock.now()
 
     @classmethod
     def open(

@@ -152,6 +152,15 @@ def count_accounts_waiting(ledger: Ledger) -> int:
         return session.scalar(statement) or 0
 
 
+def shared_ids(ledger: Ledger) -> set[str]:
+    """Return the ids that several worklogs have."""
+    with ledger.read() as session:
+        statement = select(Worklog.worklog_id).where(
+            Worklog.connection_id == ledger.connection_id, Worklog.ordinal > 0
+        )
+        return set(session.scalars(statement))
+
+
 def list_worklogs(
     ledger: Ledger, wanted: WorklogFilter, *, after: int = 0, limit: int = _BATCH
 ) -> list[WorklogRow]:

@@ -24,11 +24,6 @@ BILLED_ELSEWHERE: Final = (
 )
 
 
-EXCLUDED: Final = "It was planned, and is not in Xero: a person has excluded a worklog that was on its way."
-_PATIENCE: Final = 2.0
-"""Seconds to wait for a settle that is running."""
-
-
 def withdraw(
     session: Session, ledger: Ledger, ids: Sequence[int], reason: str, *, run_id: int | None = None
 ) -> int:
@@ -63,31 +58,11 @@ def free(
         record(session, ledger, changes, run_id=run_id)
 
 
-def take_back(ledger: Ledger, row: int) -> None:
-    """Take back the planned invoice that a worklog is on, with all of its call, so that it can be excluded.
-
-    What was sent and not answered for stays: nobody knows whether Xero has it.
-
-    Args:
-        ledger: the open ledger.
-        row: the worklog's row in the ledger.
-
-    Raises:
-        LedgerError: a settle is running, which may be sending it.
-    """
-    with ledger.settling(wait_seconds=_PATIENCE) as fence:
-        with ledger.read() as session:
-            worklog = session.get_one(Worklog, row)
-            key = (worklog.module, worklog.worklog_id)
-        withdraw_billed(ledger, fence, [key], reason=EXCLUDED)
-
-
 def withdraw_billed(
     ledger: Ledger,
     fence: Fence,
     worklogs: Collection[tuple[str, str]],
     *,
-    reason: str = BILLED_ELSEWHERE,
     run_id: int | None = None,
 ) -> None:
     """Take back what is planned for these worklogs, with all of its batch: an invoice in Xero bills them.
@@ -99,7 +74,6 @@ def withdraw_billed(
         ledger: the open ledger.
         fence: proof of the settle lock.
         worklogs: ``(module, worklog id)`` of each.
-        reason: why, for who reads the invoice.
         run_id: for the audit log.
     """
     with ledger.write(fence) as session:
@@ -122,4 +96,4 @@ def withdraw_billed(
         for some in lots(sorted(batches)):
             query = select(Invoice.id).where(Invoice.batch_id.in_(some), Invoice.state == "planned")
             ids = session.scalars(query.order_by(Invoice.id)).all()
-            withdraw(session, ledger, ids, reason, run_id=run_id)
+            withdraw(session, ledger, ids, BILLED_ELSEWHERE, run_id=run_id)

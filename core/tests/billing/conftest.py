@@ -42,7 +42,7 @@ class World:
         self.faulty = Faulty(self.xero, self.clock, CallLog())
         self.time = MovingClock(self.clock)
         self.adapter = InProcessAdapter(self.faulty, self.clock)
-        self.ledger = self.open_ledger()
+        self._begin()
         self.contacts = [c for c in self.rows["contacts"] if c.get("ContactStatus") == "ACTIVE"]
         self.item = next(
             i
@@ -53,11 +53,17 @@ class World:
     def open_ledger(self) -> Ledger:
         return Ledger.open(self.url, clock=self.time, actor="test")
 
+    def _begin(self) -> None:
+        """Open a ledger that is used for the first time; it was copied from one that is older."""
+        with self.open_ledger() as ledger, ledger.write() as session:
+            ledger.connection(session).created_at = self.time.now()
+        self.ledger = self.open_ledger()
+
     def begin_anew(self, url) -> None:
         """Go on with an empty ledger, on the same books."""
         self.ledger.close()
         self.url = url
-        self.ledger = self.open_ledger()
+        self._begin()
         self.link_accounts()
         self.link_types()
 

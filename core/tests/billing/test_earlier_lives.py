@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
+from msp_xero.errors import LedgerError
 
 from core.tests.billing.test_strangers import PUT
 
@@ -61,3 +65,31 @@ def test_a_deleted_holder_of_the_number_spares_no_second_look(sqlite_world):
     world.fail({"kind": "slow", "seconds": 104, "commit": "after", "match": PUT, "nth": 1})
     assert world.settle().worklogs == 1
     world.assert_exactly_once(1)
+
+
+def test_what_a_person_voided_is_not_billed_again_by_an_old_backup(sqlite_world, tmp_path):
+    world = sqlite_world
+    world.deliver(*(world.line(n, account=0) for n in range(3)))
+    backup = tmp_path / "backup.db"
+    path = world.ledger.engine.url.database
+    with (
+        contextlib.closing(sqlite3.connect(path)) as now,
+        contextlib.closing(sqlite3.connect(backup)) as then,
+    ):
+        now.backup(then)
+    world.settle(invoice_status="AUTHORISED")
+    [sent] = world.ours()
+    world.clock.advance(3600)
+    world.person("invoice", "void", sent["InvoiceID"])
+    world.settle(invoice_status="AUTHORISED")
+    world.clock.advance(86_400)
+    with (
+        contextlib.closing(sqlite3.connect(backup)) as then,
+        contextlib.closing(sqlite3.connect(path)) as now,
+    ):
+        then.backup(now)
+    with pytest.raises(LedgerError, match="Xero already has SDP-00001"):
+        world.settle(invoice_status="AUTHORISED")
+    world.clock.advance(90_000)
+    world.settle(invoice_status="AUTHORISED")
+    assert (world.ours(), world.states()) == ([], {"invoiced": 3})

@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from msp_xero.billing.recover import take_back
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.ledger.decisions import Refusal, exclude_worklog
 from msp_xero.ledger.models import AccountLink, Worklog
-from msp_xero.ledger.withdrawing import take_back
 from sqlalchemy import select, update
 
+from core.tests.billing.test_old_copies import (
+    finds_out_that_another_ledger_sent_it,
+    forget_that_it_was_sent,
+)
 from core.tests.billing.test_strangers import PUT
 
 DAY = 86_400
@@ -146,7 +150,7 @@ def test_a_person_can_exclude_what_has_not_left(stopped):
     wrong = rows(world, "planned")[0]
     with pytest.raises(Refusal, match="is on an invoice that is about to be sent"):
         exclude_worklog(world.ledger, wrong, "wrong")
-    take_back(world.ledger, wrong)
+    assert take_back(world.ledger, world.client(), wrong, number_prefix="SDP-")
     exclude_worklog(world.ledger, wrong, "wrong")
     assert world.settle().worklogs == 5
     assert rows(world, "excluded") == [wrong]
@@ -161,12 +165,66 @@ def test_what_nobody_answered_for_is_not_taken_back(stopped):
         {"kind": "status", "status": 404, "match": look_up, "times": 100},
     )
     world.settle()
-    dark = [row.number for row in world.ledger_invoices() if row.state == "unknown"]
-    assert dark == ["SDP-00002"]
+    assert [row.number for row in world.ledger_invoices() if row.state == "unknown"] == ["SDP-00002"]
+    world.recover()
     for row in rows(world, "planned"):
-        take_back(world.ledger, row)
+        assert not take_back(world.ledger, world.client(), row, number_prefix="SDP-")
         with pytest.raises(Refusal, match="about to be sent"):
             exclude_worklog(world.ledger, row, "wrong")
-    world.recover()
     world.settle()
     world.assert_exactly_once(9)
+
+
+def test_what_was_sent_and_proven_missing_stays_planned(sqlite_world):
+    world = sqlite_world
+    world.deliver(*(world.line(n, account=0) for n in range(3)))
+    world.fail({"kind": "reset_before", "match": PUT, "times": 100})
+    world.settle()
+    world.recover()
+    assert not take_back(world.ledger, world.client(), rows(world, "planned")[0], number_prefix="SDP-")
+    assert [row.state for row in world.ledger_invoices()] == ["planned"]
+
+
+@pytest.mark.parametrize("action", [None, "void"])
+def test_what_another_copy_of_the_ledger_has_sent_is_not_taken_back(sqlite_world, action):
+    world = sqlite_world
+    world.deliver(*(world.line(n, account=0) for n in range(3)))
+    world.settle(invoice_status="AUTHORISED")
+    [sent_by_the_other] = world.ours()
+    forget_that_it_was_sent(world)
+    world.clock.advance(3600)
+    if action:
+        world.person("invoice", action, sent_by_the_other["InvoiceID"])
+    assert not take_back(world.ledger, world.client(), rows(world, "planned")[0], number_prefix="SDP-")
+
+
+@pytest.mark.parametrize("days", [6, 9])
+def test_what_another_copy_of_the_ledger_sent_and_a_person_voided_is_not_billed_again(sqlite_world, days):
+    world = sqlite_world
+    world.deliver(*(world.line(n, account=0) for n in range(3)))
+    world.settle(invoice_status="AUTHORISED")
+    [sent_by_the_other] = world.ours()
+    forget_that_it_was_sent(world)
+    world.clock.advance(3600)
+    world.person("invoice", "void", sent_by_the_other["InvoiceID"])
+    world.clock.advance(days * DAY)
+    finds_out_that_another_ledger_sent_it(world)
+    world.settle(invoice_status="DRAFT")
+    assert world.ours() == []
+    assert world.states() == {"invoiced": 3}
+
+
+@pytest.mark.parametrize("edit", [{"minutes": 90}, {"minutes": 45, "tags": ["seen"]}])
+def test_a_changed_line_of_another_tap_goes_out_as_it_was_planned(stopped, edit):
+    def toggl(number, minutes, **more):
+        source = {"worklog_id": f"T{number}", "module": "toggl", "minutes": minutes, **more}
+        return world.line(number, worklog_id=f"T{number}", module="toggl", minutes=minutes, source=source)
+
+    world = stopped()
+    world.settle()
+    world.deliver(*(toggl(number, 45) for number in range(3)))
+    one_by_one = BillingSettings(batch_size=1, concurrency=1)
+    settle(world.ledger, world.client(), one_by_one, stop_requested=lambda: world.writes() == 4)
+    world.deliver(toggl(2, **edit))
+    world.settle()
+    assert world.states() == {"invoiced": 12}

@@ -9,7 +9,7 @@ import pytest
 from msp_xero.billing.recover import reconcile
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
-from msp_xero.errors import DayLimitReached, SettingError
+from msp_xero.errors import DayLimitReached, Missing, SettingError
 
 from core.tests.billing.test_day_limit import calls_today
 from core.tests.billing.test_strangers import PUT, sent_without_an_answer
@@ -59,6 +59,19 @@ def test_a_call_that_is_answered_404_for_one_invoice_stops_no_other_account(sqli
     world.recover()
     world.clock.advance(25 * HOUR)
     world.settle()
+    world.assert_exactly_once(9)
+
+
+def test_a_spell_of_404_holds_nobodys_hours(sqlite_world):
+    world = sqlite_world
+    world.deliver(*(world.line(n) for n in range(9)))
+    page = {"kind": "status", "status": 404, "body": "<html>not found</html>"}
+    world.fail({**page, "match": PUT, "nth": 2, "times": 50})
+    with pytest.raises(Missing):
+        world.settle(batch_size=1, concurrency=1)
+    assert world.states() == {"invoiced": 3, "planned": 6}
+    world.recover()
+    assert world.settle().worklogs == 6
     world.assert_exactly_once(9)
 
 

@@ -34,7 +34,7 @@ def copy(line):
 
     def copy(minutes, at, **more):
         source = {"worklog_id": "1", "module": "request", "minutes": minutes, "parent_id": "45"}
-        return line(minutes=minutes, source=source | {"parent_updated_time": at} | more)
+        return line(minutes=minutes, source=source | {"parent_changed_time": at} | more)
 
     return copy
 
@@ -166,3 +166,16 @@ def test_a_new_worklog_that_is_given_away_in_the_same_batch_is_one(ledger, deliv
     lines = [line("1", "request", technician_id=technician) for technician in ("9", "8", "9")]
     assert deliver(*lines).new == 1
     assert only(ledger).technician_id == "9"
+
+
+def test_another_one_of_its_id_where_a_billed_one_was_moved_to_is_stored(ledger, deliver, line):
+    def made(at, module, **more):
+        source = {"worklog_id": "1", "module": module, "created_time": at, **more}
+        return line("1", module, created_time=at, source=source, **more)
+
+    first, then = ("2026-11-01T09:00:00.000Z", "2026-11-02T09:00:00.000Z")
+    deliver(made(first, "request"))
+    change(ledger, state="invoiced")
+    deliver(made(first, "task"))
+    assert deliver(made(then, "task", minutes=90, technician_id="8")).new == 1
+    assert [row.minutes for row in rows(ledger)] == [30, 90]

@@ -145,6 +145,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "parent_title": _text,
     "parent_status": _text,
     "parent_updated_time": _instant,
+    "parent_changed_time": _instant,
     "task_id": _identifier,
     "task_title": _text,
     "account_id": _identifier,
