@@ -20,6 +20,7 @@ from msp_xero.ledger.models import (
     BillingConnection,
     Invoice,
     InvoiceLine,
+    PushBatch,
     SdpEntry,
     Worklog,
     WorklogTypeLink,
@@ -287,6 +288,22 @@ def invoice_line(made: Invoice, row: Worklog, position: int) -> InvoiceLine:
         "tax_type": "OUTPUT2",
     }
     return InvoiceLine(**values)
+
+
+def plan_the_second(cli: Cli) -> None:
+    """Let SDP-00002 wait in a call that was never sent."""
+    with cli.ledger() as ledger, ledger.write() as session:
+        batch = PushBatch(
+            connection_id=ledger.connection_id,
+            idempotency_key="k",
+            body=b"",
+            body_digest="d",
+            created_at=ledger.clock.now(),
+        )
+        session.add(batch)
+        session.flush()
+        planned = update(Invoice).where(Invoice.number == "SDP-00002")
+        session.execute(planned.values(state="planned", batch_id=batch.id))
 
 
 def add_links(session: Any, ledger: Ledger) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from msp_xero.ledger.models import Invoice, PushBatch, Worklog
+from msp_xero.ledger.models import Invoice, Worklog
 from msp_xero.ledger.withdrawing import withdraw_billed
 from msp_xero_console import billing
 from sqlalchemy import select, update
 
-from console.tests.conftest import invoice, invoice_line
+from console.tests.conftest import invoice, invoice_line, plan_the_second
 
 
 def test_list(cli) -> None:
@@ -162,19 +162,8 @@ def test_what_xero_does_not_have_cannot_be_released_and_says_so(cli) -> None:
 
 
 def test_what_was_taken_back_was_not_refused_by_xero(cli) -> None:
+    plan_the_second(cli)
     with cli.ledger() as ledger, ledger.settling() as fence:
-        with ledger.write(fence) as session:
-            batch = PushBatch(
-                connection_id=ledger.connection_id,
-                idempotency_key="k",
-                body=b"",
-                body_digest="d",
-                created_at=ledger.clock.now(),
-            )
-            session.add(batch)
-            session.flush()
-            planned = update(Invoice).where(Invoice.number == "SDP-00002")
-            session.execute(planned.values(state="planned", batch_id=batch.id))
         withdraw_billed(ledger, fence, [("request", "103")])
     shown = cli.says("invoices", "show", "SDP-00002")
     assert "rejected: it is not in Xero; its worklogs wait for another invoice" in shown

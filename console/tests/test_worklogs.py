@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from msp_xero.ledger.models import Invoice, PushBatch
-from sqlalchemy import update
+
+from console.tests.conftest import plan_the_second
 
 
 def ids(rows) -> list[str]:
@@ -146,18 +146,7 @@ def test_there_is_no_such_worklog_of_that_id(cli, label) -> None:
 
 def test_a_planned_worklog_is_excluded_and_its_invoice_taken_back(cli, sandbox) -> None:
     sandbox.connect(cli)
-    with cli.ledger() as ledger, ledger.write() as session:
-        batch = PushBatch(
-            connection_id=ledger.connection_id,
-            idempotency_key="k",
-            body=b"",
-            body_digest="d",
-            created_at=ledger.clock.now(),
-        )
-        session.add(batch)
-        session.flush()
-        planned = update(Invoice).where(Invoice.number == "SDP-00002")
-        session.execute(planned.values(state="planned", batch_id=batch.id))
+    plan_the_second(cli)
     assert cli.refuses("worklogs", "exclude", "103", "--reason", " ").endswith("whoever asks later\n")
     assert cli.data("invoices", "show", "SDP-00002")["invoice"]["state"] == "planned"
     said = cli.says("worklogs", "exclude", "103", "--reason", "goodwill")

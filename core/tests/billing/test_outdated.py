@@ -185,28 +185,32 @@ def test_what_was_sent_and_proven_missing_stays_planned(sqlite_world):
     assert [row.state for row in world.ledger_invoices()] == ["planned"]
 
 
-@pytest.mark.parametrize("action", [None, "void"])
-def test_what_another_copy_of_the_ledger_has_sent_is_not_taken_back(sqlite_world, action):
+@pytest.fixture
+def sent_by_another_copy(sqlite_world):
+    """A world whose ledger is put back to before its one invoice was sent, and that invoice."""
     world = sqlite_world
     world.deliver(*(world.line(n, account=0) for n in range(3)))
     world.settle(invoice_status="AUTHORISED")
-    [sent_by_the_other] = world.ours()
+    [sent] = world.ours()
     forget_that_it_was_sent(world)
     world.clock.advance(3600)
+    return world, sent
+
+
+@pytest.mark.parametrize("action", [None, "void"])
+def test_what_another_copy_of_the_ledger_has_sent_is_not_taken_back(sent_by_another_copy, action):
+    world, sent_invoice = sent_by_another_copy
     if action:
-        world.person("invoice", action, sent_by_the_other["InvoiceID"])
+        world.person("invoice", action, sent_invoice["InvoiceID"])
     assert not take_back(world.ledger, world.client(), rows(world, "planned")[0], number_prefix="SDP-")
 
 
 @pytest.mark.parametrize("days", [6, 9])
-def test_what_another_copy_of_the_ledger_sent_and_a_person_voided_is_not_billed_again(sqlite_world, days):
-    world = sqlite_world
-    world.deliver(*(world.line(n, account=0) for n in range(3)))
-    world.settle(invoice_status="AUTHORISED")
-    [sent_by_the_other] = world.ours()
-    forget_that_it_was_sent(world)
-    world.clock.advance(3600)
-    world.person("invoice", "void", sent_by_the_other["InvoiceID"])
+def test_what_another_copy_of_the_ledger_sent_and_a_person_voided_is_not_billed_again(
+    sent_by_another_copy, days
+):
+    world, sent_invoice = sent_by_another_copy
+    world.person("invoice", "void", sent_invoice["InvoiceID"])
     world.clock.advance(days * DAY)
     finds_out_that_another_ledger_sent_it(world)
     world.settle(invoice_status="DRAFT")
