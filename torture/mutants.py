@@ -151,12 +151,12 @@ MUTANTS: Final = (
     Mutant(
         "a worklog that was changed after billing is billed again",
         f"{_LEDGER}/staging.py",
-        "        elif row.state in _SETTLED:\n            _compare_with_billed(",
+        "        elif row.state in SETTLED:\n            _compare_with_billed(",
         "        elif False:\n            _compare_with_billed(",
     ),
     Mutant(
         "a worklog that was moved before the ledger was rebuilt is taken for a new one",
-        f"{_LEDGER}/staging.py",
+        f"{_LEDGER}/identity.py",
         '    return replace(line, decision="hold", reason_code=_IN_DOUBT,',
         '    return line if line else replace(line, decision="hold", reason_code=_IN_DOUBT,',
     ),

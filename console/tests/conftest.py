@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from msp_xero.ledger import Ledger
+from msp_xero.ledger.lines import Line
 from msp_xero.ledger.models import (
     AccountLink,
     BillingConnection,
@@ -26,7 +27,7 @@ from msp_xero.ledger.models import (
     WorklogTypeLink,
 )
 from msp_xero.ledger.runs import finish_run, start_run
-from msp_xero.ledger.staging import Line, stage_lines
+from msp_xero.ledger.staging import stage_lines
 from msp_xero_console.main import app
 from msp_xero_sandbox.assembly import assemble
 from msp_xero_sandbox.server import running

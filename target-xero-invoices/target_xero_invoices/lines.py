@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from msp_xero.billing.document import worklog_marker, worklog_of
-from msp_xero.ledger.staging import Line, moment_of_creation
+from msp_xero.ledger.lines import Line, moment_of_creation
 from msp_xero.ledger.types import encode_exact
 
 _MOST = Decimal("9999999999.99")

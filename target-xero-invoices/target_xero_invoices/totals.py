@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from msp_xero.ledger.staging import Line
+    from msp_xero.ledger.lines import Line
 
 
 class RecordsLost(InputError):

@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 from msp_xero.errors import InputError, SettingError
 from msp_xero.ledger import Ledger
-from msp_xero.ledger.staging import Line, stage_lines
+from msp_xero.ledger.lines import Line
+from msp_xero.ledger.staging import stage_lines
 from msp_xero_transforms.mapper import MspXeroTransforms
 
 STATE = {"type": "STATE", "value": {"bookmarks": {"x": None}, "n": 1}}

@@ -13,8 +13,9 @@ from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.billing.strangers import worklogs_on
 from msp_xero.ledger import Ledger
+from msp_xero.ledger.lines import Line
 from msp_xero.ledger.models import AccountLink, Invoice, InvoiceLine, Worklog, WorklogTypeLink
-from msp_xero.ledger.staging import Line, stage_lines
+from msp_xero.ledger.staging import stage_lines
 from msp_xero.xero.client import XeroClient
 from msp_xero.xero.settings import XeroSettings
 from msp_xero_sandbox.calls import CallLog

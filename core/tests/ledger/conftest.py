@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 from msp_xero.billing.preflight import SETTLE_REASONS
 from msp_xero.ledger import Ledger
-from msp_xero.ledger.staging import Line, stage_lines
+from msp_xero.ledger.lines import Line
+from msp_xero.ledger.staging import stage_lines
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from msp_xero.ledger import Ledger, views
+from msp_xero.ledger.lines import Line
 from msp_xero.ledger.models import BillingConnection, Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.rows import Total, WorklogFilter, WorklogRow
-from msp_xero.ledger.staging import Line, stage_lines
+from msp_xero.ledger.staging import stage_lines
 from sqlalchemy import event, insert, update
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 from msp_xero.ledger import Ledger
-from msp_xero.ledger.staging import Line, stage_lines
+from msp_xero.ledger.lines import Line
+from msp_xero.ledger.staging import stage_lines
 from msp_xero.singer import plain_errors
 from msp_xero.singer.target import CheckpointingTarget, StagingSink
 from singer_sdk import typing as th
