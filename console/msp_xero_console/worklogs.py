@@ -179,7 +179,7 @@ def exclude(  # noqa: PLR0913 - one worklog, or the filters of many
     show.say(f"Excluded worklog {row.label} ({hours(row.minutes)}{stake}), decided by {who}.")
     if row.state == "planned":
         show.say(f"Invoice {row.invoice_number} is taken back; the next run plans the rest of it anew.")
-    show.say(f"To take it back: `msp-xero worklogs include {row.label}`.")
+    show.say(f"To take it back: `msp-xero worklogs include {worklog}`.")
 
 
 @command(app)

@@ -154,3 +154,9 @@ def test_a_planned_worklog_is_excluded_and_its_invoice_taken_back(cli, sandbox) 
     assert "a person has excluded a worklog" in cli.says("invoices", "show", "SDP-00002")
     row = next(row for row in cli.data("worklogs", "list") if row["worklog_id"] == "103")
     assert (row["state"], row["reason"]) == ("excluded", "goodwill")
+
+
+def test_what_is_said_to_take_an_exclusion_back_does_so(cli) -> None:
+    said = cli.says("worklogs", "exclude", "110#1", "--reason", "goodwill")
+    assert "To take it back: `msp-xero worklogs include 110#1`." in said
+    cli.says("worklogs", "include", "110#1")

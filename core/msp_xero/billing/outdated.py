@@ -14,6 +14,7 @@ from sqlalchemy import select
 from msp_xero.billing.document import marker_of
 from msp_xero.billing.plan import is_own_number
 from msp_xero.billing.preflight import Hold, billed_contact, linked_contact
+from msp_xero.billing.reconcile import is_of_an_earlier_life
 from msp_xero.billing.reference import today
 from msp_xero.billing.strangers import is_gone
 from msp_xero.ledger import planning
@@ -22,7 +23,7 @@ from msp_xero.ledger.withdrawing import withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import date
+    from datetime import date, datetime
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
@@ -53,6 +54,7 @@ class Planned(NamedTuple):
     wanted_status: str
     line_amount_types: str
     invoice_date: date
+    planned_at: datetime
 
 
 def accounts_planned(session: Session, ledger: Ledger) -> set[str]:
@@ -93,29 +95,36 @@ def find_outdated(ledger: Ledger, reference: Reference, settings: BillingSetting
 
 
 def planned_with(ledger: Ledger, row: int) -> list[Planned]:
-    """Return the call of a worklog, if it was planned and never sent: all of its invoices."""
+    """Return the call of a worklog, if it was planned and never sent: all of its invoices.
+
+    None where another line of it was changed by another tap: only that tap could deliver it again.
+    """
     with ledger.read() as session:
         planned = _never_sent(session, ledger)
         its = set(session.scalars(_on_invoices(ledger).where(Worklog.id == row)))
+        others = _on_invoices(ledger).where(_IS_CHANGED_BY_ANOTHER_TAP, Worklog.id != row)
+        fixed = set(session.scalars(others))
     batches = {one.batch_id for one in planned if one.id in its}
+    batches -= {one.batch_id for one in planned if one.id in fixed}
     return [one for one in planned if one.batch_id in batches]
 
 
-def sent_by_another(client: XeroClient, planned: Sequence[Planned]) -> set[str]:
+def sent_by_another(ledger: Ledger, client: XeroClient, planned: Sequence[Planned]) -> set[str]:
     """Return the markers of those whose number Xero has: this ledger is an older copy, a newer one sent them.
 
-    A call is made whole, so the first invoice of each tells. What stands has the number in any case, what a
-    person has voided or deleted since is told by its marker.
+    What stands has the number in any case; what a person has voided or deleted since is told by its marker,
+    unless that was before this ledger began.
     """
-    first = {one.batch_id: one for one in reversed(planned)}.values()
-    by_number = {one.number.casefold(): one.marker for one in first}
-    rows = client.invoices(numbers=[one.number for one in first])
-    held = ((by_number.get(str(row.get("InvoiceNumber", "")).casefold()), row) for row in rows)
-    return {
-        marker
-        for marker, row in held
-        if marker is not None and (not is_gone(row) or marker_of(row.get("Reference")) == marker)
-    }
+    by_number = {one.number.casefold(): one for one in planned}
+    found = set()
+    for row in client.invoices(numbers=[one.number for one in planned]):
+        one = by_number.get(str(row.get("InvoiceNumber", "")).casefold())
+        if one is None or row.get("Type") != "ACCREC":
+            continue
+        is_ours = marker_of(row.get("Reference")) == one.marker
+        if not is_gone(row) or (is_ours and not is_of_an_earlier_life(ledger, one.planned_at, row)):
+            found.add(one.marker)
+    return found
 
 
 def take_back(

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
 
+_MOST_ASIDE = 5
+"""Invoices answered 404 after which the address counts as wrong, if nothing was made meanwhile."""
+
 _ZERO_ID = "00000000-0000-0000-0000-000000000000"
 _NUMBER_TAKEN = "must be unique"
 
@@ -139,7 +142,8 @@ class _Sending:
     todo: deque[int]
     result: Pushed
     done: int = 0
-    aside: list[tuple[StoredBatch, Missing]] = field(default_factory=list)
+    aside: dict[int, Missing] = field(default_factory=dict)
+    tried_again: set[int] = field(default_factory=set)
     sent: int = 0
     departures: dict[int, int] = field(default_factory=dict)
     """In which order the calls left, by their batch; ``last_made`` is the last one that made an invoice."""
@@ -197,35 +201,40 @@ class _Sending:
         self.result.stopped_by = error
 
     def _set_aside(self, batch: StoredBatch, error: Missing) -> None:
-        """Leave what is answered 404 for the end: it may be an id in it that Xero does not know.
+        """Leave what is answered 404 for later: it may be an id in it that Xero does not know.
 
-        That is answered so for the whole call (xero-api §8), and so is an address that leads nowhere.
+        That is answered so for the whole call (xero-api §8), and so is everything while a gateway has lost
+        its way. It is tried once more when something that left later was made, and refused if that ends
+        so too.
         """
         if len(batch.invoice_ids) > 1:
             return self._split(batch, len(batch.invoice_ids) // 2)
-        self.aside.append((batch, error))
-        self._refuse_what_is_aside()
-        if len(self.aside) > 1:
-            self.result.stopped_by = error
+        ((number, invoice_id),) = batch.invoice_ids.items()
+        if batch.batch_id in self.tried_again:
+            words = "Xero answered twice with 404: something that the invoice names is not there."
+            self._record(batch, Outcome(refused=[Refused(invoice_id, reason_code(words), words)]), set())
+            return None
+        pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
+        problem = f"there is no such row, for invoice {number}"
+        told = Missing(problem, system=error.system, address=error.address, status=error.status)
+        self.aside[batch.batch_id] = told
+        self._try_again()
+        if len(self.aside) > _MOST_ASIDE:
+            self.result.stopped_by = told
         return None
 
-    def end(self) -> Pushed:
-        """Take back what was set aside and nothing was made after; return what the push did."""
-        for batch, error in self.aside:
-            pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
-            self.result.stopped_by = self.result.stopped_by or error
-        return self.result
+    def _try_again(self) -> None:
+        """Send once more what was set aside before something was made: the address is right."""
+        for batch_id in [one for one in self.aside if self.departures[one] < self.last_made]:
+            del self.aside[batch_id]
+            self.tried_again.add(batch_id)
+            self.todo.append(batch_id)
 
-    def _refuse_what_is_aside(self) -> None:
-        """Refuse what was set aside where something that was sent later was made: the address is right."""
-        waiting, self.aside = self.aside, []
-        for batch, error in waiting:
-            if self.departures[batch.batch_id] > self.last_made:
-                self.aside.append((batch, error))
-                continue
-            (invoice_id,) = batch.invoice_ids.values()
-            refused = Refused(invoice_id, reason_code(error.problem), error.problem)
-            self._record(batch, Outcome(refused=[refused]), set())
+    def end(self) -> Pushed:
+        """Return what the push did; what is still set aside ends it with an error, where nothing else did."""
+        if self.aside and self.result.goes_on and not self.result.interrupted:
+            self.result.stopped_by = next(iter(self.aside.values()))
+        return self.result
 
     def _record(self, batch: StoredBatch, outcome: Outcome, taken: set[int]) -> None:
         result = self.result
@@ -240,7 +249,7 @@ class _Sending:
         self.done += 1
         if outcome.created:
             self.last_made = max(self.last_made, self.departures[batch.batch_id])
-            self._refuse_what_is_aside()
+            self._try_again()
 
     def _split(self, batch: StoredBatch, first: int) -> None:
         """Store a batch of which nothing was processed as two, the ``first`` invoices and the rest."""

@@ -17,6 +17,7 @@ from msp_xero.xero import wire
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
@@ -148,7 +149,7 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
     The lines decide only where a person took the marker away: another marker is another invoice, even
     if another installation has worklogs of the same ids.
     """
-    if _is_of_an_earlier_life(ledger, invoice, row):
+    if is_of_an_earlier_life(ledger, invoice.planned_at, row):
         return False
     marker = marker_of(row.get("Reference"))
     if marker is not None:
@@ -160,7 +161,7 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
     return foreign.told_apart_from_billed(ledger, invoice.id).isdisjoint(line.line for line in told_by(row))
 
 
-def _is_of_an_earlier_life(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
+def is_of_an_earlier_life(ledger: Ledger, planned_at: datetime, row: Mapping[str, Any]) -> bool:
     """Tell whether an invoice was voided or deleted before this ledger began.
 
     Somebody tried the program out, took the trial back in Xero and began with a new ledger: number and
@@ -169,14 +170,14 @@ def _is_of_an_earlier_life(ledger: Ledger, invoice: Invoice, row: Mapping[str, A
     changed = row.get("UpdatedDateUTC")
     told = isinstance(changed, str) and is_gone(row)
     # A ledger can have begun under a clock that was wrong.
-    begun = min(ledger.begun_at, invoice.planned_at) - _OVERLAP
+    begun = min(ledger.begun_at, planned_at) - _OVERLAP
     return told and wire.parse_instant(str(changed)) < begun
 
 
 def _holders(ledger: Ledger, invoice: Invoice, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what has the number of an invoice, what stands first. A deleted draft has none any more."""
     deleted = [row for row in rows if row.get("Status") == "DELETED"]
-    free = [row for row in deleted if _is_of_an_earlier_life(ledger, invoice, row)]
+    free = [row for row in deleted if is_of_an_earlier_life(ledger, invoice.planned_at, row)]
     return sorted((row for row in rows if row not in free), key=is_gone)
 
 

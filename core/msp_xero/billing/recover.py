@@ -138,7 +138,7 @@ def take_back(ledger: Ledger, client: XeroClient, row: int, *, number_prefix: st
         pin_organisation(ledger, meet_organisation(client))
         refresh_invoices(ledger, client, fence, number_prefix=number_prefix)
         planned = outdated.planned_with(ledger, row)
-        if not planned or outdated.sent_by_another(client, planned):
+        if not planned or outdated.sent_by_another(ledger, client, planned):
             return False
         outdated.take_back(ledger, fence, planned, _EXCLUDED)
         return True

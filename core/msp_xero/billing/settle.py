@@ -187,12 +187,14 @@ class _Settle:
         planned = outdated.find_outdated(self.ledger, self.reference, self.settings)
         if not planned:
             return
-        if sent := outdated.sent_by_another(self.client, planned):
+        if sent := outdated.sent_by_another(self.ledger, self.client, planned):
             pushing.mark_doubtful(self.ledger, self.fence, sent)
             self._look_up_all()
-            return
+            # A person's own invoice may have the number of one; the others are outdated all the same.
+            planned = outdated.find_outdated(self.ledger, self.reference, self.settings)
         again = outdated.take_back(self.ledger, self.fence, planned, outdated.OUTDATED, run_id=self.run_id)
-        progress(f"{again:,} worklogs were planned before on other terms and never left: planned anew")
+        if again:
+            progress(f"{again:,} worklogs were planned before on other terms and never left: planned anew")
 
     def _plan(self, *, store: bool = True, anew: set[str] | None = None) -> Plan:
         """Plan for the accounts that are wanted; or once more for those whose invoice was just refused.

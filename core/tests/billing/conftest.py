@@ -300,3 +300,22 @@ def bill_and_lose(lose_the_ledger):
         lose_the_ledger(world)
 
     return do
+
+
+@pytest.fixture
+def begun_anew(sqlite_world, lose_the_ledger):
+    """Somebody tries the program out, takes the trial invoices back in Xero, and begins with a new ledger."""
+
+    def begun_anew(status, action):
+        world = sqlite_world
+        world.deliver(*(world.line(n) for n in range(6)))
+        world.settle(invoice_status=status)
+        for invoice in world.ours():
+            world.person("invoice", action, invoice["InvoiceID"])
+        world.clock.advance(30 * 86_400)
+        lose_the_ledger(world)
+        assert world.ours() == []
+        world.deliver(*(world.line(n) for n in range(6)))
+        return world
+
+    return begun_anew

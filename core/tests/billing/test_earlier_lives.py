@@ -11,25 +11,6 @@ from msp_xero.errors import LedgerError
 from core.tests.billing.test_strangers import PUT
 
 
-@pytest.fixture
-def begun_anew(sqlite_world, lose_the_ledger):
-    """Somebody tries the program out, takes the trial invoices back in Xero, and begins with a new ledger."""
-
-    def begun_anew(status, action):
-        world = sqlite_world
-        world.deliver(*(world.line(n) for n in range(6)))
-        world.settle(invoice_status=status)
-        for invoice in world.ours():
-            world.person("invoice", action, invoice["InvoiceID"])
-        world.clock.advance(30 * 86_400)
-        lose_the_ledger(world)
-        assert world.ours() == []
-        world.deliver(*(world.line(n) for n in range(6)))
-        return world
-
-    return begun_anew
-
-
 def test_voided_trial_invoices_swallow_no_hours(begun_anew):
     world = begun_anew("AUTHORISED", "void")
     world.settle()
@@ -67,27 +48,27 @@ def test_a_deleted_holder_of_the_number_spares_no_second_look(sqlite_world):
     world.assert_exactly_once(1)
 
 
+def copy(source, target):
+    """Copy a ledger over another one, as a backup that is made or put back."""
+    with (
+        contextlib.closing(sqlite3.connect(source)) as old,
+        contextlib.closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)
+
+
 def test_what_a_person_voided_is_not_billed_again_by_an_old_backup(sqlite_world, tmp_path):
     world = sqlite_world
     world.deliver(*(world.line(n, account=0) for n in range(3)))
-    backup = tmp_path / "backup.db"
-    path = world.ledger.engine.url.database
-    with (
-        contextlib.closing(sqlite3.connect(path)) as now,
-        contextlib.closing(sqlite3.connect(backup)) as then,
-    ):
-        now.backup(then)
+    path, backup = world.ledger.engine.url.database, tmp_path / "backup.db"
+    copy(path, backup)
     world.settle(invoice_status="AUTHORISED")
     [sent] = world.ours()
     world.clock.advance(3600)
     world.person("invoice", "void", sent["InvoiceID"])
     world.settle(invoice_status="AUTHORISED")
     world.clock.advance(86_400)
-    with (
-        contextlib.closing(sqlite3.connect(backup)) as then,
-        contextlib.closing(sqlite3.connect(path)) as now,
-    ):
-        then.backup(now)
+    copy(backup, path)
     with pytest.raises(LedgerError, match="Xero already has SDP-00001"):
         world.settle(invoice_status="AUTHORISED")
     world.clock.advance(90_000)

@@ -12,6 +12,7 @@ from msp_xero.ledger.decisions import Refusal, exclude_worklog
 from msp_xero.ledger.models import AccountLink, Worklog
 from sqlalchemy import select, update
 
+from core.tests.billing.test_earlier_lives import copy
 from core.tests.billing.test_old_copies import (
     finds_out_that_another_ledger_sent_it,
     forget_that_it_was_sent,
@@ -232,3 +233,77 @@ def test_a_changed_line_of_another_tap_goes_out_as_it_was_planned(stopped, edit)
     world.deliver(toggl(2, **edit))
     world.settle()
     assert world.states() == {"invoiced": 12}
+
+
+def write_by_hand(world, number):
+    world.person(
+        "invoice",
+        "add",
+        InvoiceNumber=number,
+        Contact={"ContactID": world.contacts[5]["ContactID"]},
+        Reference="by hand",
+        LineItems=[{"Quantity": 1, "UnitAmount": 5, "Description": "by hand"}],
+    )
+
+
+def test_a_number_that_somebody_else_holds_lets_no_other_go_out_uncorrected(stopped):
+    world = stopped(invoice_status="AUTHORISED")
+    write_by_hand(world, "SDP-00002")
+    world.clock.advance(60)
+    world.settle(invoice_status="DRAFT")
+    assert sorted(sent(world, "Status")) == ["AUTHORISED", "DRAFT", "DRAFT"]
+    world.assert_exactly_once(9)
+
+
+def test_a_deleted_trial_with_its_number_lets_it_not_go_out_uncorrected(begun_anew):
+    world = begun_anew("DRAFT", "delete")
+    wrong = BillingSettings(batch_size=1, concurrency=1, invoice_status="AUTHORISED")
+    settle(world.ledger, world.client(), wrong, stop_requested=lambda: True)
+    world.clock.advance(3600)
+    assert take_back(world.ledger, world.client(), rows(world, "planned")[0], number_prefix="SDP-")
+    world.settle(invoice_status="DRAFT")
+    assert set(sent(world, "Status")) == {"DRAFT"}
+    world.assert_exactly_once(6)
+
+
+def test_every_invoice_of_a_call_tells_that_a_newer_ledger_has_sent_it(sqlite_world, tmp_path):
+    """The first one was refused there, the others were made, and a person has voided them."""
+    world = sqlite_world
+    world.deliver(*(world.line(n) for n in range(9)))
+    client, authorised = world.client(), BillingSettings(invoice_status="AUTHORISED")
+    settle(world.ledger, client, authorised, stop_requested=lambda: True)
+    backup = tmp_path / "backup.db"
+    copy(world.ledger.engine.url.database, backup)
+    send = client.put_invoices
+
+    def send_after_the_first_contact_is_archived(body, *, idempotency_key):
+        if b"SDP-00001" in body:
+            world.person("contact", "archive", world.contacts[0]["ContactID"])
+        return send(body, idempotency_key=idempotency_key)
+
+    client.put_invoices = send_after_the_first_contact_is_archived
+    settled = settle(world.ledger, client, authorised)
+    assert (settled.invoices, settled.rejected) == (2, 1)
+    world.clock.advance(3600)
+    for one in world.ours():
+        world.person("invoice", "void", one["InvoiceID"])
+    world.clock.advance(8 * DAY)
+    copy(backup, world.ledger.engine.url.database)
+    finds_out_that_another_ledger_sent_it(world)
+    world.settle()
+    assert world.ours() == []
+
+
+def test_a_changed_line_of_another_tap_keeps_its_call_from_being_taken_back(sqlite_world):
+    def toggl(number, minutes):
+        source = {"worklog_id": f"T{number}", "module": "toggl", "minutes": minutes}
+        return world.line(number, worklog_id=f"T{number}", module="toggl", minutes=minutes, source=source)
+
+    world = sqlite_world
+    world.deliver(*(toggl(number, 45) for number in range(9)))
+    settle(world.ledger, world.client(), BillingSettings(), stop_requested=lambda: True)
+    world.deliver(toggl(2, 90))
+    planned = rows(world, "planned")
+    assert not take_back(world.ledger, world.client(), planned[1], number_prefix="SDP-")
+    world.settle()
+    assert world.states() == {"invoiced": 9}
