@@ -61,7 +61,7 @@ MUTANTS: Final = (
     Mutant(
         "what stays unknown is sent again without a look-up",
         f"{_BILLING}/reconcile.py",
-        "    found = _look_up(client, [invoice.number for invoice in invoices])\n"
+        "    found = look_up(client, [invoice.number for invoice in invoices])\n"
         "    # What is gone is no answer either: ours may be under way, or in the list a little later.\n"
         "    if missing := [",
         "    found = {}\n    if False and [",

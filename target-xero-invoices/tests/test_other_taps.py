@@ -59,6 +59,12 @@ def test_a_line_of_another_tap_stays_what_it_is_and_is_billed_once(world, made_a
     assert sum(len(invoice["LineItems"]) for invoice in world.invoices()) == 1
 
 
+def test_a_line_that_was_made_of_another_systems_record_is_not_made_anew(world, made_anew):
+    source = {"worklog_id": "1000", "module": "consulting", **CREATED}
+    world.bill(world.line(0, account_id="77", source=source))
+    assert made_anew() == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -7,14 +7,14 @@ not go out as it was. What was sent before keeps its bytes, whatever the answer 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 
 from msp_xero.billing.document import marker_of
 from msp_xero.billing.plan import is_own_number
 from msp_xero.billing.preflight import Hold, billed_contact, linked_contact
-from msp_xero.billing.reconcile import is_of_an_earlier_life
+from msp_xero.billing.reconcile import is_of_an_earlier_life, look_up
 from msp_xero.billing.reference import today
 from msp_xero.billing.strangers import is_gone
 from msp_xero.ledger import planning
@@ -115,16 +115,17 @@ def sent_by_another(ledger: Ledger, client: XeroClient, planned: Sequence[Planne
     What stands has the number in any case; what a person has voided or deleted since is told by its marker,
     unless that was before this ledger began.
     """
-    by_number = {one.number.casefold(): one for one in planned}
-    found = set()
-    for row in client.invoices(numbers=[one.number for one in planned]):
-        one = by_number.get(str(row.get("InvoiceNumber", "")).casefold())
-        if one is None or row.get("Type") != "ACCREC":
-            continue
+    holders = look_up(client, [one.number for one in planned])
+
+    def tells(one: Planned, row: Mapping[str, Any]) -> bool:
         is_ours = marker_of(row.get("Reference")) == one.marker
-        if not is_gone(row) or (is_ours and not is_of_an_earlier_life(ledger, one.planned_at, row)):
-            found.add(one.marker)
-    return found
+        return not is_gone(row) or (is_ours and not is_of_an_earlier_life(ledger, one.planned_at, row))
+
+    return {
+        one.marker
+        for one in planned
+        if any(tells(one, row) for row in holders.get(one.number.casefold(), ()))
+    }
 
 
 def take_back(

@@ -215,8 +215,13 @@ class _Sending:
             self._record(batch, Outcome(refused=[Refused(invoice_id, reason_code(words), words)]), set())
             return None
         pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
-        problem = f"there is no such row, for invoice {number}"
-        told = Missing(problem, system=error.system, address=error.address, status=error.status)
+        told = Missing(
+            f"something that invoice {number} names is not there",
+            system=error.system,
+            address=error.address,
+            status=error.status,
+            advice=f"`msp-xero invoices show {number}` names its contact and items; look at them in Xero",
+        )
         self.aside[batch.batch_id] = told
         self._try_again()
         if len(self.aside) > _MOST_ASIDE:

@@ -51,11 +51,11 @@ def resolve_unknown(
     invoices = [one for one in pushing.unsettled_invoices(ledger) if only is None or one.id in only]
     if not invoices:
         return Outcome()
-    found = _look_up(client, [invoice.number for invoice in invoices])
+    found = look_up(client, [invoice.number for invoice in invoices])
     # What is gone is no answer either: ours may be under way, or in the list a little later.
     if missing := [one for one in invoices if all(map(is_gone, found.get(one.number.casefold(), [])))]:
         ledger.clock.sleep(SECOND_LOOK_SECONDS)
-        found |= _look_up(client, [invoice.number for invoice in missing])
+        found |= look_up(client, [invoice.number for invoice in missing])
     holders_of = {one.id: _holders(ledger, one, found.get(one.number.casefold(), [])) for one in invoices}
     ours_of = {
         one.id: next((row for row in holders_of[one.id] if _is_ours(ledger, one, row)), None)
@@ -83,7 +83,7 @@ def resolve_unknown(
     return outcome
 
 
-def _look_up(client: XeroClient, numbers: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+def look_up(client: XeroClient, numbers: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
     """Return the sales invoices that hold these numbers, by number without regard to case."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in client.invoices(numbers=numbers):

@@ -184,6 +184,17 @@ class World:
         """Do something in Xero's own pages."""
         return self.xero.change_row({"kind": kind, "action": action, "id": row, "values": values})
 
+    def write_by_hand(self, number, reference="By hand", text="Cabling"):
+        """Write an invoice to another customer, as a person or another program does."""
+        return self.person(
+            "invoice",
+            "add",
+            InvoiceNumber=number,
+            Contact={"ContactID": self.contacts[5]["ContactID"]},
+            Reference=reference,
+            LineItems=[{"Quantity": 1, "UnitAmount": 5, "Description": text}],
+        )
+
     def invoices(self):
         """Every sales invoice in Xero whose number begins like ours."""
         return [i for i in self.xero.dump(["invoices"])["invoices"] if i["InvoiceNumber"].startswith("SDP-")]

@@ -38,7 +38,7 @@ def test_contacts_that_are_always_answered_so_stop_no_other_account(sqlite_world
         try:
             world.settle()
         except Missing as error:
-            assert "for invoice SDP-" in str(error)  # noqa: PT017 - only when it is the last one of a run
+            assert "`msp-xero invoices show SDP-" in str(error)  # noqa: PT017 - only when it is the last one of a run
         world.clock.advance(DAY)
     assert world.states()["invoiced"] == good * days
     assert "REJECTED_BY_XERO" in set(world.reasons().values())

@@ -27,18 +27,13 @@ def test_a_deleted_trial_invoice_is_not_taken_for_the_answer_that_was_lost(begun
     world.recover()
     assert world.settle().worklogs == 6
     world.assert_exactly_once(6)
+    # A deleted draft has no number (xero-api §4.2): ours go out under those that they were planned with.
+    assert sorted(row["InvoiceNumber"] for row in world.ours()) == ["SDP-00001", "SDP-00002", "SDP-00003"]
 
 
 def test_a_deleted_holder_of_the_number_spares_no_second_look(sqlite_world):
     world = sqlite_world
-    trial = world.person(
-        "invoice",
-        "add",
-        InvoiceNumber="SDP-00001",
-        Contact={"ContactID": world.contacts[5]["ContactID"]},
-        Reference="Trial",
-        LineItems=[{"Quantity": 1, "UnitAmount": 5, "Description": "Trial"}],
-    )
+    trial = world.write_by_hand("SDP-00001")
     world.person("invoice", "delete", trial["InvoiceID"])
     world.clock.advance(3600)
     world.deliver(world.line(0, account=0))

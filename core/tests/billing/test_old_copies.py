@@ -196,15 +196,7 @@ def test_what_another_ledger_billed_under_the_number_of_a_deleted_draft_is_not_b
 
 def test_an_invoice_whose_marker_is_none_of_ours_is_tried_once(world):
     """Another installation with worklogs of the same ids costs a look, and not one a run."""
-    line = {"Quantity": 1, "UnitAmount": 5, "Description": "Work\n(SDP task worklog 1000)"}
-    theirs = world.person(
-        "invoice",
-        "add",
-        InvoiceNumber="ABC-00001",
-        Contact={"ContactID": world.contacts[5]["ContactID"]},
-        Reference="Work [0badcafe]",
-        LineItems=[line],
-    )
+    theirs = world.write_by_hand("ABC-00001", "Work [0badcafe]", "Work\n(SDP task worklog 1000)")
     world.settle()
     world.deliver(world.line(0, account=0, type_id="unknown"))
     looks = []
@@ -220,15 +212,7 @@ def test_an_invoice_whose_marker_is_none_of_ours_is_tried_once(world):
 
 def test_another_installation_with_other_numbers_and_worklogs_of_other_customers_is_no_stranger(world):
     """Its worklogs have ids like ours, but they go to a contact that ours do not go to."""
-    line = {"Quantity": 1, "UnitAmount": 5, "Description": "Work\n(SDP request worklog 1000)"}
-    world.person(
-        "invoice",
-        "add",
-        InvoiceNumber="ABC-00001",
-        Contact={"ContactID": world.contacts[5]["ContactID"]},
-        Reference="Work [0badcafe]",
-        LineItems=[line],
-    )
+    world.write_by_hand("ABC-00001", "Work [0badcafe]", "Work\n(SDP request worklog 1000)")
     world.deliver(world.line(0, account=0))
     world.settle()
     assert world.states() == {"invoiced": 1}

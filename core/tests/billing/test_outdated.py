@@ -235,20 +235,9 @@ def test_a_changed_line_of_another_tap_goes_out_as_it_was_planned(stopped, edit)
     assert world.states() == {"invoiced": 12}
 
 
-def write_by_hand(world, number):
-    world.person(
-        "invoice",
-        "add",
-        InvoiceNumber=number,
-        Contact={"ContactID": world.contacts[5]["ContactID"]},
-        Reference="by hand",
-        LineItems=[{"Quantity": 1, "UnitAmount": 5, "Description": "by hand"}],
-    )
-
-
 def test_a_number_that_somebody_else_holds_lets_no_other_go_out_uncorrected(stopped):
     world = stopped(invoice_status="AUTHORISED")
-    write_by_hand(world, "SDP-00002")
+    world.write_by_hand("SDP-00002")
     world.clock.advance(60)
     world.settle(invoice_status="DRAFT")
     assert sorted(sent(world, "Status")) == ["AUTHORISED", "DRAFT", "DRAFT"]

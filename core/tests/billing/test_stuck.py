@@ -140,14 +140,7 @@ def test_a_voided_invoice_in_the_way_is_passed_over_with_a_new_number(world):
     world.fail({"kind": "reset_before", "match": PUT})
     world.settle()
     world.recover()
-    other = world.person(
-        "invoice",
-        "add",
-        InvoiceNumber="SDP-00001",
-        Contact={"ContactID": world.contacts[5]["ContactID"]},
-        Reference="Work [0badcafe]",
-        LineItems=[{"Quantity": 1, "UnitAmount": 5, "Description": "Work\n(SDP request worklog 77)"}],
-    )
+    other = world.write_by_hand("SDP-00001", "Work [0badcafe]", "Work\n(SDP request worklog 77)")
     world.person("invoice", "void", other["InvoiceID"])
     world.settle()
     world.settle()
