@@ -193,3 +193,10 @@ def test_the_database_of_another_program_is_called_so(cli, monkeypatch) -> None:
         database.execute("INSERT INTO alembic_version VALUES ('13e8639c6d2b')")
     monkeypatch.setenv("MSP_XERO_LEDGER_URL", f"sqlite:///{cli.folder}/shared.db")
     assert "is another program's; give the ledger a database of its own" in cli.refuses("status")
+
+
+def test_what_the_days_limit_keeps_is_no_open_question(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        kept = {"state": "planned", "reason_code": "DAY_LIMIT", "reason": "Used up."}
+        session.execute(update(Invoice).where(Invoice.number == "SDP-00002").values(**kept))
+    assert cli.data("status")["unsettled"] == []

@@ -6,7 +6,7 @@ import io
 import json
 
 import pytest
-from msp_xero.errors import InputError
+from msp_xero.errors import InputError, LedgerError
 from msp_xero.singer import target as checkpointing
 from singer_sdk.testing import get_target_test_class, target_tests
 from singer_sdk.testing.config import SuiteConfig
@@ -337,3 +337,15 @@ def test_a_run_that_dies_of_something_unexpected_is_on_record_without_a_word_of_
     assert run.outcome == "failed"
     assert run.error.startswith("unexpected PermissionError at broken")
     assert "secret" not in run.error
+
+
+def test_a_database_that_failed_is_not_waited_for_once_more(world, monkeypatch):
+    def broken(*_arguments, **_options):
+        raise LedgerError("the ledger cannot be used") from OSError("locked")
+
+    written = []
+    monkeypatch.setattr(target_module, "settle", broken)
+    monkeypatch.setattr(target_module, "finish_run", lambda *one, **_options: written.append(one))
+    done = world.bill(world.line(0))
+    assert (done.code, written) == (1, [])
+    assert "the ledger cannot be used" in done.errors

@@ -198,10 +198,12 @@ def sent_by_another_copy(sqlite_world):
     return world, sent
 
 
-@pytest.mark.parametrize("action", [None, "void"])
+@pytest.mark.parametrize("action", [None, "void", "renumber"])
 def test_what_another_copy_of_the_ledger_has_sent_is_not_taken_back(sent_by_another_copy, action):
     world, sent_invoice = sent_by_another_copy
-    if action:
+    if action == "renumber":
+        world.person("invoice", "edit", sent_invoice["InvoiceID"], InvoiceNumber="INV-9001")
+    elif action:
         world.person("invoice", action, sent_invoice["InvoiceID"])
     assert not take_back(world.ledger, world.client(), rows(world, "planned")[0], number_prefix="SDP-")
 

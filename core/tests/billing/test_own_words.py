@@ -75,14 +75,21 @@ def test_a_spell_of_404_holds_nobodys_hours(sqlite_world):
     world.assert_exactly_once(9)
 
 
-def test_what_was_refused_for_a_locked_date_is_billed_once_it_is_unlocked(sqlite_world):
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("The document date cannot be before the period lock date", "PERIOD_LOCKED"),
+        ("Organisation is not subscribed to currency AUD", "CURRENCY_NOT_ENABLED"),
+    ],
+)
+def test_what_was_refused_for_the_books_is_billed_once_they_allow_it(sqlite_world, message, code):
     world = sqlite_world
     world.deliver(*(world.line(n) for n in range(9)))
-    words = {"ValidationErrors": [{"Message": "The document date cannot be before the period lock date"}]}
+    words = {"ValidationErrors": [{"Message": message}]}
     body = json.dumps({"Type": "ValidationException", "Message": "No", "Elements": [words]})
     world.fail({"kind": "status", "status": 400, "body": body, "match": PUT, "times": 100})
     world.settle()
-    assert set(world.reasons().values()) == {"PERIOD_LOCKED"}
+    assert set(world.reasons().values()) == {code}
     world.recover()
     world.clock.advance(HOUR)
     assert world.settle().worklogs == 9
@@ -125,3 +132,16 @@ def test_a_reconcile_leaves_the_days_reserve_alone(sqlite_world):
         with pytest.raises(DayLimitReached):
             reconcile(world.ledger, world.client(), number_prefix="SDP-")
     assert len(calls_today(world)) == spent
+
+
+def test_a_reconcile_remembers_what_it_learns_of_the_day(sqlite_world):
+    world = sqlite_world
+    world.settle()
+
+    def left():
+        with world.ledger.read() as session:
+            return world.ledger.connection(session).day_calls_remaining
+
+    before = left()
+    found = reconcile(world.ledger, world.client(), number_prefix="SDP-")
+    assert 0 < before - left() <= sum(found.calls.values())
