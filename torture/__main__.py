@@ -10,10 +10,10 @@ import time
 from typing import TYPE_CHECKING
 
 from torture import figures, mutants, sweep
-from torture.author import script_of
 from torture.runner import play_all, workshop
 from torture.shrink import shrink
 from torture.simulate import Month
+from torture.story import script_of
 from torture.world import Surprise
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from typing_extensions import override
-
 from torture.script import SDP_FAULTS, XERO_FAULTS, Script
 
 if TYPE_CHECKING:
@@ -19,16 +17,8 @@ WEEKS: Final = 4
 _MINUTES: Final = (5, 7, 10, 15, 20, 25, 45, 50, 60, 90, 125)
 
 
-def script_of(seed: int) -> Script:
-    """Return the month of a seed, always the same."""
-    script = _Author(seed).write()
-    script.steps += _Recovery(seed).steps()
-    script.steps += _Removal(seed).steps()
-    return script
-
-
 @dataclass(frozen=True, slots=True)
-class _Mood:
+class Mood:
     """What a month is more about than others: chances in percent.
 
     Moments that need each other are too rare when each comes alone; a third of all months has a mood.
@@ -50,15 +40,15 @@ class _Mood:
     skew: float = 4
 
 
-_CROWDED: Final = _Mood(meanwhile=80, other_push=75, lock_lost=80)
-_TWO_OFFICES: Final = _Mood(elsewhere=30, meanwhile=60, other_push=5, elsewhere_meanwhile=70)
-_BACK_IN_TIME: Final = _Mood(backup=70, restore=60, lose=8, meanwhile=15)
-_WRONG_CLOCK: Final = _Mood(skew=40)
+_CROWDED: Final = Mood(meanwhile=80, other_push=75, lock_lost=80)
+_TWO_OFFICES: Final = Mood(elsewhere=30, meanwhile=60, other_push=5, elsewhere_meanwhile=70)
+_BACK_IN_TIME: Final = Mood(backup=70, restore=60, lose=8, meanwhile=15)
+_WRONG_CLOCK: Final = Mood(skew=40)
 _MOODS: Final = (_CROWDED, _TWO_OFFICES, _BACK_IN_TIME, _WRONG_CLOCK)
 
 
-class _Author:
-    """Writes one script."""
+class Author:
+    """Writes one month."""
 
     about = "msp-xero"
     """Each kind of author has dice of its own: what one comes to write changes no story of another."""
@@ -66,15 +56,18 @@ class _Author:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.dice = random.Random(f"{self.about}/{seed}")
-        self.mood = self.dice.choice(_MOODS) if self.chance(33) else _Mood()
+        self.mood = self.dice.choice(_MOODS) if self.chance(33) else Mood()
 
     def chance(self, percent: float) -> bool:
+        """Tell whether something happens that does so in that many of a hundred cases."""
         return self.dice.random() * 100 < percent
 
     def pick(self) -> int:
+        """Return a number that chooses one of some rows that are not known yet."""
         return self.dice.randrange(1000)
 
     def write(self) -> Script:
+        """Return the month, without what follows it."""
         script = Script(self.seed, self._settings(), self._switches())
         if "max_calls_per_minute" in script.settings["target"]:
             script.switches["minute_limit"] = "8"
@@ -282,93 +275,3 @@ class _Author:
         if self.chance(40):
             return {"commit": self.dice.randint(1, 14), "step": step}
         return {"call": self._nth_xero_call(), "step": step}
-
-
-class _Recovery(_Author):
-    """Writes what follows some months: the ledger is lost and rebuilt, amid people who move and take back."""
-
-    about = "recovery"
-
-    def steps(self) -> list[Step]:
-        """Return the steps after the month; none after most."""
-        if not self.chance(40):
-            return []
-        steps = [self._run(), *self._bustle(3), *self._rebuilt(), *self._bustle(4)]
-        if self.chance(25):
-            steps += [*self._rebuilt(), *self._bustle(4)]
-        return [*steps, self._run()]
-
-    def _bustle(self, most: int) -> list[Step]:
-        return [self._bit() for _ in range(self.dice.randint(0, most))]
-
-    def _bit(self) -> Step:
-        match self.dice.randrange(8):
-            case 0:
-                return self._work()
-            case 1:
-                return {"do": "pass", "hours": self.dice.choice((0, 1, 26))}
-            case 2 | 3:
-                return self._run()
-        action = self.dice.choice(
-            (
-                "copy", "void_or_delete", "void_or_delete", "void_copy", "renumber", "unmark", "approve",
-                "move_worklog", "move_ticket", "edit_worklog", "release", "release", "exclude",
-            )
-        )  # fmt: skip
-        return {"do": action, "pick": self.pick(), "value": self.pick()}
-
-    def _rebuilt(self) -> list[Step]:
-        """The ledger is lost, and rebuilt by somebody who follows docs/operations.md, more or less."""
-        rebuild: Step = {"do": "rebuild", "only_prefix": self.chance(35), "deliver_first": self.chance(25)}
-        if self.chance(30):
-            rebuild["faults"] = [
-                {"system": "xero", **self.dice.choice(XERO_FAULTS), "nth": self.dice.randint(1, 5)}
-            ]
-        if self.chance(30):
-            rebuild["strikes"] = [self._strike()]
-        deliver: Step = {"do": "run", "deliver_only": True, "full_refresh": True}
-        return [rebuild, deliver] if self.chance(40) else [rebuild]
-
-
-class _Removal(_Recovery):
-    """Writes what follows some months: the connection bills another organisation, and maybe comes back."""
-
-    about = "removal"
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        # A second environment knows nothing of it, and is refused.
-        self.mood = _Mood(elsewhere=0, elsewhere_meanwhile=0)
-
-    @override
-    def steps(self) -> list[Step]:
-        """Return the steps after the month; none after most."""
-        if not self.chance(25):
-            return []
-        steps: list[Step] = [self._run(), *self._bustle(2)]
-        if self.chance(30):
-            steps.append({"do": "backup"})
-        steps += [self._left(), *self._bustle(4)]
-        if self.chance(40):
-            steps += [*self._gone_wrong(), *self._bustle(3)]
-        if self.chance(30):
-            steps += [self._left(), *self._bustle(3)]
-        return [*steps, self._run()]
-
-    def _left(self) -> Step:
-        step: Step = {"do": "start_over"}
-        if self.chance(30):
-            step["strikes"] = [self._strike()]
-        if self.chance(20):
-            fault = self.dice.choice(XERO_FAULTS)
-            step["faults"] = [{"system": "xero", **fault, "nth": 1}]
-        return step
-
-    def _gone_wrong(self) -> list[Step]:
-        what = self.dice.choice(("ledger", "both", "bookmark"))
-        steps: tuple[list[Step], ...] = (
-            self._rebuilt(),
-            [{"do": "restore", "what": what}],
-            [{"do": "lose", "what": what}],
-        )
-        return self.dice.choice(steps)

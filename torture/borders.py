@@ -16,6 +16,8 @@ from unittest import mock
 
 import msp_xero.sdp.client
 import msp_xero.xero.client
+import msp_xero_sandbox.sdp.listing
+import msp_xero_sandbox.xero.listing
 import requests
 import tap_msp_sdp.extraction
 from jinja2.sandbox import SandboxedEnvironment
@@ -251,6 +253,16 @@ def seldom_stored() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for (place, name), rows in _AS_IT_IS.items():
             stack.enter_context(mock.patch.object(place, name, rows))
+        yield
+
+
+@contextlib.contextmanager
+def short_pages(rows: int) -> Iterator[None]:
+    """Let lists of both systems come in pages of so many rows at most, whatever is asked for."""
+    with (
+        mock.patch.object(msp_xero_sandbox.xero.listing, "LARGEST", rows),
+        mock.patch.object(msp_xero_sandbox.sdp.listing, "MOST_ROWS", rows),
+    ):
         yield
 
 

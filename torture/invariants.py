@@ -13,7 +13,7 @@ from msp_xero.ledger.audit import replay
 
 from torture import office
 from torture.people import keys_on
-from torture.world import SDP_KEY, XERO_SECRET, Surprise
+from torture.world import PREFIXES, SDP_KEY, XERO_SECRET, Surprise
 
 if TYPE_CHECKING:
     from msp_xero_sandbox.xero.rows import Invoice
@@ -279,7 +279,7 @@ def _bills_what_is_at_rest(invoice: Invoice, here: set[str], *, is_left: bool) -
     is gone and that nobody has released.
     """
     billed = {one for _, one in keys_on(invoice)}
-    return (is_left or not invoice.number.startswith("SDP-")) and bool(billed) and billed.isdisjoint(here)
+    return (is_left or not invoice.number.startswith(PREFIXES)) and bool(billed) and billed.isdisjoint(here)
 
 
 def _plain(number: str, numbers: set[str]) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msp_xero.billing.document import worklog_of
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import decisions
+from msp_xero.ledger.account_decisions import UNLINK, Decision, decide
+from msp_xero.ledger.links import LINK
 
 from torture import office
 
@@ -230,7 +232,11 @@ class People:
         with contextlib.closing(sqlite3.connect(self._world.here.ledger_path)) as connection:
             (sequence,) = connection.execute("SELECT next_number FROM connection").fetchone()
         line = {"Description": "Cabling", "Quantity": 1, "UnitAmount": 250}
-        self._add_invoice(f"SDP-{sequence + step['value'] % 2:05d}", LineItems=[line], Reference="By hand")
+        self._add_invoice(
+            f"{self._world.number_prefix}{sequence + step['value'] % 2:05d}",
+            LineItems=[line],
+            Reference="By hand",
+        )
 
     def _add_invoice(self, number: str, **values: Any) -> None:
         if self._world.xero_app.rows.number_holder(number, case_sensitive=False):
@@ -314,6 +320,27 @@ class People:
         gone = "SELECT number FROM invoice WHERE state IN ('voided','deleted') ORDER BY id"
         number = self._a_row(gone, step)
         self._decide(lambda ledger: decisions.release_invoice(ledger, number))
+
+    def a_planned_row(self, step: Step) -> int | None:
+        """Return the row of a worklog whose invoice is planned; None when there is none."""
+        with contextlib.suppress(_NothingThere):
+            return int(self._a_row("SELECT id FROM worklog WHERE state = 'planned' ORDER BY id", step))
+        return None
+
+    def _relink(self, step: Step) -> None:
+        """Somebody sees that an account goes to the wrong contact, and links it to another one."""
+        account, contacts = office.ACCOUNTS[step["pick"] % 3], self._world.xero_contacts
+        right = (contacts[step["pick"] % 3], *contacts[3:])[step["value"] % 3]
+        with contextlib.closing(sqlite3.connect(self._world.here.ledger_path)) as connection:
+            query = (
+                "SELECT contact_id FROM account_link WHERE account_id = ? AND generation ="
+                " (SELECT generation FROM connection)"
+            )
+            linked = connection.execute(query, (account,)).fetchone()
+        wrong = [] if linked is None or linked[0] == right else [linked[0]]
+        decided = [Decision(place="1", contact_id=one, action=UNLINK) for one in wrong]
+        decided.append(Decision(place="2", contact_id=right, action=LINK, account_id=account))
+        self._decide(lambda ledger: decide(ledger, decided))
 
     def _a_row(self, query: str, step: Step) -> Any:
         with contextlib.closing(sqlite3.connect(self._world.here.ledger_path)) as connection:

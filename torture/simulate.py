@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from torture.borders import AFTER, BEFORE, Strike, disk_full, locked, read_only, seldom_stored, within
-from torture.invariants import Books, check_always, check_at_rest, ledger_digest
+from torture import commands
+from torture.borders import (
+    AFTER,
+    BEFORE,
+    Strike,
+    disk_full,
+    locked,
+    read_only,
+    seldom_stored,
+    short_pages,
+    within,
+)
+from torture.invariants import Books, check_always
 from torture.parts import Plans
 from torture.people import People
+from torture.rest import come_to_rest
 from torture.world import JOBS, Surprise, World
 
 if TYPE_CHECKING:
@@ -21,7 +34,6 @@ if TYPE_CHECKING:
     from torture.script import Script, Step
     from torture.world import Workshop
 
-MOST_QUIET_RUNS: Final = 8
 UNEXPECTED: Final = "unexpected"
 """What is said of a program that ended with an error that is none of its own."""
 _SIGNALS: Final = {"sigterm": 15, "sigint": 2}
@@ -88,15 +100,33 @@ class Month:
         self.counted: dict[str, dict[str, int]] = {}
         self._running, self._next_number = self.world.here, 1
         ran = {step.get("job", "worklogs") for step in script.steps if step["do"] == "run"}
-        self._jobs = [job for job in JOBS if job in ran | {"worklogs"}]
+        self._to_the_end = contextlib.ExitStack()
+        self._acts: dict[str, Callable[[Step], None]] = {
+            "pass": lambda step: self.let_pass(step["hours"]),
+            "skew": self._skew,
+            "backup": self._backup,
+            "restore": self._restore,
+            "lose": self._lose,
+            "rebuild": self.rebuild,
+            "start_over": self._start_over,
+            "run": self._run,
+            "push": self._run,
+            "other_push": self._other_push,
+            "exclude_planned": self._exclude_planned,
+            "read_early": self._read_early,
+            "deliver_late": self._deliver_late,
+            "set": self._set,
+            "short_pages": self._shorten_pages,
+        }
+        self.jobs = [job for job in JOBS if job in ran | {"worklogs"}]
 
     def play(self) -> None:
         """Play all steps, then let everything come to rest and check that it is right."""
-        with within(self.world.borders):
+        with within(self.world.borders), self._to_the_end:
             for step in self.script.steps:
                 self._do(step)
             with seldom_stored():
-                self._come_to_rest()
+                come_to_rest(self)
 
     def close(self) -> None:
         """Take over the counts of the world."""
@@ -109,32 +139,21 @@ class Month:
     # ------------------------------------------------------------------ steps
 
     def _do(self, step: Step) -> None:
-        match step["do"]:
-            case "pass":
-                self._pass(step["hours"])
-            case "skew":
-                self.world.time.skew = timedelta(hours=step["hours"])
-            case "backup":
-                self._backup()
-            case "restore":
-                self._restore(step["what"])
-            case "lose":
-                self._lose(step["what"])
-            case "rebuild":
-                self._rebuild(step)
-            case "start_over":
-                self._start_over(step)
-            case "run" | "push":
-                self._run(step)
-            case "other_push":
-                self._other_push(step)
-            case _:
-                self.books.check()
-                self.people.do(step)
-                self.books.look()
-                self.story.append(step["do"])
+        if act := self._acts.get(step["do"]):
+            act(step)
+            return
+        self.books.check()
+        self.people.do(step)
+        self.books.look()
+        self.story.append(step["do"])
 
-    def _pass(self, hours: float) -> None:
+    def _skew(self, step: Step) -> None:
+        self.world.time.skew = timedelta(hours=step["hours"])
+
+    def _shorten_pages(self, step: Step) -> None:
+        self._to_the_end.enter_context(short_pages(step["rows"]))
+
+    def let_pass(self, hours: float) -> None:
         """Let time pass; what the systems commit late is committed in its own moment."""
         clock, systems = self.world.clock, (*self.world.organisations, self.world.sdp)
         until = clock.now() + timedelta(hours=hours)
@@ -154,11 +173,11 @@ class Month:
             self.world.is_crowded = True
         else:
             self._running, self._next_number = at, at.next_number()
-            self._pass(2 / 60)  # nobody starts two runs in one minute
+            self.let_pass(2 / 60)  # nobody starts two runs in one minute
         self.world.is_disturbed |= at is not self.world.here
         plans = self._plans(step)
         if step["do"] == "push":
-            self._after("push", self.world.push(at, plans.target))
+            self.has_ended("push", commands.push(self.world, at, plans.target))
             return
         job = step.get("job", "worklogs")
         before = {"xero": len(self.world.xero.log), "sdp": len(self.world.sdp.log)}
@@ -166,7 +185,7 @@ class Month:
         ended = self.world.run_job(at, job, plans, **options)
         after = {"xero": len(self.world.xero.log), "sdp": len(self.world.sdp.log)}
         self.counted[job] = self.world.crossed | {system: after[system] - before[system] for system in after}
-        self._after(job, ended)
+        self.has_ended(job, ended)
 
     def _has_another_history(self, at: Environment) -> bool:
         """Tell whether another ledger than this one runs just now, with numbers that differ.
@@ -178,7 +197,8 @@ class Month:
         self.story.append("another environment has another history: not at the same moment")
         return True
 
-    def _after(self, what: str, ended: Ended) -> None:
+    def has_ended(self, what: str, ended: Ended) -> None:
+        """Count how a program ended, and check what has to be true at any moment."""
         self.tally.quiet_runs += what.startswith("quiet")
         self.tally.runs += not what.startswith("quiet")
         self.tally.crashes += ended.how in {"killed", "stopped"}
@@ -228,18 +248,44 @@ class Month:
             for lock in self.world.here.folder.glob("*.lock"):
                 if "settle" in lock.name:
                     lock.unlink()
-        ended = self.world.push(self.world.here, machine="-other")
+        ended = commands.push(self.world, self.world.here, machine="-other")
         self.story.append(f"other push: {ended.how} {ended.error or ''}")
+
+    # ------------------------------------------------------------------ corrections
+
+    def _exclude_planned(self, step: Step) -> None:
+        """A person takes a worklog out that is planned, as `msp-xero worklogs exclude` does."""
+        row = self.people.a_planned_row(step)
+        if row is None:
+            return
+        self.let_pass(2 / 60)
+        plans = self._plans(step)
+        self.has_ended("exclude planned", commands.exclude(self.world, self.world.here, row, plans.target))
+
+    def _set(self, step: Step) -> None:
+        self.world.set_target(step["target"])
+        self.story.append(f"set {step['target']}")
+
+    def _read_early(self, _step: Step) -> None:
+        """Another job of the same ledger reads ServiceDesk Plus; its target is slow."""
+        ended = self.world.read_beside(self.world.here)
+        self.has_ended("read early", ended)
+
+    def _deliver_late(self, step: Step) -> None:
+        """What another job has read comes to the ledger only now; it plans and sends nothing."""
+        plans = self._plans(step)
+        self.has_ended("deliver late", self.world.deliver_beside(self.world.here, plans.target))
 
     # ------------------------------------------------------------------ back in time
 
-    def _backup(self) -> None:
+    def _backup(self, _step: Step) -> None:
         backup = self.world.here.folder / "backup.db"
         self.world.here.copy_ledger(backup)
         self.world.here.backup = (backup, dict(self.world.here.bookmarks))
         self.story.append("backup")
 
-    def _restore(self, what: str) -> None:
+    def _restore(self, step: Step) -> None:
+        what = step["what"]
         if self.world.here.backup is None:
             return
         self.world.is_disturbed = True
@@ -250,7 +296,8 @@ class Month:
             self.world.here.bookmarks = dict(bookmarks)
         self.story.append(f"restore {what}")
 
-    def _lose(self, what: str) -> None:
+    def _lose(self, step: Step) -> None:
+        what = step["what"]
         self.world.is_disturbed = True
         if what != "ledger":
             self.world.here.bookmarks = {}
@@ -259,9 +306,9 @@ class Month:
             self.world.here.put_ledger(self.world.workshop.linked_ledger)
             if len(self.world.billed_one_after_the_other) > 1:
                 # The present organisation does not know what others were billed.
-                self._rebuild({})
+                self.rebuild({})
 
-    def _rebuild(self, step: Step) -> None:
+    def rebuild(self, step: Step) -> None:
         """Start with an empty ledger and fill it from Xero: what a person does who has lost the right one.
 
         A rebuild that fails is done again; it has changed nothing. Of several organisations that were billed
@@ -269,17 +316,17 @@ class Month:
         """
         here, world = self.world.here, self.world
         world.is_disturbed = True
-        self._pass(2 / 60)  # it takes a person some minutes
+        self.let_pass(2 / 60)  # it takes a person some minutes
         here.put_ledger(world.workshop.linked_ledger)
         first, *later = world.billed_one_after_the_other
         world.lead_to(first, self.script.switches)
         if step.get("deliver_first") and not later:
-            self._after("deliver", world.run_job(here, "worklogs", full_refresh=True, deliver_only=True))
+            self.has_ended("deliver", world.run_job(here, "worklogs", full_refresh=True, deliver_only=True))
         self._rebuild_from_here(step if not later else {})
         rebuilt = {first}
         for number in later:
             world.lead_to(number, self.script.switches)
-            self._after("reinitialise", world.reinitialise(here))
+            self.has_ended("reinitialise", commands.reinitialise(self.world, here))
             self._link_anew()
             if number not in rebuilt:
                 self._rebuild_from_here({**step, "only_prefix": False})
@@ -289,9 +336,11 @@ class Month:
     def _rebuild_from_here(self, step: Step) -> None:
         here, only_prefix = self.world.here, step.get("only_prefix", False)
         plans = self._plans(step)
-        self._after("rebuild", ended := self.world.rebuild(here, plans.target, only_prefix=only_prefix))
+        self.has_ended(
+            "rebuild", ended := commands.rebuild(self.world, here, plans.target, only_prefix=only_prefix)
+        )
         if ended.how != "done":
-            self._after("rebuild", self.world.rebuild(here, only_prefix=only_prefix))
+            self.has_ended("rebuild", commands.rebuild(self.world, here, only_prefix=only_prefix))
 
     # ------------------------------------------------------------------ another organisation
 
@@ -299,102 +348,25 @@ class Month:
         """The connection bills another organisation from now on; where the ledger refuses that, it stays."""
         world, here, history = self.world, self.world.here, self.world.billed_one_after_the_other
         was, generation, looks = history[-1], here.generation(), here.looks()
-        self._pass(2 / 60)  # a person takes time between two commands
-        self._after("compare", world.reconcile(here))
+        self.let_pass(2 / 60)  # a person takes time between two commands
+        self.has_ended("compare", commands.reconcile(self.world, here))
         if here.looks() == looks:
             self.story.append("nobody could look: it stays")
             return
-        self._pass(2 / 60)
+        self.let_pass(2 / 60)
         world.lead_to(1 - was, self.script.switches)
         plans = self._plans(step)
-        self._after("reinitialise", ended := world.reinitialise(here, plans.target))
+        self.has_ended("reinitialise", ended := commands.reinitialise(self.world, here, plans.target))
         if ended.how != "done":
-            self._after("reinitialise", world.reinitialise(here))
+            self.has_ended("reinitialise", commands.reinitialise(self.world, here))
         if here.generation() == generation:
             world.lead_to(was, self.script.switches)
         else:
             history.append(1 - was)
-            self._jobs = list(JOBS)  # what could not be linked at once is linked by a later run
+            self.jobs = list(JOBS)  # what could not be linked at once is linked by a later run
             self._link_anew()
 
     def _link_anew(self) -> None:
         for job in ("accounts", "worklog-types"):
-            self._pass(2 / 60)
-            self._after(job, self.world.run_job(self.world.here, job, full_refresh=True))
-
-    # ------------------------------------------------------------------ coming to rest
-
-    def _come_to_rest(self) -> None:
-        """Repair everything, run until nothing happens any more, and check that all promises hold."""
-        self.world.time.skew = timedelta(0)
-        self._pass(49)
-        self.books.check()
-        self.people.repair_everything()
-        self.books.look()
-        before: tuple[Any, int] | None = self._moved()
-        # Who rebuilt a ledger was told to have everything delivered again.
-        full_refresh, full_refresh_next = self.tally.rebuilds > 0, self.script.seed % 4 == 0
-        for _ in range(MOST_QUIET_RUNS):
-            for job in self._jobs:
-                ended = self.world.run_job(self.world.here, job, full_refresh=full_refresh)
-                self._after(f"quiet {job}", ended)
-                if ended.how != "done":
-                    break
-            if ended.how != "done":
-                full_refresh = self._answer(ended.error or ended.how)
-                before = None
-            else:
-                full_refresh = False
-                after = self._moved()
-                if after == before:
-                    if not full_refresh_next:
-                        break
-                    # The proof: even everything read anew changes nothing.
-                    full_refresh, full_refresh_next = True, False
-                before = after
-            self._pass(25)
-        else:
-            raise Surprise("never stuck", "it does not come to rest")
-        check_at_rest(self.world, self.people, rebuilt=self.tally.rebuilds > 0)
-
-    def _moved(self) -> tuple[list[tuple[Any, ...]], int]:
-        """Return what a run that does nothing leaves as it is: the ledger, and the count of all writes."""
-        writes = sum(one.log.writes() for one in (*self.world.organisations, self.world.sdp))
-        return ledger_digest(self.world.here), writes
-
-    def _answer(self, error: str) -> bool:
-        """Do what the error line tells a person to do; return whether the next run is a full refresh.
-
-        A ledger that is behind, of before a move, or that does not know invoices is only believed of one that
-        somebody has put back, lost, or set beside another one.
-        """
-        if self._decided(error):
-            return False
-        if "--full-refresh" in error and self.world.is_disturbed:
-            return True
-        is_wrong = "does not know" in error or "`msp-xero reinitialise`" in error
-        if is_wrong and self.world.is_disturbed:
-            self._rebuild({})
-            return True
-        if "run again" in error:
-            return False
-        raise Surprise("never stuck", f"a quiet run fails: {error}")
-
-    def _decided(self, error: str) -> bool:
-        """Decide about what an error line names; return whether there was something to decide."""
-        if "although it had refused it" in error:
-            for invoice in self.people.our_invoices():
-                if invoice.number in error and invoice.status not in {"VOIDED", "DELETED"}:
-                    self.people.withdraw(invoice)
-            self.books.look()
-            return True
-        if "that this connection has left" in error:
-            self.people.exclude_what_is_billed_there(error)
-            self.story.append("excluded what is billed there")
-            return True
-        is_of_copies = "does not know" in error or "before this connection started over" in error
-        if is_of_copies and self.people.withdraw_copies(error):
-            self.books.look()
-            self.story.append("copies withdrawn")
-            return True
-        return False
+            self.let_pass(2 / 60)
+            self.has_ended(job, self.world.run_job(self.world.here, job, full_refresh=True))

@@ -9,18 +9,8 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
-from msp_xero.billing.memory import refuse_to_leave
-from msp_xero.billing.rebuild import rebuild
-from msp_xero.billing.recover import reconcile
-from msp_xero.billing.reference import read_organisation
-from msp_xero.billing.settings import BillingSettings
-from msp_xero.billing.settle import settle
 from msp_xero.errors import MspXeroError
-from msp_xero.ledger import Ledger, survey
-from msp_xero.ledger.generations import start_over
-from msp_xero.ledger.runs import finish_run, start_run
-from msp_xero.xero.client import XeroClient
-from msp_xero.xero.settings import XeroSettings
+from msp_xero.ledger import Ledger
 from msp_xero_sandbox.clock import Clock
 from msp_xero_sandbox.sdp.app import SdpApp
 from msp_xero_transforms.mapper import MspXeroTransforms
@@ -55,6 +45,9 @@ _STREAMS: Final = {
     "worklogs": ["worklogs", "extraction"],
 }
 JOBS: Final = tuple(_STREAMS)
+PREFIXES: Final = ("SDP-", "MSP-")
+"""What our invoice numbers begin with, and what they may be set to begin with later."""
+_BESIDE: Final = "worklogs-beside"
 
 
 class Surprise(AssertionError):
@@ -114,6 +107,7 @@ class World:
         self.is_disturbed = False
         """Whether another ledger has run too, or this one was put back or lost."""
         self.crossed: dict[str, int] = {}
+        self._read: list[bytes] = []
 
     def environment(self, name: str) -> Environment:
         """Return an environment; a new one has a ledger with links and no bookmark."""
@@ -142,6 +136,15 @@ class World:
         for store in self.here.folder.glob("token.json*"):
             store.unlink()
 
+    @property
+    def number_prefix(self) -> str:
+        """What the numbers of our next invoices begin with."""
+        return str(self.settings.get("target", {}).get("number_prefix", PREFIXES[0]))
+
+    def set_target(self, values: Mapping[str, Any]) -> None:
+        """Set something else in the configuration of target-xero-invoices, for the runs from now on."""
+        self.settings["target"] = {**self.settings.get("target", {}), **values}
+
     # ------------------------------------------------------------------ programs
 
     def run_job(
@@ -162,66 +165,22 @@ class World:
         self.crossed = {}
         lines, tap_ended = self._extract(job, state, plans.tap)
         mapped, mapper_ended = self._map(at, job, lines)
-        config = self._target_config(at, job) | ({"push": False} if deliver_only else {})
+        config = self.target_config(at, job) | ({"push": False} if deliver_only else {})
         target_ended = self._load(at, job, mapped, plans.target, config)
         ends = (tap_ended, mapper_ended, target_ended)
         return next((ended for ended in ends if ended.how != "done"), target_ended)
 
-    def push(self, at: Environment, strikes: Sequence[Strike] = (), *, machine: str = "") -> Ended:
-        """Do what ``msp-xero invoices push`` does; another ``machine`` has a token store of its own."""
+    def read_beside(self, at: Environment) -> Ended:
+        """Let the tap and the mapper of a second worklogs job run; what they wrote waits for its target."""
+        lines, tap_ended = self._extract("worklogs", at.bookmarks.get(_BESIDE), [])
+        self._read, mapper_ended = self._map(at, "worklogs", lines)
+        return tap_ended if tap_ended.how != "done" else mapper_ended
 
-        def work() -> None:
-            with Ledger.open(at.url, actor="person:torture") as ledger:
-                run_id = start_run(ledger, "worklogs")
-                config = self._target_config(at, "worklogs")
-                config["token_store"] += machine
-                client = XeroClient(XeroSettings.from_config(config))
-                try:
-                    settled = settle(ledger, client, BillingSettings.from_config(config), run_id=run_id)
-                except MspXeroError as error:
-                    finish_run(ledger, run_id, "failed", error=str(error))
-                    raise
-                finish_run(ledger, run_id, settled.outcome, counts=settled.counts(), calls=settled.calls)
-
-        return self._run(Process(list(strikes)), work)
-
-    def rebuild(self, at: Environment, strikes: Sequence[Strike] = (), *, only_prefix: bool = False) -> Ended:
-        """Do what ``msp-xero rebuild`` does."""
-
-        def work() -> None:
-            with Ledger.open(at.url, actor="person:torture") as ledger:
-                client = XeroClient(XeroSettings.from_config(self._target_config(at, "worklogs")))
-                rebuild(ledger, client, number_prefix="SDP-", only_prefix=only_prefix)
-
-        return self._run(Process(list(strikes)), work)
-
-    def reconcile(self, at: Environment) -> Ended:
-        """Do what ``msp-xero reconcile`` does."""
-
-        def work() -> None:
-            with Ledger.open(at.url, actor="person:torture") as ledger:
-                client = XeroClient(XeroSettings.from_config(self._target_config(at, "worklogs")))
-                reconcile(ledger, client, number_prefix="SDP-")
-
-        return self._run(Process(), work)
-
-    def reinitialise(self, at: Environment, strikes: Sequence[Strike] = ()) -> Ended:
-        """Do what ``msp-xero reinitialise --yes`` does."""
-
-        def work() -> None:
-            with Ledger.open(at.url, actor="person:torture") as ledger:
-                client = XeroClient(XeroSettings.from_config(self._target_config(at, "worklogs")))
-                read = read_organisation(client.organisation())
-                names = ("organisation_id", "name", "short_code", "base_currency")
-                organisation = survey.Organisation(**{name: getattr(read, name) for name in names})
-                found = survey.survey(ledger, going_to=organisation.organisation_id)
-                with ledger.settling() as fence:
-                    refuse_to_leave(ledger, fence)
-                    run_id = start_run(ledger, "reinitialise")
-                    start_over(ledger, fence, organisation, expected=found, run_id=run_id)
-                    finish_run(ledger, run_id, "done")
-
-        return self._run(Process(list(strikes)), work)
+    def deliver_beside(self, at: Environment, strikes: Sequence[Strike] = ()) -> Ended:
+        """Let the target of the second worklogs job store what waits for it; it has ``push`` off."""
+        config = self.target_config(at, "worklogs") | {"push": False}
+        lines, self._read = self._read, []
+        return self._load(at, "worklogs", lines, list(strikes), config, bookmark=_BESIDE)
 
     @contextlib.contextmanager
     def at_the_console(self) -> Iterator[Ledger]:
@@ -261,7 +220,7 @@ class World:
 
         process = Process(strikes)
         with contextlib.redirect_stdout(pipe):
-            ended = self._run(process, work)
+            ended = self.run(process, work)
         self.crossed["tap_call"] = process.crossed["call"]
         return pipe.lines, ended
 
@@ -273,11 +232,18 @@ class World:
             MspXeroTransforms(config=config | self.settings.get("mapper", {})).listen(iter(lines))  # type: ignore[arg-type]
 
         with contextlib.redirect_stdout(pipe):
-            ended = self._run(Process(), work)
+            ended = self.run(Process(), work)
         return pipe.lines, ended
 
-    def _load(
-        self, at: Environment, job: str, lines: list[bytes], strikes: list[Strike], config: Row
+    def _load(  # noqa: PLR0913 - a target, and where it stands
+        self,
+        at: Environment,
+        job: str,
+        lines: list[bytes],
+        strikes: list[Strike],
+        config: Row,
+        *,
+        bookmark: str | None = None,
     ) -> Ended:
         process = Process(strikes)
 
@@ -285,7 +251,7 @@ class World:
             state = json.loads(line)
             if job == "worklogs":
                 self._check_covered(at, lines, state)
-            at.bookmarks[job] = state
+            at.bookmarks[bookmark or job] = state
 
         def work() -> None:
             target = (TargetXeroInvoices if job == "worklogs" else TargetMspSdp)(config=config)
@@ -293,7 +259,7 @@ class World:
             target.listen(self._fed(process, lines))  # type: ignore[arg-type]
 
         with contextlib.redirect_stdout(Pipe(on_state)):
-            ended = self._run(process, work)
+            ended = self.run(process, work)
         self.crossed |= process.crossed
         return ended
 
@@ -303,7 +269,8 @@ class World:
                 pass
             yield line
 
-    def _target_config(self, at: Environment, job: str) -> Row:
+    def target_config(self, at: Environment, job: str) -> Row:
+        """Return the configuration of a job's target."""
         if job != "worklogs":
             return {**_SDP, "ledger_url": at.url, **self.settings.get("directory", {})}
         return {
@@ -319,7 +286,7 @@ class World:
     def _token_store(at: Environment) -> str:
         return str(at.folder / "token.json")
 
-    def _run(self, process: Process, work: Callable[[], None]) -> Ended:
+    def run(self, process: Process, work: Callable[[], None]) -> Ended:
         """Run a program to whatever end it comes to."""
         with self.borders.running(process):
             try:

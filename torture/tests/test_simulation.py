@@ -7,12 +7,12 @@ import json
 import pytest
 
 from torture import sweep
-from torture.author import script_of
 from torture.figures import with_tables
 from torture.runner import play_all
 from torture.script import Script
 from torture.shrink import shrink
 from torture.simulate import Month, Tally, simulate
+from torture.story import script_of
 from torture.tests.conftest import WORK
 from torture.world import JOBS, Surprise
 
@@ -75,6 +75,12 @@ def test_seeds_differ_and_cover_everything(workshop):
         "skew",
         "void_or_delete",
         "exclude",
+        "exclude_planned",
+        "set",
+        "relink",
+        "read_early",
+        "deliver_late",
+        "short_pages",
     } <= done
     rebuilds = [step for step in steps if step["do"] == "rebuild"]
     assert (
@@ -183,6 +189,47 @@ def test_an_old_ledger_from_before_a_move_is_refused_and_rebuilt(month):
     assert len(played.world.organisations[1].app.rows.invoices) == 2 + 1
 
 
+STOPPED = {"program": "target", "border": "commit", "nth": 11, "moment": "before", "act": "kill"}
+DELIVER = {**RUN, "deliver_only": True}
+
+
+def test_what_a_stopped_push_has_planned_is_corrected_by_a_person(month):
+    stopped = {"do": "push", "strikes": [STOPPED]}
+    corrected = month(
+        *(RUN, WORK[0], DELIVER, stopped, {"do": "exclude_planned", "pick": 0}, WORK[1], DELIVER, stopped),
+        {"do": "set", "target": {"invoice_status": "AUTHORISED", "number_prefix": "MSP-"}},
+        RUN,
+        target={"batch_size": 1},
+    )
+    corrected.play()
+    assert "exclude planned: done" in corrected.story
+    assert [(one.number[:4], one.status) for one in corrected.people.our_invoices()] == [
+        *[("SDP-", "DRAFT")] * 3,
+        ("MSP-", "AUTHORISED"),
+    ]
+
+
+def test_a_second_job_delivers_late_what_it_read_early(month):
+    edit = {"do": "edit_worklog", "pick": 0, "value": 10}
+    late = month({"do": "read_early"}, edit, DELIVER, {"do": "deliver_late"}, RUN)
+    late.play()
+    assert [told for told in late.story if told.startswith(("read", "deliver"))] == [
+        "read early: done",
+        "deliver late: done",
+    ]
+
+
+def test_lists_come_in_short_pages_until_the_end_of_the_month(month):
+    def calls(*steps) -> tuple[int, int]:
+        played = month(*steps)
+        played.play()
+        return len(played.world.sdp.log), len(played.world.xero.log)
+
+    whole, short = calls(RUN), calls({"do": "short_pages", "rows": 1}, RUN)
+    assert short[0] > whole[0] + 5
+    assert short[1] > whole[1] + 5
+
+
 def test_a_lost_ledger_is_rebuilt_by_the_person_who_reads_the_refusal(month):
     played = month(RUN, {"do": "lose", "what": "both"}, RUN)
     played.play()
@@ -222,11 +269,11 @@ def test_a_few_cases_of_the_sweep_really_go_wrong_and_keep_every_promise(worksho
 
 
 def test_a_broken_promise_is_shrunk_to_what_breaks_it(workshop, monkeypatch):
-    def touchy(self, month) -> None:
+    def touchy(month) -> None:
         if "void_or_delete" in month.story:
             raise Surprise("never twice", "as arranged")
 
-    monkeypatch.setattr("torture.simulate.Month._come_to_rest", lambda self: touchy(None, self))
+    monkeypatch.setattr("torture.simulate.come_to_rest", touchy)
     seed = next(n for n in range(100) if "void_or_delete" in [s["do"] for s in script_of(n).steps])
     small = shrink(workshop, script_of(seed))
     assert [step["do"] for step in small.steps] == ["void_or_delete"]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from msp_xero_sandbox.xero.request import Request
 
 T = TypeVar("T")
-_DEFAULT_SIZE, _LARGEST = 100, 1000
+LARGEST = 1000
+_DEFAULT_SIZE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ def _sortable(wanted: Field[T]) -> Callable[[T], tuple[bool, Any]]:
 
 def _page(rows: list[T], request: Request) -> Page[T]:
     number = max(1, _whole(request.params.get("page"), 1))
-    size = min(_LARGEST, max(1, _whole(request.params.get("pagesize"), _DEFAULT_SIZE)))
+    size = min(LARGEST, max(1, _whole(request.params.get("pagesize"), _DEFAULT_SIZE)))
     shown = rows[(number - 1) * size : number * size]
     pages = -(-len(rows) // size)
     return Page(shown, {"page": number, "pageSize": size, "pageCount": pages, "itemCount": len(rows)})
