@@ -103,6 +103,12 @@ MUTANTS: Final = (
         "        return\n",
     ),
     Mutant(
+        "what never left goes out as it was planned, whatever was corrected",
+        f"{_BILLING}/outdated.py",
+        "(one.id in changed or not now.would_plan(one))",
+        "False",
+    ),
+    Mutant(
         "no fence: a holder of the lock that wakes up late writes on",
         f"{_LEDGER}/store.py",
         "        if held.rowcount != 1:",

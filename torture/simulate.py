@@ -263,8 +263,8 @@ class Month:
         self.has_ended("exclude planned", commands.exclude(self.world, self.world.here, row, plans.target))
 
     def _set(self, step: Step) -> None:
-        self.world.set_target(step["target"])
-        self.story.append(f"set {step['target']}")
+        self.world.configure(step["of"], step["values"])
+        self.story.append(f"set {step['values']}")
 
     def _read_early(self, _step: Step) -> None:
         """Another job of the same ledger reads ServiceDesk Plus; its target is slow."""

@@ -153,7 +153,7 @@ class Correction(Recovery):
         pick = self.pick()
         match self.dice.randrange(10):
             case 0 | 1:
-                return {"do": "set", "target": self._other_setting()}
+                return self._other_setting()
             case 2 | 3:
                 return self._excluded()
             case 4:
@@ -171,13 +171,16 @@ class Correction(Recovery):
         return {"do": action, "pick": pick, "value": self.pick()}
 
     def _other_setting(self) -> Step:
+        if self.chance(20):
+            rates = {"rate_source": self.dice.choice(("worklog_charge", "item_price"))}
+            return {"do": "set", "of": "mapper", "values": rates}
         settings: tuple[Step, ...] = (
             {"invoice_status": self.dice.choice(("DRAFT", "SUBMITTED", "AUTHORISED"))},
             {"line_amount_types": self.dice.choice(("Exclusive", "Inclusive", "NoTax"))},
             {"number_prefix": self.dice.choice(("SDP-", "MSP-"))},
             {"max_lines_per_invoice": self.dice.choice((1, 2, 500))},
         )
-        return self.dice.choice(settings)
+        return {"do": "set", "of": "target", "values": self.dice.choice(settings)}
 
     def _excluded(self) -> Step:
         """A person takes out a worklog that is planned; their own call may fail or die as well."""

@@ -141,9 +141,9 @@ class World:
         """What the numbers of our next invoices begin with."""
         return str(self.settings.get("target", {}).get("number_prefix", PREFIXES[0]))
 
-    def set_target(self, values: Mapping[str, Any]) -> None:
-        """Set something else in the configuration of target-xero-invoices, for the runs from now on."""
-        self.settings["target"] = {**self.settings.get("target", {}), **values}
+    def configure(self, plugin: str, values: Mapping[str, Any]) -> None:
+        """Set something else for the runs from now on, in ``target`` or ``mapper``."""
+        self.settings[plugin] = {**self.settings.get(plugin, {}), **values}
 
     # ------------------------------------------------------------------ programs
 

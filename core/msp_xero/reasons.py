@@ -152,7 +152,8 @@ _ALL = (
     ),
     Reason(
         "CHANGED_AFTER_BILLING",
-        "It changed after it was put on an invoice that stands no more; its newest terms are not here yet.",
+        "It, or a rule for it, changed after it was put on an invoice that stands no more; its newest terms "
+        "are not here yet.",
         INTEGRATOR,
         "Run `meltano run worklogs`: it judges the worklog by its newest copy. If it stays, ServiceDesk "
         "Plus has it no more, or in another module: once that one is billed, `msp-xero worklogs exclude ID "

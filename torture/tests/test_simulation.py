@@ -197,7 +197,11 @@ def test_what_a_stopped_push_has_planned_is_corrected_by_a_person(month):
     stopped = {"do": "push", "strikes": [STOPPED]}
     corrected = month(
         *(RUN, WORK[0], DELIVER, stopped, {"do": "exclude_planned", "pick": 0}, WORK[1], DELIVER, stopped),
-        {"do": "set", "target": {"invoice_status": "AUTHORISED", "number_prefix": "MSP-"}},
+        {
+            "do": "set",
+            "of": "target",
+            "values": {"invoice_status": "AUTHORISED", "number_prefix": "MSP-"},
+        },
         RUN,
         target={"batch_size": 1},
     )

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 
-from msp_xero.billing.document import marker_of
+from msp_xero.billing.document import heading, line_item, marked_reference, marker_of
+from msp_xero.billing.draft import Drafter
 from msp_xero.billing.plan import is_own_number
-from msp_xero.billing.preflight import Hold, billed_contact, linked_contact
+from msp_xero.billing.preflight import Hold, invoice_hold
 from msp_xero.billing.reconcile import is_of_an_earlier_life, look_up
-from msp_xero.billing.reference import today
 from msp_xero.billing.strangers import is_gone
 from msp_xero.ledger import planning
 from msp_xero.ledger.models import WORKLOG_MODULES, Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.withdrawing import withdraw
+from msp_xero.xero import wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
     from msp_xero.billing.reference import Reference
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.ledger import Fence, Ledger
-    from msp_xero.ledger.models import AccountLink
     from msp_xero.xero.client import XeroClient
 
 OLDEST: Final = timedelta(days=7)
 """An invoice that waited longer than this gets a new date; a day's limit alone carries over a day or two."""
 
 OUTDATED: Final = "It was planned and never sent, and would not be planned so any more."
+_NAME_AND_DATES: Final = frozenset({"InvoiceNumber", "Date", "DueDate"})
+_IS_CHANGED: Final = Worklog.newest.is_not(None) | Worklog.changed.is_not(None)
 _IS_CHANGED_BY_ANOTHER_TAP: Final = Worklog.newest.is_not(None) & Worklog.module.not_in(WORKLOG_MODULES)
 
 
@@ -49,11 +51,9 @@ class Planned(NamedTuple):
     number: str
     marker: str
     account_id: str
-    contact_id: str
-    currency: str
-    wanted_status: str
-    line_amount_types: str
+    account_name: str
     invoice_date: date
+    due_date: date
     planned_at: datetime
 
 
@@ -63,11 +63,11 @@ def accounts_planned(session: Session, ledger: Ledger) -> set[str]:
 
 
 def find_outdated(ledger: Ledger, reference: Reference, settings: BillingSettings) -> list[Planned]:
-    """Find what was planned and never sent, and differs from what would be planned now.
+    """Find what was planned and never sent, and would not be planned so now.
 
-    That is: another status, currency, prefix or kind of amounts is set; the account goes to another contact,
-    or to none; a worklog on it was changed; or it is dated more than a week off. The whole call counts.
-    A call with a line of another tap that was changed stays: only that tap could deliver it again.
+    All but its number and its dates would have to be the same, to the tax and the text; a worklog on it
+    was not changed, and it is dated less than a week off. If not, the whole call is outdated. A call with a
+    line of another tap that was changed is left as it is: only that tap could deliver it again.
 
     Args:
         ledger: the open ledger.
@@ -78,20 +78,68 @@ def find_outdated(ledger: Ledger, reference: Reference, settings: BillingSetting
         planned = _never_sent(session, ledger)
         if not planned:
             return []
-        links = planning.account_links(session, ledger)
-        changed = set(session.scalars(_on_invoices(ledger).where(Worklog.changed.is_not(None))))
+        changed = set(session.scalars(_on_invoices(ledger).where(_IS_CHANGED)))
         fixed = set(session.scalars(_on_invoices(ledger).where(_IS_CHANGED_BY_ANOTHER_TAP)))
-    day = today(reference.organisation, ledger.clock.now())
-    outdated = {
-        one.batch_id
-        for one in planned
-        if one.id in changed
-        or abs(day - one.invoice_date) > OLDEST
-        or not _fits(one, reference, settings)
-        or not _goes_to_its_contact(one, links, reference)
-    }
-    outdated -= {one.batch_id for one in planned if one.id in fixed}
+        kept = {one.batch_id for one in planned if one.id in fixed}
+        now = _Now(session, ledger, reference, settings)
+        outdated: set[int] = set()
+        for one in planned:
+            if one.batch_id not in kept | outdated and (one.id in changed or not now.would_plan(one)):
+                outdated.add(one.batch_id)
     return [one for one in planned if one.batch_id in outdated]
+
+
+class _Now:
+    """What would be planned now of worklogs that are on an invoice which was never sent."""
+
+    def __init__(
+        self, session: Session, ledger: Ledger, reference: Reference, settings: BillingSettings
+    ) -> None:
+        self._session = session
+        self._reference = reference
+        self._settings = settings
+        self._drafter = Drafter(session, ledger, reference, settings)
+        self._batch_id: int | None = None
+        self._elements: dict[str, dict[str, Any]] = {}
+
+    def would_plan(self, one: Planned) -> bool:
+        """Tell whether an invoice would be planned as it is, but for its number and its dates."""
+        settings, reference = self._settings, self._reference
+        if (
+            abs(self._drafter.date - one.invoice_date) > OLDEST
+            or (one.due_date - one.invoice_date).days != settings.due_days
+            or not is_own_number(settings.number_prefix, one.number)
+            or invoice_hold(reference, one.invoice_date)
+        ):
+            return False
+        contact = self._drafter.contact(one.account_id)
+        lines = planning.lines_on(self._session, one.id)
+        if isinstance(contact, Hold) or len(lines) > settings.max_lines_per_invoice:
+            return False
+        drafts = [(self._drafter.line(line), tax) for line, tax in lines]
+        sold = [draft for draft, tax in drafts if not isinstance(draft, Hold) and draft.terms.tax == tax]
+        if len(sold) < len(lines):
+            return False
+        text = self._drafter.reference_text(
+            one.number, one.account_name, contact, sold, dated=one.invoice_date
+        )
+        element = self._element(one)
+        status, kind = settings.invoice_status, settings.line_amount_types
+        return wire.canonical(
+            {
+                **heading(contact.contact_id, reference, status=status, line_amount_types=kind),
+                "Reference": marked_reference(text, one.marker),
+                "LineItems": [line_item(line, reference.tracking) for line in sold],
+            }
+        ) == wire.canonical({name: element[name] for name in element.keys() - _NAME_AND_DATES})
+
+    def _element(self, one: Planned) -> dict[str, Any]:
+        """Return the invoice as it is stored; the bytes of one call are kept."""
+        if self._batch_id != one.batch_id:
+            stored = wire.decode(planning.batch_bytes(self._session, one.batch_id))["Invoices"]
+            self._batch_id = one.batch_id
+            self._elements = {element["InvoiceNumber"]: element for element in stored}
+        return self._elements[one.number]
 
 
 def planned_with(ledger: Ledger, row: int) -> list[Planned]:
@@ -134,18 +182,6 @@ def take_back(
     """Take planned invoices back; return how many worklogs wait again."""
     with ledger.write(fence) as session:
         return withdraw(session, ledger, [one.id for one in planned], reason, run_id=run_id)
-
-
-def _fits(one: Planned, reference: Reference, settings: BillingSettings) -> bool:
-    wanted = (reference.currency, settings.invoice_status, settings.line_amount_types)
-    return (one.currency, one.wanted_status, one.line_amount_types) == wanted and is_own_number(
-        settings.number_prefix, one.number
-    )
-
-
-def _goes_to_its_contact(one: Planned, links: Mapping[str, AccountLink], reference: Reference) -> bool:
-    contact = billed_contact(linked_contact(links.get(one.account_id)), reference)
-    return not isinstance(contact, Hold) and contact.contact_id == one.contact_id
 
 
 def _never_sent(session: Session, ledger: Ledger) -> list[Planned]:

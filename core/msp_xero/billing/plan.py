@@ -5,37 +5,33 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from msp_xero.billing import preflight
-from msp_xero.billing.arithmetic import ZERO, line_amount
+from msp_xero.billing.arithmetic import ZERO
 from msp_xero.billing.document import (
     Draft,
     DraftLine,
-    described,
     draft_totals,
     invoice_marker,
     marked_reference,
     payload,
 )
-from msp_xero.billing.preflight import Hold, ItemTerms, LinkedItem
-from msp_xero.billing.reference import today
+from msp_xero.billing.draft import Drafter
+from msp_xero.billing.preflight import Hold
 from msp_xero.billing.refused import Refusals
 from msp_xero.ledger import planning
-from msp_xero.ledger.type_choices import ignored_types
-from msp_xero.ledger.type_names import TypeNames
 from msp_xero.xero import wire
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from decimal import Decimal
 
     from sqlalchemy.orm import Session
 
     from msp_xero.billing.reference import Contact, Reference
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.ledger import Ledger
-    from msp_xero.ledger.models import WorklogTypeLink
     from msp_xero.ledger.planning import BillableLine, HeldLine
 
 MAX_BATCH_BYTES = 3_000_000
@@ -141,28 +137,14 @@ class _Planner:
         self.reference = reference
         self.settings = settings
         self.run_id = run_id
-        self.date = today(reference.organisation, ledger.clock.now())
-        self.contacts = {
-            account_id: preflight.linked_contact(link)
-            for account_id, link in planning.account_links(session, ledger).items()
-        }
-        links = list(planning.type_links(session, ledger))
-        names = TypeNames(links)
-        meant = {name: names.find(name) for name in names}
-        self.items_by_name = {name: _linked_item(rows[0]) for name, rows in meant.items() if len(rows) == 1}
-        self.doubtful_names = {
-            name: sorted(row.item_code for row in rows) for name, rows in meant.items() if len(rows) > 1
-        }
-        self.items_by_type = {link.type_id: _linked_item(link) for link in links if link.type_id is not None}
-        self.ignored_types = ignored_types(session, ledger)
-        self.item_cache: dict[tuple[str | None, str | None], ItemTerms | Hold] = {}
+        self.drafter = Drafter(session, ledger, reference, settings)
         self.store = True
         self.refusals: Refusals | None = None
         self.plan = Plan(currency=reference.currency)
         self.batch = _Batch()
 
     def run(self, accounts: Collection[str] | None = None) -> Plan:
-        hold_all = preflight.invoice_hold(self.reference, self.date)
+        hold_all = preflight.invoice_hold(self.reference, self.drafter.date)
         for account_id, account_name in planning.billable_accounts(self.session, self.ledger):
             if accounts is not None and account_id not in accounts:
                 continue
@@ -170,7 +152,7 @@ class _Planner:
             if account_id is None:
                 self._hold([(line, preflight.NO_ACCOUNT) for line in lines])
                 continue
-            contact = hold_all or preflight.billed_contact(self.contacts.get(account_id), self.reference)
+            contact = hold_all or self.drafter.contact(account_id)
             if isinstance(contact, Hold):
                 self._hold([(line, contact) for line in lines])
             else:
@@ -182,7 +164,7 @@ class _Planner:
         ready: dict[int, tuple[BillableLine, DraftLine]] = {}
         held: list[tuple[BillableLine, Hold]] = []
         for line in lines:
-            drafted = self._draft_line(line)
+            drafted = self.drafter.line(line)
             if isinstance(drafted, Hold):
                 held.append((line, drafted))
             else:
@@ -201,74 +183,23 @@ class _Planner:
         for lines_of_one in split_lines(drafts, self.settings.max_lines_per_invoice, overhead):
             self._add(self._draft(account_id, account_name, contact, lines_of_one))
 
-    def _item(self, line: BillableLine) -> ItemTerms | Hold:
-        key = (line.type_id, line.type_name)
-        if key not in self.item_cache:
-            linked = preflight.find_item(*key, self.items_by_type, self.items_by_name)
-            # An item without a type only happens to be called like the one that a person ignores.
-            is_certain = linked is not None and (line.type_id is not None or linked.has_type)
-            hold = (
-                None if is_certain else preflight.unlinked_type(*key, self.ignored_types, self.doubtful_names)
-            )
-            self.item_cache[key] = hold or preflight.item_terms(
-                linked, line.type_name, self.reference, self.settings
-            )
-        return self.item_cache[key]
-
-    def _draft_line(self, line: BillableLine) -> DraftLine | Hold:
-        item = self._item(line)
-        if isinstance(item, Hold):
-            return item
-        description = described(line.description, line.module, line.worklog_id)
-        terms = preflight.line_terms(
-            quantity=Decimal(1) if line.quantity is None else line.quantity,
-            unit_price=line.unit_price,
-            amount=line.amount,
-            description=description,
-            item=item,
-            line_amount_types=self.settings.line_amount_types,
-        )
-        if isinstance(terms, Hold):
-            return terms
-        return DraftLine(
-            worklog_row=line.id,
-            revision=line.revision,
-            module=line.module,
-            worklog_id=line.worklog_id,
-            work_date=line.work_date,
-            minutes=line.minutes,
-            description=description,
-            terms=terms,
-        )
-
     def _draft(
         self, account_id: str, account_name: str, contact: Contact, lines: Sequence[DraftLine]
     ) -> Draft:
-        sequence = self._next_number()
-        number = invoice_number(self.settings.number_prefix, sequence)
+        number = invoice_number(self.settings.number_prefix, self._next_number())
         marker = invoice_marker(number, lines)
-        minutes = sum(line.minutes for line in lines)
-        dates = [line.work_date for line in lines if line.work_date] or [self.date]
-        text = self.settings.render_reference(
-            account_name=account_name,
-            contact_name=contact.name,
-            first_date=min(dates),
-            last_date=max(dates),
-            hours=f"{Decimal(minutes) / 60:.2f}",
-            lines=len(lines),
-            number=number,
-        )
+        text = self.drafter.reference_text(number, account_name, contact, lines, dated=self.drafter.date)
         return Draft(
             number=number,
             account_id=account_id,
             account_name=account_name,
             contact=contact,
-            invoice_date=self.date,
-            due_date=self.date + timedelta(days=self.settings.due_days),
+            invoice_date=self.drafter.date,
+            due_date=self.drafter.date + timedelta(days=self.settings.due_days),
             reference=marked_reference(text, marker),
             marker=marker,
             totals=draft_totals(lines, self.settings.line_amount_types),
-            minutes=minutes,
+            minutes=sum(line.minutes for line in lines),
             lines=list(lines),
         )
 
@@ -280,7 +211,7 @@ class _Planner:
     def _hold(self, held: Sequence[tuple[BillableLine, Hold]]) -> None:
         changed: list[HeldLine] = []
         for line, hold in held:
-            money = self._at_stake(line)
+            money = self.drafter.at_stake(line)
             self._count_held(line, hold.code, money)
             known = (line.state, line.reason_code, line.reason, line.money)
             if known != ("held", hold.code, hold.reason, money):
@@ -293,17 +224,6 @@ class _Planner:
         total.minutes += line.minutes
         total.money += money or ZERO
         total.unpriced += money is None
-
-    def _at_stake(self, line: BillableLine) -> Decimal | None:
-        """Estimate what a held line would bring, by the item's last known price."""
-        if line.amount is not None:
-            return line.amount
-        linked = preflight.find_item(line.type_id, line.type_name, self.items_by_type, self.items_by_name)
-        price = line.unit_price if line.unit_price is not None else linked.unit_price if linked else None
-        if price is None or line.quantity is None:
-            return None
-        money = line_amount(line.quantity, price)
-        return money if abs(money) <= preflight.LARGEST_AMOUNT else None  # it is no money, and held for that
 
     def _add(self, draft: Draft) -> None:
         if self.store:
@@ -371,10 +291,6 @@ class _Planner:
             "minutes": draft.minutes,
             "state": "planned",
         }
-
-
-def _linked_item(link: WorklogTypeLink) -> LinkedItem:
-    return LinkedItem(link.item_id, link.name, link.unit_price, has_type=link.type_id is not None)
 
 
 def split_lines(

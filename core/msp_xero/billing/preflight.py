@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msp_xero.billing.arithmetic import ZERO, line_amount, line_tax
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import date
 
     from msp_xero.billing.reference import Contact, Item, Reference
@@ -24,6 +24,9 @@ LONGEST_DESCRIPTION = 4000
 
 LONGEST_QUANTITY = 13
 """Characters of a line's quantity as it is written (xero-api §4.2)."""
+
+NO_TAX_TYPE = "NONE"
+"""Xero's code of no tax (xero-api §8), for lines that are not taxed and have no tax type that can be used."""
 
 LARGEST_AMOUNT = Decimal("9999999999.99")
 """Of a line (xero-api §4.2); one line beyond it would have the whole invoice refused."""
@@ -68,7 +71,6 @@ class LinkedContact:
 
     contact_id: str
     contact_name: str
-    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +122,33 @@ def invoice_hold(reference: Reference, invoice_date: date) -> Hold | None:
 
 def linked_contact(link: AccountLink | None) -> LinkedContact | None:
     """Return what planning needs of a link."""
-    return None if link is None else LinkedContact(link.contact_id, link.contact_name, link.state)
+    return None if link is None else LinkedContact(link.contact_id, link.contact_name)
 
 
-def billed_contact(link: LinkedContact | None, reference: Reference) -> Contact | Hold:
-    """Return the contact that an account's invoice goes to; a merged contact leads to the surviving one."""
+def billed_contact(
+    link: LinkedContact | None, reference: Reference, ignored: Collection[str] = ()
+) -> Contact | Hold:
+    """Return the contact that an account's invoice goes to; a merged contact leads to the surviving one.
+
+    Args:
+        link: of the account.
+        reference: Xero's reference data, with the contact and those that it was merged into.
+        ignored: ids of the contacts that a person wants no account for: nothing is billed to them.
+    """
     if link is None:
         return Hold("ACCOUNT_UNMAPPED", "The account is not linked to a Xero contact.")
-    if link.state == "ignored":
-        return Hold("ACCOUNT_IGNORED", f"The linked Xero contact {link.contact_name} is set to be ignored.")
     contact = reference.contacts.get(link.contact_id)
     seen = {link.contact_id}
-    while contact is not None and contact.merged_to and contact.merged_to not in seen:
+    # One that is active stands for itself, whatever was merged once.
+    while contact is not None and contact.status != "ACTIVE" and contact.merged_to:
+        if contact.merged_to in seen:
+            break
         seen.add(contact.merged_to)
         contact = reference.contacts.get(contact.merged_to)
     if contact is None:
         return Hold("CONTACT_ARCHIVED", f"Xero no longer has the linked contact {link.contact_name}.")
+    if contact.contact_id in ignored:
+        return Hold("ACCOUNT_IGNORED", f"The Xero contact {contact.name} is set to be ignored.")
     if contact.status != "ACTIVE":
         return Hold("CONTACT_ARCHIVED", f"The Xero contact {contact.name} is archived.")
     return contact
@@ -200,19 +213,23 @@ def _account_code(item: Item, reference: Reference, settings: BillingSettings) -
 
 def _tax(item: Item, account_code: str, reference: Reference, settings: BillingSettings) -> ItemTerms | Hold:
     tax_type = item.tax_type or settings.tax_type or reference.accounts[account_code].tax_type
+    rate = reference.tax_rates.get(tax_type) if tax_type else None
+    can_be_used = rate is not None and rate.active and rate.for_revenue
+    if settings.line_amount_types == "NoTax":
+        # Nothing is taxed, so no tax type keeps it from being billed.
+        untaxed = tax_type if tax_type and can_be_used else NO_TAX_TYPE
+        return ItemTerms(item.code, account_code, untaxed, ZERO, item.unit_price)
     if not tax_type:
         return Hold(
             "TAX_TYPE_INVALID", f"Neither item {item.code} nor account {account_code} has a tax type."
         )
-    rate = reference.tax_rates.get(tax_type)
     if item.tax_type:
         whose = f"of item {item.code}"
     else:
         whose = "in the setting tax_type" if settings.tax_type else f"of account {account_code}"
-    if rate is None or not rate.active or not rate.for_revenue:
+    if rate is None or not can_be_used:
         return Hold("TAX_TYPE_INVALID", f"Tax type {tax_type} {whose} cannot be used for sales.")
-    is_taxed = settings.line_amount_types != "NoTax"
-    if is_taxed and reference.accounts[account_code].group in rate.not_for:
+    if reference.accounts[account_code].group in rate.not_for:
         return Hold(
             "TAX_TYPE_INVALID",
             f"Tax type {tax_type} {whose} cannot be used with account {account_code}.",

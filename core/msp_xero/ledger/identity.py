@@ -47,6 +47,8 @@ class Known:
     newest: dict[str, Any] | None = None
     rebuilt: bool = False
     told_apart: bool = False
+    unsent: bool = False
+    """It is on an invoice that was planned and never sent, so that it can still be taken back."""
     pending: dict[str, Any] | None = None
     """The insert of this very batch that the row is still to come from."""
 
@@ -123,7 +125,7 @@ def _may_be_billed_as(other: Known, line: Line) -> bool:
 def that_waits(
     same_id: list[Known], line: Line, digest: str, sources: Mapping[int, dict[str, Any]]
 ) -> Known | None:
-    """Find what a line of this ledger's own was made of; None when that was stored anew or planned since.
+    """Find what a line of this ledger's own was made of; None when that was stored anew or sent since.
 
     Raises:
         LedgerError: it was made of another ledger, or of another connection's worklogs.
@@ -134,12 +136,14 @@ def that_waits(
             "mapper and target-xero-invoices have to have the same ledger_url and the same connection. "
             "Nothing was billed"
         )
-    waiting = [row for row in same_id if row.state not in SETTLED and row.pending is None]
     made_of = encode_exact(line.source)
-    return next(
-        (row for row in waiting if row.line_digest == digest or encode_exact(sources.get(row.id)) == made_of),
-        None,
-    )
+
+    def is_it(row: Known) -> bool:
+        if row.pending is not None or (row.state in SETTLED and not row.unsent):
+            return False
+        return row.line_digest == digest or encode_exact(row.newest or sources.get(row.id)) == made_of
+
+    return next(filter(is_it, same_id), None)
 
 
 def is_older(line: Line, row: Known, sources: Mapping[int, dict[str, Any]], now: datetime) -> bool:

@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, String, bindparam, cast, exists, func, insert, literal, select, update
+from sqlalchemy import (
+    Integer,
+    String,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from msp_xero.ledger.audit import Change, record
@@ -95,6 +109,18 @@ def billable_lines(session: Session, ledger: Ledger, account_id: str | None) -> 
     return [BillableLine(**dict(zip(names, row, strict=True))) for row in rows]
 
 
+def lines_on(session: Session, invoice_id: int) -> list[tuple[BillableLine, Decimal]]:
+    """Return the lines of a planned invoice in its order, each with the tax that was planned."""
+    names = BillableLine.__slots__
+    rows = session.execute(
+        select(*(getattr(Worklog, name) for name in names), InvoiceLine.tax)
+        .join(InvoiceLine, InvoiceLine.worklog_row == Worklog.id)
+        .where(InvoiceLine.invoice_id == invoice_id, InvoiceLine.live.is_(True))
+        .order_by(InvoiceLine.position)
+    )
+    return [(BillableLine(**dict(zip(names, row[:-1], strict=True))), row[-1]) for row in rows]
+
+
 def account_links(session: Session, ledger: Ledger) -> dict[str, AccountLink]:
     """Return the links by account id."""
     rows = session.scalars(
@@ -107,14 +133,32 @@ def account_links(session: Session, ledger: Ledger) -> dict[str, AccountLink]:
     return {row.account_id: row for row in rows if row.account_id is not None}
 
 
+def ignored_contacts(session: Session, ledger: Ledger) -> set[str]:
+    """Return the ids of the contacts that a person wants no account for."""
+    return set(
+        session.scalars(
+            select(AccountLink.contact_id).where(
+                AccountLink.connection_id == ledger.connection_id,
+                AccountLink.generation == ledger.generation,
+                AccountLink.state == "ignored",
+            )
+        )
+    )
+
+
 def type_links(session: Session, ledger: Ledger) -> Iterator[WorklogTypeLink]:
-    """Yield the links of items and worklog types that are not ignored, oldest first."""
+    """Yield the links of items and worklog types that are not ignored, oldest first.
+
+    An item whose link a person took away is left out as well: nothing is billed as it by its name either.
+    """
+    is_taken_away = and_(WorklogTypeLink.choice == "list", WorklogTypeLink.type_id.is_(None))
     yield from session.scalars(
         select(WorklogTypeLink)
         .where(
             WorklogTypeLink.connection_id == ledger.connection_id,
             WorklogTypeLink.generation == ledger.generation,
             WorklogTypeLink.state != "ignored",
+            or_(WorklogTypeLink.choice.is_(None), not_(is_taken_away)),
         )
         .order_by(WorklogTypeLink.id)
     )

@@ -1,7 +1,8 @@
 """Storing delivered lines: every worklog gets a place before the bookmark passes it.
 
 A line whose content is as it was costs no write. A worklog that is planned or invoiced keeps its
-billed terms; if its content differs from what was billed, that is recorded and never sent again. Several
+billed terms; if its content differs from what was billed, that is recorded and never sent again. If it
+never left, also other terms by the mapper's rules of now are recorded: the next settle takes it back. Several
 runs may share a ledger: an older copy that is stored late replaces no newer one.
 
 A worklog that was rebuilt from its invoice in Xero takes over what Xero did not know when it is delivered
@@ -19,6 +20,7 @@ from sqlalchemy import String, Text, bindparam, case, insert, select, update
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.identity import SETTLED, Known, held_if_in_doubt, is_older, same_worklog, that_waits
 from msp_xero.ledger.models import WORKLOG_MODULES, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.unsent import is_unsent
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ BILLED_FIELDS = (
     "is_billable",
 )
 """Members of a worklog record whose later change is worth a person's attention."""
+
+_FOUND_OUT = ("pending", "unsent")
+"""What is known of a worklog that no column of its row says."""
 
 _OF_THE_TICKET = ("parent_updated_time", "parent_changed_time", "parent_status")
 """Members of a worklog record that say nothing about what is billed."""
@@ -165,7 +170,7 @@ def _stage(  # noqa: PLR0913, PLR0917 - one transaction
 
 def _load_known(session: Session, ledger: Ledger, ids: set[str]) -> dict[str, list[Known]]:
     known: dict[str, list[Known]] = {}
-    columns = [getattr(Worklog, name) for name in Known.__slots__ if name != "pending"]
+    columns = [getattr(Worklog, name) for name in Known.__slots__ if name not in _FOUND_OUT]
     # Ascending id is the order of arrival, so that matching does not depend on the database.
     for row in session.execute(
         select(*columns)
@@ -173,7 +178,15 @@ def _load_known(session: Session, ledger: Ledger, ids: set[str]) -> dict[str, li
         .order_by(Worklog.id)
     ):
         known.setdefault(row.worklog_id, []).append(Known(*row))
+    _find_unsent(session, known)
     return known
+
+
+def _find_unsent(session: Session, known: Mapping[str, list[Known]]) -> None:
+    planned = {row.id: row for rows in known.values() for row in rows if row.state == "planned"}
+    for some in lots(list(planned)):
+        for row_id in session.scalars(select(Worklog.id).where(Worklog.id.in_(some), is_unsent())):
+            planned[row_id].unsent = True
 
 
 def _load_sources(
@@ -319,7 +332,9 @@ def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
         changed = differences(billed, line.source) or None
         # What another tap's record means nobody here knows: it could not be made anew of its newest copy.
         differs = line.module in WORKLOG_MODULES and _of_the_worklog(billed) != _of_the_worklog(line.source)
-        newest = line.source if changed or differs else None
+        # What never left is judged by the rules of now: it is taken back, and made anew of this copy.
+        is_judged_anew = row.unsent and line.module in WORKLOG_MODULES
+        newest = line.source if changed or differs or is_judged_anew else None
     if newest != row.newest:
         work.update(row.id, {"newest": newest})
         row.newest = newest

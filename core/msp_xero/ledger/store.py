@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Engine, bindparam, create_engine, event, inspect, select, text, update
+from sqlalchemy import Engine, bindparam, create_engine, event, func, inspect, or_, select, text, update
 from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,7 @@ from msp_xero.ledger.address import ledger_address, shown, without_parameters
 from msp_xero.ledger.defaults import DEFAULT_LEDGER_URL
 from msp_xero.ledger.lock import hold_settle_lock, open_one_by_one
 from msp_xero.ledger.models import WORKLOG_MODULES, BillingConnection, Worklog
+from msp_xero.ledger.unsent import is_unsent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,7 +197,7 @@ class Ledger:
             yield fence
 
     def unbilled_sources(self) -> Iterator[dict[str, Any]]:
-        """Yield every worklog record that is not on an invoice and not excluded by a person.
+        """Yield the newest record of every worklog that never left and that no person has excluded.
 
         A line of another tap, whose module or whose source's module is none of ServiceDesk Plus, cannot be
         made anew: what its source means, only its own mapper knows.
@@ -205,11 +206,11 @@ class Ledger:
         while True:
             with self.read() as session:
                 rows = session.execute(
-                    select(Worklog.id, Worklog.worklog_id, Worklog.source)
+                    select(Worklog.id, Worklog.worklog_id, func.coalesce(Worklog.newest, Worklog.source))
                     .where(
                         Worklog.connection_id == self.connection_id,
                         Worklog.module.in_(WORKLOG_MODULES),
-                        Worklog.state.in_(("open", "held", "excluded")),
+                        or_(Worklog.state.in_(("open", "held", "excluded")), is_unsent()),
                         Worklog.reason_code.is_distinct_from("EXCLUDED_BY_PERSON"),
                         Worklog.id > last,
                     )

@@ -102,7 +102,7 @@ def test_what_holds_every_invoice(facts, code):
     assert (code_of(found) if found else None) == code
 
 
-LINKED = LinkedContact("c", "Name c", "linked")
+LINKED = LinkedContact("c", "Name c")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,8 @@ LINKED = LinkedContact("c", "Name c", "linked")
     [
         (LINKED, [contact()], "c"),
         (None, [contact()], "ACCOUNT_UNMAPPED"),
-        (LinkedContact("c", "Name c", "ignored"), [contact()], "ACCOUNT_IGNORED"),
+        (LINKED, [contact(status="ARCHIVED", merged_to="i"), contact("i")], "ACCOUNT_IGNORED"),
+        (LINKED, [contact(merged_to="d"), contact("d")], "c"),
         (LINKED, [], "CONTACT_ARCHIVED"),
         (LINKED, [contact(status="ARCHIVED")], "CONTACT_ARCHIVED"),
         (LINKED, [contact(status="GDPRREQUEST")], "CONTACT_ARCHIVED"),
@@ -130,8 +131,23 @@ LINKED = LinkedContact("c", "Name c", "linked")
     ids=str,
 )
 def test_whom_an_account_is_billed_to(link, contacts, expected):
-    found = billed_contact(link, reference(contacts={c.contact_id: c for c in contacts}))
+    found = billed_contact(link, reference(contacts={c.contact_id: c for c in contacts}), {"i"})
     assert (found.contact_id if isinstance(found, Contact) else code_of(found)) == expected
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"items": {"i": item(tax_type=None)}, "accounts": {"200": account(tax_type=None)}},
+        {"tax_rates": {"OUTPUT2": rate(active=False)}},
+        {"tax_rates": {}},
+    ],
+    ids=["no tax type", "deleted tax type", "unknown tax type"],
+)
+def test_an_untaxed_invoice_is_not_held_for_a_tax_type(facts):
+    untaxed = BillingSettings(line_amount_types="NoTax")
+    terms = item_terms(LinkedItem("i", "Onsite", Decimal(90)), "Onsite", reference(**facts), untaxed)
+    assert (terms.tax_type, terms.rate) == ("NONE", 0)
 
 
 LINK = LinkedItem("i", "Onsite", Decimal(90))
