@@ -20,7 +20,7 @@ from msp_xero_console.command import AsJson, Limit, command, command_group, need
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
 from msp_xero_console.stopping import politely
-from msp_xero_console.stuck import full_story, what_next
+from msp_xero_console.stuck import full_story, in_both, what_next
 from msp_xero_console.words import day, hours, moment, money, number, plural, text, worth
 from msp_xero_console.worklog import draw_history
 
@@ -294,7 +294,7 @@ def _cells(row: InvoiceRow, *, with_organisation: bool) -> tuple[str, ...]:
         text(row.account_name or row.account_id),
         number(row.line_count),
         hours(row.minutes),
-        money(row.total, row.currency),
+        in_both(row),
         row.state,
         text(row.xero_status or row.reason),
         *((text(row.organisation),) if with_organisation else ()),
@@ -317,10 +317,7 @@ def _facts(detail: InvoiceDetail) -> Iterable[tuple[str, str]]:
     yield "Time", f"{hours(invoice.minutes)} on {plural(invoice.line_count, 'line')}"
     yield "Subtotal", money(invoice.subtotal, invoice.currency)
     yield "Tax", money(invoice.total_tax, invoice.currency)
-    total = money(invoice.total, invoice.currency)
-    if invoice.xero_total is not None and invoice.xero_total != invoice.total:
-        total += f"; Xero says {money(invoice.xero_total, invoice.currency)}"
-    yield "Total", total
+    yield "Total", in_both(invoice)
     yield "Planned", moment(invoice.planned_at)
     if invoice.sent_at is not None:
         yield "Sent", f"{moment(invoice.sent_at)}, {plural(invoice.attempts or 0, 'time')} in all"

@@ -17,7 +17,7 @@ from msp_xero_console.account_notes import account_sentence
 from msp_xero_console.command import AsJson, command, command_group, needs_person
 from msp_xero_console.project import XERO_PLUGINS, Project
 from msp_xero_console.show import Column
-from msp_xero_console.stuck import full_story, what_next
+from msp_xero_console.stuck import differs, full_story, what_next
 from msp_xero_console.words import NOTHING, counted, hours, in_currency, moment, money, number, plural, text
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class _Picture:
         self.on_gone_invoices = views.count_on_gone_invoices(ledger)
         self.invoices: list[InvoiceTotal] = views.invoice_totals(ledger)
         self.unsettled: list[InvoiceRow] = views.unsettled_invoices(ledger)
+        self.differing: list[InvoiceRow] = views.differing_invoices(ledger)
         self.unsent: InvoiceRow | None = next(
             iter(views.list_invoices(ledger, states=("planned",), limit=1)), None
         )
@@ -174,6 +175,7 @@ class _Picture:
             },
             "invoices": self.invoices,
             "unsettled": [{**show.plain(row), "next": what_next(row)} for row in self.unsettled],
+            "differing": self.differing,
             "unsent": self.unsent and {**show.plain(self.unsent), "next": what_next(self.unsent)},
             "needs_person": self.needs_person,
         }
@@ -311,6 +313,9 @@ class _Picture:
                 f"… and {len(self.unsettled) - _SHOWN} more: "
                 "`msp-xero invoices list --state unknown --state conflict`."
             )
+        notes += [differs(invoice) for invoice in self.differing[:_SHOWN]]
+        if len(self.differing) > _SHOWN:
+            notes.append(f"… and {len(self.differing) - _SHOWN} more that differ: `msp-xero status --json`.")
         if self.unsent:
             notes.append(f"{self.unsent.number} and all that are planned: {what_next(self.unsent)}")
         show.table([Column("State"), *amounts], rows, notes=notes)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msp_xero.reasons import INVOICE_NEXT
 
-from msp_xero_console.words import moment, plural, text
+from msp_xero_console.words import moment, money, plural, text
 
 if TYPE_CHECKING:
     from msp_xero.ledger.rows import InvoiceRow
@@ -40,6 +40,20 @@ def since_when(invoice: InvoiceRow) -> str:
     if invoice.sent_at is None:
         return ""
     return f" since {moment(invoice.sent_at)}, sent {plural(invoice.attempts or 0, 'time')}"
+
+
+def differs(invoice: InvoiceRow) -> str:
+    """Return one paragraph about an invoice that is not in Xero as it was sent."""
+    why = f" {text(invoice.reason)}" if invoice.reason else ""
+    return f"{invoice.number} is not in Xero as it was sent: {in_both(invoice)}.{why}"
+
+
+def in_both(invoice: InvoiceRow) -> str:
+    """Return the total that was sent and, if that is another one, the one in Xero."""
+    sent = money(invoice.total, invoice.currency)
+    if invoice.xero_total in {None, invoice.total}:
+        return sent
+    return f"{sent}; Xero says {money(invoice.xero_total, invoice.currency)}"
 
 
 def full_story(invoice: InvoiceRow) -> str:

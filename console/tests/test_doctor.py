@@ -219,7 +219,8 @@ RATES = [
 @pytest.mark.parametrize(
     ("config", "statuses", "seen"),
     [
-        ({}, ["ok", "ok"], "not set"),
+        ({}, ["ok", "ok"], "not set: each item's own is used, and items without one are held"),
+        ({}, ["ok", "ok"], "not set: each item's own is used, and of items without one the account's"),
         ({"account_code": "200", "tax_type": "OUTPUT2"}, ["ok", "ok"], "200 (Sales)"),
         ({"account_code": "290"}, ["failed", "ok"], "290 (Old) is archived"),
         ({"account_code": "300"}, ["failed", "ok"], "300 (Costs) is not a revenue account"),

@@ -167,6 +167,8 @@ def _finite(value: Any) -> Decimal | None:
     """Read a number, None when it is not one; binary floats are refused, they are not exact."""
     if isinstance(value, (bool, float)) or not isinstance(value, (int, str, Decimal)):
         return None
+    if isinstance(value, str) and (not value.isascii() or "_" in value):
+        return None  # only Python reads that as a number
     try:
         number = Decimal(value)
     except InvalidOperation:

@@ -102,6 +102,8 @@ def test_what_is_unusual_but_clear_is_billed(changes):
         ({"quantity": True}, "quantity is not an amount"),
         ({"quantity": 0.75}, "quantity is not an amount"),
         ({"quantity": "NaN"}, "quantity is not an amount"),
+        ({"quantity": "1_5"}, "quantity is not an amount"),
+        ({"quantity": "\uff11\uff15"}, "quantity is not an amount"),
         ({"quantity": "Infinity"}, "quantity is not an amount"),
         ({"quantity": Decimal("1E+400")}, "quantity is not an amount"),
         ({"quantity": Decimal("0.33333")}, "quantity has more than 4 decimals"),

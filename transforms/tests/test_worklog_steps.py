@@ -285,7 +285,9 @@ def test_additional_cost_is_added_when_asked(line, extra, amount):
     assert line(CHARGE, extra=extra).amount == Decimal("135.00")
 
 
-@pytest.mark.parametrize("costs", ["ten", {"amount": "ten"}, {"amount": True}, [["x"]]])
+@pytest.mark.parametrize(
+    "costs", ["1_5", "\uff11\uff15", "\u0663", " 1_000 ", "ten", {"amount": "ten"}, {"amount": True}, [["x"]]]
+)
 def test_an_additional_cost_that_is_no_amount_is_held(line, costs):
     held = line(ADDED, extra={"costs": costs})
     assert decision(held) == ("hold", "INVALID_RECORD")

@@ -90,25 +90,28 @@ def fallbacks(config: Mapping[str, Any], client: XeroClient) -> Iterator[Finding
 
 def account_code(config: Mapping[str, Any], client: XeroClient) -> Finding:
     """Check the account for items that have none."""
-    return _fallback("account_code", config, client.accounts, "Code", _account_problem)
+    unset = "each item's own is used, and items without one are held"
+    return _fallback("account_code", config, client.accounts, "Code", _account_problem, unset)
 
 
 def tax_type(config: Mapping[str, Any], client: XeroClient) -> Finding:
     """Check the tax type for items that have none."""
-    return _fallback("tax_type", config, client.tax_rates, "TaxType", _tax_problem)
+    unset = "each item's own is used, and of items without one the account's"
+    return _fallback("tax_type", config, client.tax_rates, "TaxType", _tax_problem, unset)
 
 
-def _fallback(
+def _fallback(  # noqa: PLR0913, PLR0917 - two settings, checked alike
     setting: str,
     config: Mapping[str, Any],
     read: Callable[[], list[dict[str, Any]]],
     key: str,
     problem_of: Callable[[Mapping[str, Any]], str | None],
+    unset: str,
 ) -> Finding:
     wanted = config.get(setting)
     rows = {str(row.get(key)): row for row in read()}
     if not wanted:
-        return Finding(setting, OK, "not set: each item's own is used, and items without one are held")
+        return Finding(setting, OK, f"not set: {unset}")
     usable = sorted(code for code, row in rows.items() if problem_of(row) is None)
     advice = f"Usable: {', '.join(usable[:12])}{' …' if len(usable) > 12 else ''}."
     row = rows.get(str(wanted))

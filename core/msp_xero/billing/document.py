@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from msp_xero.billing.reference import Contact, Reference
 
 LONGEST_REFERENCE = 255
+# What Xero does with them is not known (xero-api §10.20); tabs and the ends of lines it takes.
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 # As long as a ledger's columns: anybody can write a line that looks like ours.
 _WORKLOG_MARKER = re.compile(r"\(SDP (\w{1,20}) worklog ([^\s()]{1,64})\)\s*\Z")
 _REFERENCE_MARKER = re.compile(r"\[([0-9a-f]{8})\]\s*\Z")
@@ -61,9 +63,9 @@ def worklog_marker(module: str, worklog_id: str) -> str:
 
 
 def described(description: str | None, module: str, worklog_id: str) -> str:
-    """Return a line's text with its worklog's marker behind it."""
-    marker = worklog_marker(module, worklog_id)
-    return f"{description}\n{marker}" if description else marker
+    """Return a line's text, without control characters, with its worklog's marker behind it."""
+    marker, text = worklog_marker(module, worklog_id), _CONTROLS.sub("", description or "")
+    return f"{text}\n{marker}" if text else marker
 
 
 def worklog_of(description: str | None) -> tuple[str, str] | None:
@@ -95,7 +97,7 @@ def marker_of(reference: str | None) -> str | None:
 def marked_reference(text: str, marker: str) -> str:
     """Return the reference with its marker, cut to what Xero takes."""
     suffix = f" [{marker}]"
-    flat = " ".join(text.split())
+    flat = " ".join(_CONTROLS.sub("", text).split())
     # Counted in UTF-16 units, the cautious way (xero-api §10.20).
     cut = flat.encode("utf-16-le", "replace")[: 2 * (LONGEST_REFERENCE - len(suffix))]
     return f"{cut.decode('utf-16-le', 'ignore')}{suffix}"

@@ -14,6 +14,7 @@ from msp_xero.billing.reconcile import resolve_unknown
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.refresh import look_into_doubts, refresh_invoices
 from msp_xero.billing.settle import pin_organisation, recall_day, remember_day
+from msp_xero.billing.settled import is_differing
 from msp_xero.errors import BilledElsewhere, RemoteError
 from msp_xero.ledger import pushing
 from msp_xero.ledger.models import Invoice
@@ -37,6 +38,7 @@ class Reconciled:
     ``refreshed`` changed in Xero since the last look. Of those whose outcome was not known, ``adopted``
     are in Xero, ``planned_again`` are proven missing and wait for the next push, ``rejected`` lost their
     number to somebody else's invoice, ``unknown`` are still not known, and ``conflicts`` need a person.
+    ``differing`` are the numbers of adopted ones that are not in Xero as they were sent.
     """
 
     refreshed: int = 0
@@ -45,12 +47,13 @@ class Reconciled:
     rejected: int = 0
     unknown: int = 0
     conflicts: int = 0
+    differing: list[str] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
 
     @property
     def needs_person(self) -> bool:
         """Whether something waits for a person."""
-        return bool(self.rejected or self.unknown or self.conflicts)
+        return bool(self.rejected or self.unknown or self.conflicts or self.differing)
 
     @property
     def outcome(self) -> str:
@@ -60,7 +63,7 @@ class Reconciled:
     def counts(self) -> dict[str, int]:
         """Return the figures for the record of runs."""
         names = ("refreshed", "adopted", "planned_again", "rejected", "unknown", "conflicts")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"differing": len(self.differing)}
 
 
 _FOUND = {"planned": "planned_again", "rejected": "rejected", "conflict": "conflicts"}
@@ -107,8 +110,11 @@ def reconcile(
                 resolve_unknown(ledger, client, fence, only=sent, run_id=run_id)
             withdraw_what_is_billed(ledger, fence, run_id=run_id)
             raise
-        for state in _states(ledger, open_before):
-            setattr(found, _FOUND[state], getattr(found, _FOUND[state]) + 1)
+        for invoice in _as_they_are(ledger, open_before):
+            name = _FOUND[invoice.state]
+            setattr(found, name, getattr(found, name) + 1)
+            if is_differing(invoice):
+                found.differing.append(invoice.number)
     found.calls = dict(client.calls)
     return found
 
@@ -154,10 +160,10 @@ def _within_the_day(ledger: Ledger, client: XeroClient, fence: Fence) -> Iterato
         remember_day(ledger, client, fence)
 
 
-def _states(ledger: Ledger, invoice_ids: list[int]) -> list[str]:
-    """Return the states that these invoices are in now: the ledger, not a counter, is the truth."""
-    states: list[str] = []
+def _as_they_are(ledger: Ledger, invoice_ids: list[int]) -> list[Invoice]:
+    """Return these invoices as they are now: the ledger, not a counter, is the truth."""
+    invoices: list[Invoice] = []
     with ledger.read() as session:
         for some in lots(invoice_ids):
-            states += session.scalars(select(Invoice.state).where(Invoice.id.in_(some)))
-    return states
+            invoices += session.scalars(select(Invoice).where(Invoice.id.in_(some)).order_by(Invoice.id))
+    return invoices

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
@@ -15,24 +15,32 @@ from msp_xero.ledger.outcomes import Outcome
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from decimal import Decimal
 
     from msp_xero.billing.plan import Plan
     from msp_xero.errors import DayLimitReached
     from msp_xero.ledger import Ledger
 
+_NAMED: Final = 5
+"""Most invoices that a sentence names."""
+
 
 @dataclass(slots=True)
 class Settled:
-    """What one settle did. Money is in the invoices' currency, with tax where it says total."""
+    """What one settle did. Money is with tax where it says total.
+
+    ``totals`` are of the invoices that were made, by their currency: what was planned earlier may be in
+    another one than ``currency``, in which is planned now. ``differing`` are the numbers of those that are
+    not in Xero as they were sent.
+    """
 
     currency: str = ""
     invoices: int = 0
     worklogs: int = 0
     minutes: int = 0
-    total: Decimal = ZERO
-    differing_totals: int = 0
+    totals: dict[str, Decimal] = field(default_factory=dict)
+    differing: list[str] = field(default_factory=list)
     rejected: int = 0
     unknown: int = 0
     unsent: int = 0
@@ -53,7 +61,7 @@ class Settled:
     @property
     def needs_person(self) -> bool:
         """Whether something waits for a person."""
-        return bool(self.held or self.rejected or self.unknown or self.unanswered or self.differing_totals)
+        return bool(self.held or self.rejected or self.unknown or self.unanswered or self.differing)
 
     @property
     def outcome(self) -> str:
@@ -68,8 +76,7 @@ class Settled:
             "invoices": self.invoices,
             "worklogs": self.worklogs,
             "minutes": self.minutes,
-            "total": self.total,
-            "currency": self.currency,
+            **self._money(),
             "rejected": self.rejected,
             "unknown": self.unknown,
             "unsent": self.unsent,
@@ -77,6 +84,13 @@ class Settled:
             "held": {code: held.lines for code, held in sorted(self.held.items())},
             "excluded": self.excluded,
         }
+
+    def _money(self) -> dict[str, Any]:
+        """Return the total of what was made, and its currency; of several currencies each total."""
+        if len(self.totals) > 1:
+            return {"totals": dict(sorted(self.totals.items()))}
+        [(currency, total)] = self.totals.items() or [(self.currency, ZERO)]
+        return {"total": total, "currency": currency}
 
     def _deed(self) -> str:
         """Say what was billed, or would be."""
@@ -87,7 +101,8 @@ class Settled:
         if not self.invoices:
             return "nothing new to bill"
         worklogs, invoices = _counted(self.worklogs, "worklog"), _counted(self.invoices, "invoice")
-        return f"{worklogs} invoiced on {invoices} ({self.currency} {self.total:,.2f})"
+        money = " and ".join(f"{currency} {total:,.2f}" for currency, total in sorted(self.totals.items()))
+        return f"{worklogs} invoiced on {invoices} ({money})"
 
     def sentence(self) -> str:
         """Return the one summary line of a run."""
@@ -103,8 +118,8 @@ class Settled:
             parts.append(
                 f"{_counted(self.unknown, 'invoice')} with unknown outcome, looked up again by the next run"
             )
-        if self.differing_totals:
-            parts.append(f"{_counted(self.differing_totals, 'invoice')} whose total differs in Xero")
+        if self.differing:
+            parts.append(told_of_differing(self.differing))
         if self.unsent:
             parts.append(
                 f"{_counted(self.unsent, 'invoice')} with {_counted(self.unsent_worklogs, 'worklog')} over "
@@ -117,6 +132,19 @@ class Settled:
             parts.append(str(self.day_limit))
         parts.append(_counted(calls, "Xero call"))
         return "worklogs: " + "; ".join(parts)
+
+
+def is_differing(invoice: Invoice) -> bool:
+    """Tell whether an invoice stands in Xero in another way than it was sent."""
+    stands = invoice.state in {"created", "paid"}
+    return stands and (bool(invoice.reason) or invoice.xero_total not in {None, invoice.total})
+
+
+def told_of_differing(numbers: Sequence[str]) -> str:
+    """Name invoices that are not in Xero as they were sent, and where it says what differs."""
+    named = ", ".join(numbers[:_NAMED]) + (" …" if len(numbers) > _NAMED else "")
+    invoices = _counted(len(numbers), "invoice")
+    return f"{invoices} not in Xero as sent ({named}): see msp-xero invoices show NUMBER"
 
 
 def _counted(number: int, noun: str) -> str:
@@ -185,6 +213,8 @@ def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = 
                 settled.invoices += 1
                 settled.worklogs += invoice.line_count
                 settled.minutes += invoice.minutes
-                settled.total += invoice.total
-                settled.differing_totals += invoice.xero_total not in (None, invoice.total)
+                sums = settled.totals
+                sums[invoice.currency] = sums.get(invoice.currency, ZERO) + invoice.total
+                if is_differing(invoice):
+                    settled.differing.append(invoice.number)
     settled.rejected = len({refused.invoice_id for refused in settled.made.refused})

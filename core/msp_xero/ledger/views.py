@@ -257,6 +257,12 @@ def unsettled_invoices(ledger: Ledger, *, limit: int = _BATCH) -> list[InvoiceRo
     return _newest_invoices(ledger, [or_(Invoice.state.in_(_UNSETTLED), unanswered)], limit)
 
 
+def differing_invoices(ledger: Ledger, *, limit: int = _BATCH) -> list[InvoiceRow]:
+    """Return the invoices that stood in Xero in another way than they were sent, when that was first seen."""
+    differs = or_(Invoice.reason.is_not(None), Invoice.xero_total != Invoice.total)
+    return _newest_invoices(ledger, [Invoice.state.in_(("created", "paid")), differs], limit)
+
+
 def _newest_invoices(
     ledger: Ledger, conditions: Sequence[ColumnElement[bool]], limit: int
 ) -> list[InvoiceRow]:

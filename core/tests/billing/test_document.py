@@ -34,6 +34,16 @@ def test_a_line_names_its_worklog_whatever_its_text_is(text, module, worklog_id)
     assert worklog_of(described(text, module, worklog_id) + " \n") == (module, worklog_id)
 
 
+@pytest.mark.parametrize("mark", [*"\x00\x01\x07\x0b\x1b\x1f\x7f", "\ufffe"])
+def test_no_control_character_goes_to_xero(mark):
+    assert described(f"a{mark}b\n\tc", "task", "1") == "ab\n\tc\n(SDP task worklog 1)"
+    assert described(mark, "task", "1") == "(SDP task worklog 1)"
+    assert marked_reference(f"Work for A{mark}B", "97e8a64e") in {
+        "Work for AB [97e8a64e]",
+        "Work for A B [97e8a64e]",
+    }
+
+
 @given(first=ids, second=ids)
 def test_a_text_that_quotes_another_worklog_does_not_mislead(first, second):
     text = f"same as {worklog_marker('task', first)}"

@@ -114,9 +114,41 @@ def test_an_invoice_edited_before_we_could_look_is_ours_and_says_what_differs(un
     settled = unsure.settle()
     assert only(unsure).state == "created"
     assert only(unsure).reason == "Somebody changed its contact and total in Xero before we could look."
-    assert settled.differing_totals == 1
+    assert settled.differing == ["SDP-00001"]
+    assert "1 invoice not in Xero as sent (SDP-00001)" in settled.sentence()
     assert settled.needs_person
     assert len(unsure.ours()) == 1
+
+
+def test_what_is_of_another_currency_is_not_added_to_the_rest(sqlite_world):
+    world = sqlite_world
+    world.deliver(*(world.line(n, account=0) for n in range(3)))
+    world.fail({"kind": "reset_before", "match": PUT, "times": 100})
+    world.settle(currency_code="AUD")
+    world.recover()
+    world.deliver(*(world.line(n, account=1) for n in range(3, 6)))
+    settled = world.settle(currency_code="NZD")
+    totals = {row["CurrencyCode"]: row["Total"] for row in world.ours()}
+    assert settled.totals == totals
+    assert settled.counts()["totals"] == totals
+    told = f"(AUD {totals['AUD']:,.2f} and NZD {totals['NZD']:,.2f})"
+    assert f"6 worklogs invoiced on 2 invoices {told}" in settled.sentence()
+
+
+def test_what_xero_warns_of_is_told(sqlite_world):
+    """An account code that Xero takes away from a draft is only a warning (xero-api §4.6)."""
+    world = sqlite_world
+    world.deliver(world.line(0))
+    client = world.client()
+    put = client.put_invoices
+
+    def warned(body, **options):
+        words = "Account code ''200'' has been removed as it does not match a recognised account."
+        return [{**row, "Warnings": [{"Message": words}]} for row in put(body, **options)]
+
+    client.put_invoices = warned
+    settled = settle(world.ledger, client, BillingSettings())
+    assert (settled.differing, settled.needs_person) == (["SDP-00001"], True)
 
 
 @pytest.mark.parametrize(("action", "state"), [("delete", "deleted"), ("void", "voided")])

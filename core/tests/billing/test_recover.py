@@ -48,6 +48,18 @@ def test_what_is_there_is_adopted_and_what_is_missing_is_planned_and_not_sent(wo
     world.assert_exactly_once(6)
 
 
+def test_an_adopted_invoice_that_is_not_as_it_was_sent_needs_a_person(world):
+    world.deliver(*(world.line(n, account=0) for n in range(3)))
+    world.settle()
+    pretend_not_to_know(world)
+    [made] = world.ours()
+    contact = {"ContactID": world.contacts[7]["ContactID"]}
+    world.person("invoice", "edit", made["InvoiceID"], Contact=contact)
+    found = reconciled(world)
+    assert (found.adopted, found.differing, found.outcome) == (1, ["SDP-00001"], "needs_person")
+    assert found.counts()["differing"] == 1
+
+
 def test_what_people_did_is_learnt_and_nothing_new_is_planned(world):
     world.deliver(*(world.line(n) for n in range(3)))
     world.settle(invoice_status="AUTHORISED")
@@ -65,6 +77,7 @@ def test_what_people_did_is_learnt_and_nothing_new_is_planned(world):
         "rejected": 0,
         "unknown": 0,
         "conflicts": 0,
+        "differing": 0,
     }
     assert sorted(i.state for i in world.ledger_invoices()) == ["created", "paid", "voided"]
     assert (world.writes(), world.states()) == (writes, {"invoiced": 3, "open": 1})

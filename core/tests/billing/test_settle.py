@@ -16,8 +16,8 @@ def test_a_run_bills_each_account_on_one_invoice_and_the_totals_agree(world):
     assert (settled.invoices, settled.worklogs, settled.minutes) == (3, 9, 9 * 45)
     in_xero = world.invoices()
     assert sorted(i["InvoiceNumber"] for i in in_xero) == ["SDP-00001", "SDP-00002", "SDP-00003"]
-    assert sum(i["Total"] for i in in_xero) == settled.total
-    assert settled.differing_totals == 0
+    assert sum(i["Total"] for i in in_xero) == settled.totals["NZD"]
+    assert settled.differing == []
     assert world.states() == {"invoiced": 9}
 
 

@@ -78,6 +78,8 @@ def decimal_of(value: object) -> Decimal:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise Violation("must be a number")
+    if isinstance(value, str) and (not value.isascii() or "_" in value):
+        raise Violation("must be a number")  # only Python reads that as one
     try:
         number = value if isinstance(value, Decimal) else Decimal(str(value))
     except InvalidOperation:

@@ -1,0 +1,37 @@
+"""An invoice that is not in Xero as it was sent is found by whoever looks, in each view."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from msp_xero.ledger.models import Invoice
+from sqlalchemy import update
+
+
+@pytest.fixture
+def differs(cli):
+    """Xero said another total for SDP-00001 once; the run after that had nothing to do."""
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(
+            update(Invoice)
+            .where(Invoice.number == "SDP-00001")
+            .values(xero_total=Decimal("99.99"), reason="Somebody changed its total in Xero.")
+        )
+    return cli
+
+
+def test_the_list_of_invoices_names_the_other_total(differs):
+    assert "Xero says NZD 99.99" in " ".join(differs.says("invoices", "list", "--state", "created").split())
+
+
+def test_status_names_the_invoice_and_why(differs):
+    said = " ".join(differs.says("status").split())
+    assert "SDP-00001 is not in Xero as it was sent: NZD" in said
+    assert "Somebody changed its total in Xero." in said
+    assert [row["number"] for row in differs.data("status")["differing"]] == ["SDP-00001"]
+
+
+def test_status_says_nothing_where_nothing_differs(cli):
+    assert cli.data("status")["differing"] == []
+    assert "as it was sent" not in cli.says("status")
