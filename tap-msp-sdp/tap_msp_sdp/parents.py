@@ -14,7 +14,7 @@ from msp_xero.sdp.dialects import NOTHING, Reference, boolean, epoch_ms, referen
 from tap_msp_sdp.modules import CHANGED, CREATED, MODULES, PARENTS_OF_TASKS, Module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from msp_xero.sdp import SdpClient
 
@@ -61,8 +61,7 @@ def read_parent(module: Module, row: Row) -> Parent:
     """Return a list row or single row as a parent."""
     identity = str(row.get("id"))
     updated = epoch_ms(row.get(CHANGED))
-    closed = [at for at in (epoch_ms(row.get(name)) for name in module.closed) if at is not None]
-    created = [at for at in (epoch_ms(row.get(name)) for name in _CREATED) if at is not None]
+    closed, ended, created = (_times(row, names) for names in (module.closed, module.ended, _CREATED))
     moved = [*closed, *([updated] if updated is not None else [])]
     status = row.get("status")
     in_progress = boolean(status.get("in_progress")) if isinstance(status, dict) else None
@@ -76,10 +75,10 @@ def read_parent(module: Module, row: Row) -> Parent:
         display_id=text(row.get("display_id")) or identity,
         title=text(row.get(module.title)),
         status=reference(status).name,
-        is_open=not closed if in_progress is None else in_progress,
+        is_open=not (closed or ended) if in_progress is None else in_progress,
         updated_ms=updated,
         moved_ms=max(moved, default=None),
-        latest_ms=max([*moved, *created], default=None),
+        latest_ms=max([*moved, *ended, *created], default=None),
         account=account,
         is_msp=boolean(found.get("is_msp")) if isinstance(found, dict) else None,
         tells_account=any(name in row for name in _ACCOUNTS),
@@ -87,6 +86,10 @@ def read_parent(module: Module, row: Row) -> Parent:
         site_name=reference(site).name,
         belongs_to=_belongs_to(row) if module.name == "tasks" else None,
     )
+
+
+def _times(row: Row, names: Iterable[str]) -> list[int]:
+    return [at for at in (epoch_ms(row.get(name)) for name in names) if at is not None]
 
 
 def _account_in(module: Module, row: Row) -> object:

@@ -178,3 +178,21 @@ def large(_large: Sandbox) -> Sandbox:
 
 def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
     return {"base_url": sandbox.url, "auth_token": KEY, **more}
+
+
+ODD_MINUTES = 777
+
+
+def person(sandbox: Sandbox, kind: str, action: str, identity: str | None = None, **values: Any) -> Any:
+    """Do what a person does in the product."""
+    return sandbox.post("rows", {"kind": kind, "action": action, "id": identity, "values": values})
+
+
+def new_worklog(sandbox: Sandbox, parent: str) -> None:
+    """Book a time that no other worklog has."""
+    person(sandbox, "worklog", "add", parent=parent, minutes=ODD_MINUTES, owner="7")
+
+
+def found(out: Collector) -> list[dict[str, Any]]:
+    """Return the records of what :func:`new_worklog` booked."""
+    return [record for record in out.records() if record["minutes"] == ODD_MINUTES]
