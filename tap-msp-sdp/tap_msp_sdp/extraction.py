@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from msp_xero.errors import InputError, Missing
+from msp_xero.errors import InputError, Missing, NoAddress
 from msp_xero.sdp import CannotWalk
 from msp_xero.sdp.dialects import iso_utc
 
-from tap_msp_sdp.modules import MODULES
-from tap_msp_sdp.parents import Parent, ParentLists
+from tap_msp_sdp.modules import LICENSED, MODULES
+from tap_msp_sdp.parents import NoList, Parent, ParentLists
 from tap_msp_sdp.reading import Reader
 from tap_msp_sdp.settings import to_ms
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
+    from msp_xero.errors import RemoteError
     from msp_xero.sdp import SdpClient
 
     from tap_msp_sdp.bookmarks import Bookmarks
@@ -117,8 +118,8 @@ class Extraction:
                 self._walked = {}
                 try:
                     yield from self._walk(walk, pool)
-                except Missing as error:
-                    self._without_list(walk, error)
+                except NoList as absent:
+                    self._without_list(walk, absent.reason)
                 self._save()
             self._tally.complete()
         except BaseException as error:
@@ -129,9 +130,26 @@ class Extraction:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _without_list(self, walk: Walk, error: Missing) -> None:
-        """Go on without the list of general tasks, which is not confirmed to exist; not without others."""
-        if walk.name != "tasks" or self._settings.task_discovery != "parents":
+    def _without_list(self, walk: Walk, error: RemoteError) -> None:
+        """Go on without a list that need not exist; not without others.
+
+        The list of general tasks is not confirmed to exist. Problems and changes are not in every
+        licence, and who left them out of ``modules`` wants tasks only of what there is.
+        """
+        if walk.name == "tasks" and self._settings.task_discovery == "parents" and isinstance(error, Missing):
+            logger.warning("GET tasks does not exist on this installation: general tasks are not read")
+        elif (
+            walk.name in LICENSED
+            and walk.name not in self._settings.modules
+            and not isinstance(error, NoAddress)  # a web server's word for what SDP would have to say
+        ):
+            logger.warning(
+                "This installation has no %s (%s): tasks of %s are not read",
+                walk.name,
+                error.problem,
+                walk.name,
+            )
+        elif isinstance(error, Missing):
             raise Missing(
                 error.problem,
                 system=error.system,
@@ -139,7 +157,8 @@ class Extraction:
                 status=error.status,
                 advice=error.advice or f"If this installation has no {walk.name}, leave them out of modules",
             ) from error
-        logger.warning("GET tasks does not exist on this installation: general tasks are not read")
+        else:
+            raise error
 
     def _walk(self, walk: Walk, pool: ThreadPoolExecutor) -> Iterator[Record]:
         parents = ParentLists(self._client, walk.name)

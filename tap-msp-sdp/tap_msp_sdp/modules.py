@@ -47,6 +47,9 @@ class Module:
         )
 
 
+LICENSED: Final = frozenset({"problems", "changes"})
+"""Modules that are not in every licence, and may have tasks (sdp-msp-api §7, code 7001)."""
+
 PARENTS_OF_TASKS: Final = ("request", "problem", "change", "project", "milestone")
 
 MODULES: Final = {

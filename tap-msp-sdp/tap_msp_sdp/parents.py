@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from msp_xero.errors import Missing
+from msp_xero.errors import Missing, NotLicensed, RemoteError
 from msp_xero.sdp import CannotWalk
 from msp_xero.sdp.dialects import NOTHING, Reference, boolean, epoch_ms, reference, text
 
@@ -142,11 +142,20 @@ class Accounts:
         return next((found for name in _ACCOUNTS if (found := reference(site.get(name))) != NOTHING), NOTHING)
 
 
+class NoList(Exception):
+    """The list of a module does not answer at all, for want of a path or a licence; ``reason`` says which."""
+
+    def __init__(self, reason: RemoteError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 class ParentLists:
     """Lists the parents of one module."""
 
     def __init__(self, client: SdpClient, module: str) -> None:
         self._client = client
+        self._has_answered = False
         self._module = MODULES[module]
         self._columns = self._module.columns("customer" if client.settings.edition == "cloud" else "account")
 
@@ -158,6 +167,7 @@ class ParentLists:
 
         Raises:
             CannotWalk: this module cannot be asked by time of change.
+            NoList: it cannot be asked at all.
         """
         walk = self._walk(CHANGED, since_ms)
         first = next(walk, None)
@@ -173,9 +183,12 @@ class ParentLists:
         """Yield all parents that are open or moved since a time, in the order of their ids.
 
         One that is closed at an unknown time is yielded too.
+
+        Raises:
+            NoList: the module cannot be asked at all.
         """
         name = self._module.name
-        for row in self._client.list_rows(name, name, fields=self._columns):
+        for row in self._answering(self._client.list_rows(name, name, fields=self._columns)):
             parent = read_parent(self._module, row)
             if since_ms is None or parent.is_open or parent.moved_ms is None or parent.moved_ms >= since_ms:
                 yield parent
@@ -191,4 +204,16 @@ class ParentLists:
         rows = self._client.walk_by_value(
             name, name, sort_field=sort_field, since=since_ms, fields=self._columns
         )
-        return (read_parent(self._module, row) for row in rows)
+        return (read_parent(self._module, row) for row in self._answering(rows))
+
+    def _answering(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Tell a list that does not answer at all from one that breaks off."""
+        try:
+            for row in rows:
+                self._has_answered = True
+                yield row
+        except (Missing, NotLicensed) as error:
+            if self._has_answered:
+                raise
+            raise NoList(error) from error
+        self._has_answered = True
