@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -35,7 +35,7 @@ class Parent:
         moved_ms: the latest of change and closing, None where neither is known.
         latest_ms: the latest time that is known at all.
         account: as the row tells it; where not, ``Accounts`` knows further ways.
-        tells_account: False when the columns that could tell the account did not come.
+        tells_account: False when this came of a list without the columns that could tell the account.
         belongs_to: for tasks, the ids of what contains it by kind; None when the row does not say.
     """
 
@@ -88,6 +88,20 @@ def read_parent(module: Module, row: Row) -> Parent:
     )
 
 
+def read_single(client: SdpClient, module: Module, path: str) -> Parent:
+    """Return a parent from its single row: what that does not tell, no other row of it does.
+
+    Args:
+        client: the connection.
+        module: what it is one of.
+        path: below ``/api/v3/``, e.g. ``requests/45``.
+
+    Raises:
+        Missing: it does not exist.
+    """
+    return replace(read_parent(module, client.read_row(path, module.singular)), tells_account=True)
+
+
 def _times(row: Row, names: Iterable[str]) -> list[int]:
     return [at for at in (epoch_ms(row.get(name)) for name in names) if at is not None]
 
@@ -118,13 +132,21 @@ class Accounts:
         self._by_site: dict[str, Reference] = {}
 
     def complete(self, parent: Parent) -> Parent:
-        """Return the parent, read again as a single row where its list left the account out."""
-        if parent.tells_account or parent.account != NOTHING:
+        """Return the parent, read again as a single row where its list left the account out.
+
+        Also where the account of its site or of who reported it is known: these stand in for what
+        the ticket itself says, and only where it says nothing either.
+        """
+        if parent.tells_account:
             return parent
         try:
-            return read_parent(parent.module, self._client.read_row(parent.path, parent.module.singular))
+            single = read_single(self._client, parent.module, parent.path)
         except Missing:
             return parent
+        if single.account == NOTHING:
+            single = replace(single, account=parent.account, is_msp=parent.is_msp)
+        # The worklogs were read when the list told its time; a later one would make them look fresher.
+        return single if parent.updated_ms is None else replace(single, updated_ms=parent.updated_ms)
 
     def of(self, parent: Parent) -> Reference:
         """Return the account, by way of the site where needed; nothing when nobody knows it."""

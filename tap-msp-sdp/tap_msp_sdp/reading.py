@@ -13,7 +13,7 @@ from msp_xero.sdp.calls import endpoint
 from msp_xero.sdp.dialects import iso_utc, read_worklog, text
 
 from tap_msp_sdp.modules import MODULES
-from tap_msp_sdp.parents import Accounts, Parent, read_parent
+from tap_msp_sdp.parents import Accounts, Parent, read_parent, read_single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -103,7 +103,7 @@ class Reader:
         if rows and task.belongs_to is None:
             # This list does not name parents. The single row may; then the parent's own walk has
             # the task, and counts it under the right account.
-            task = read_parent(task.module, self._client.read_row(task.path, "task"))
+            task = read_single(self._client, task.module, task.path)
             if task.belongs_to:
                 return [] if self._tasks_from_parents else self._contained_task(task, wanted)
         row = {"id": task.id, "title": task.title}
@@ -131,7 +131,7 @@ class Reader:
             if path in self._containers:
                 self._containers.move_to_end(path)
                 return self._containers[path]
-        parent = read_parent(MODULES[module], self._client.read_row(path, MODULES[module].singular))
+        parent = read_single(self._client, MODULES[module], path)
         with self._lock:
             self._containers[path] = parent
             if len(self._containers) > _REMEMBERED_PARENTS:

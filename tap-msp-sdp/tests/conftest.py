@@ -7,17 +7,21 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 import requests
+from msp_xero.sdp import SdpClient
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from tap_msp_sdp.tap import TapMspSdp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from msp_xero.sdp.paging import Page
 
 KEY = "sandbox-authtoken"
 MODULES = ["requests", "problems", "changes", "projects", "tasks"]
@@ -196,3 +200,19 @@ def new_worklog(sandbox: Sandbox, parent: str) -> None:
 def found(out: Collector) -> list[dict[str, Any]]:
     """Return the records of what :func:`new_worklog` booked."""
     return [record for record in out.records() if record["minutes"] == ODD_MINUTES]
+
+
+def listed_without(monkeypatch: pytest.MonkeyPatch, path: str, *names: str) -> None:
+    """Let the list at a path leave members out, which single rows have."""
+    original = SdpClient._page
+
+    def page(self: SdpClient, asked: str, *rest: Any) -> Page:
+        answer = original(self, asked, *rest)
+        if asked != path:
+            return answer
+        return replace(
+            answer,
+            rows=[{name: value for name, value in row.items() if name not in names} for row in answer.rows],
+        )
+
+    monkeypatch.setattr(SdpClient, "_page", page)
