@@ -162,20 +162,22 @@ class Extraction:
 
     def _walk(self, walk: Walk, pool: ThreadPoolExecutor) -> Iterator[Record]:
         parents = ParentLists(self._client, walk.name)
+        self._reader.paths.is_in_doubt = False
         since = {module: self._since(module, walk.name) for module in walk.modules}
         # Asked before the walk by time of change moves the bookmarks, which may break off at a later page.
         window_start = self._window_start(walk, since)
+        reached: dict[str, str] = {}
         try:
-            yield from self._read_changed(walk, parents, since, pool)
+            yield from self._read_changed(walk, parents, since, pool, reached)
         except CannotWalk as reason:
             logger.info("%s cannot be asked by time of change (%s)", walk.name, reason)
             yield from self._read_within(walk, parents, window_start, pool)
-            for module in walk.modules:
-                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms))
+            self._advance(walk, dict.fromkeys(walk.modules, iso_utc(self._started_ms)))
             return
         if self._settings.sweep_ms:
             start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
             yield from self._read_within(walk, parents, start, pool)
+        self._advance(walk, reached)
 
     def _since(self, module: str, walk: str) -> int | None:
         """Return from when parents are read for a module, None for all."""
@@ -203,8 +205,14 @@ class Extraction:
         return min(reached_back, *(at for at in since.values() if at is not None))
 
     def _read_changed(
-        self, walk: Walk, parents: ParentLists, since: dict[str, int | None], pool: ThreadPoolExecutor
+        self,
+        walk: Walk,
+        parents: ParentLists,
+        since: dict[str, int | None],
+        pool: ThreadPoolExecutor,
+        reached: dict[str, str],
     ) -> Iterator[Record]:
+        """Read parents in the order of their change; ``reached`` is told how far, by module."""
         starts = {module: at or 0 for module, at in since.items()}
 
         def wanted(parent: Parent) -> tuple[str, ...]:
@@ -217,12 +225,17 @@ class Extraction:
             self._walked[parent.id] = parent.updated_ms
             if parent.updated_ms is not None:
                 # A date in the future must not hide what comes until then.
-                reached = iso_utc(min(parent.updated_ms, self._started_ms))
-                for module in modules:
-                    self._bookmarks.advance(module, walk.name, reached)
+                reached |= dict.fromkeys(modules, iso_utc(min(parent.updated_ms, self._started_ms)))
+            if not self._reader.paths.is_in_doubt:
+                self._advance(walk, reached)
             self._unsaved += 1
             if self._unsaved >= PARENTS_A_CHECKPOINT:
                 self._save()
+
+    def _advance(self, walk: Walk, reached: dict[str, str]) -> None:
+        """Move the bookmarks of a walk to where it stands, by module."""
+        for module, at in reached.items():
+            self._bookmarks.advance(module, walk.name, at)
 
     def _read_within(
         self, walk: Walk, parents: ParentLists, start: int | None, pool: ThreadPoolExecutor

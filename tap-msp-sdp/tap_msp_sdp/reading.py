@@ -14,6 +14,7 @@ from msp_xero.sdp.dialects import iso_utc, read_worklog, text
 
 from tap_msp_sdp.modules import MODULES
 from tap_msp_sdp.parents import Accounts, Parent, read_parent, read_single
+from tap_msp_sdp.paths import UnconfirmedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -25,15 +26,14 @@ logger: Final = logging.getLogger("tap_msp_sdp")
 Row = dict[str, Any]
 Record = dict[str, Any]
 
-# Paths that no documentation confirms (sdp-msp-api §3.1, §4): an installation may not have them.
-UNCONFIRMED: Final = frozenset(
-    {"GET tasks/{id}/worklogs", "GET problems/{id}/tasks", "GET problems/{id}/tasks/{id}/worklogs"}
-)
 _REMEMBERED_PARENTS: Final = 500
 
 
 class Reader:
     """Reads one parent after the other; called from several threads.
+
+    Attributes:
+        paths: what was learnt about paths that an installation may not have.
 
     Args:
         client: the connection.
@@ -46,7 +46,7 @@ class Reader:
         self._accounts = Accounts(client)
         self._started_at = started_at
         self._tasks_from_parents = tasks_from_parents
-        self._told: set[str] = set()
+        self.paths = UnconfirmedPaths()
         self._containers: OrderedDict[str, Parent] = OrderedDict()
         self._lock = Lock()
 
@@ -143,27 +143,34 @@ class Reader:
 
         A refusal can mean a deleted row or a path that this installation does not have: the owner
         itself is asked. A missing path that the documentation confirms is an error; one that it
-        does not is told once.
+        does not is left out.
         """
+        name = endpoint("GET", f"{owner}/{what}")
         try:
-            return read(owner)
-        except (Missing, Rejected):
-            try:
-                row = self._client.read_row(owner, key)
-            except NoAddress as error:
-                raise error.as_no_answer() from error  # no word of SDP's about this row
-            except Missing:
-                logger.info("%s was deleted meanwhile", endpoint("GET", owner))
+            rows = read(owner)
+        except (Missing, Rejected) as refusal:
+            row = self._owner(owner, key)
+            if row is None:
                 return []
-            name = endpoint("GET", f"{owner}/{what}")
-            if name not in UNCONFIRMED:
-                raise
-            if owner.startswith("tasks/") and read_parent(MODULES["tasks"], row).belongs_to:
-                return []  # served below its parent only
-            if name not in self._told:
-                self._told.add(name)
-                logger.warning("%s does not exist on this installation: worklogs there are not read", name)
+            if owner.startswith("tasks/"):
+                belongs_to = read_parent(MODULES["tasks"], row).belongs_to
+                if not belongs_to:  # else it is served below its parent only
+                    self.paths.leave_out(name, refusal, for_all=belongs_to is not None)
+            else:
+                self.paths.leave_out(name, refusal, for_all=True)
             return []
+        self.paths.has_answered(name)
+        return rows
+
+    def _owner(self, path: str, key: str) -> Row | None:
+        """Return the row whose children were refused, None when it is deleted."""
+        try:
+            return self._client.read_row(path, key)
+        except NoAddress as error:
+            raise error.as_no_answer() from error  # no word of SDP's about this row
+        except Missing:
+            logger.info("%s was deleted meanwhile", endpoint("GET", path))
+            return None
 
     def _records(self, parent: Parent, rows: list[Row], module: str, task: Row | None = None) -> list[Record]:
         if not rows:

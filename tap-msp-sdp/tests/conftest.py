@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import requests
+from msp_xero.errors import RemoteError
 from msp_xero.sdp import SdpClient
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from tap_msp_sdp.tap import TapMspSdp
@@ -202,17 +203,32 @@ def found(out: Collector) -> list[dict[str, Any]]:
     return [record for record in out.records() if record["minutes"] == ODD_MINUTES]
 
 
-def listed_without(monkeypatch: pytest.MonkeyPatch, path: str, *names: str) -> None:
-    """Let the list at a path leave members out, which single rows have."""
-    original = SdpClient._page
+def listed_without(monkeypatch: pytest.MonkeyPatch, path: str, *names: str, single_too: bool = False) -> None:
+    """Let the rows of the list at a path leave members out, and those that are read one by one if asked."""
+    read_page, read_row = SdpClient._page, SdpClient.read_row
+
+    def without(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in row.items() if name not in names}
 
     def page(self: SdpClient, asked: str, *rest: Any) -> Page:
-        answer = original(self, asked, *rest)
-        if asked != path:
-            return answer
-        return replace(
-            answer,
-            rows=[{name: value for name, value in row.items() if name not in names} for row in answer.rows],
-        )
+        answer = read_page(self, asked, *rest)
+        return replace(answer, rows=[without(row) for row in answer.rows]) if asked == path else answer
+
+    def row(self: SdpClient, asked: str, key: str) -> dict[str, Any]:
+        found = read_row(self, asked, key)
+        return without(found) if single_too and asked.startswith(f"{path}/") else found
 
     monkeypatch.setattr(SdpClient, "_page", page)
+    monkeypatch.setattr(SdpClient, "read_row", row)
+
+
+def until_it_is_well(sandbox: Sandbox, fault: dict[str, Any], **changed: Any) -> tuple[Collector, Collector]:
+    """Run with a fault, and once more without it from where the first run left off; return both."""
+    sandbox.post("faults", [fault])
+    try:
+        first = run(settings(sandbox, **changed))
+    except RemoteError as error:
+        first = error.collector  # type: ignore[attr-defined]
+        assert first.trailer is None
+    sandbox.mend()
+    return first, run(settings(sandbox, **changed), state=first.state)
