@@ -221,7 +221,7 @@ class Extraction:
 
         changed = parents.changed_since(min(starts.values()))
         for parent, modules, records in self._side_by_side(pool, changed, wanted):
-            yield from self._emit(records)
+            yield from self._emit(parent, records)
             self._walked[parent.id] = parent.updated_ms
             if parent.updated_ms is not None:
                 # A date in the future must not hide what comes until then.
@@ -246,11 +246,13 @@ class Extraction:
             known = parent.id in self._walked and self._walked[parent.id] == parent.updated_ms
             return () if known else walk.modules
 
-        for _, _, records in self._side_by_side(pool, parents.within(start), wanted):
-            yield from self._emit(records)
+        for parent, _, records in self._side_by_side(pool, parents.within(start), wanted):
+            yield from self._emit(parent, records)
 
-    def _emit(self, records: list[Record]) -> Iterator[Record]:
+    def _emit(self, parent: Parent, records: list[Record]) -> Iterator[Record]:
         for record in records:
+            if parent.is_of_unknown_parents and self._tally.has_lost_its_account(record):
+                continue  # it came below its parent already, which nothing here names
             if self._tally.is_new(record):
                 yield record
                 self._tally.count(record)

@@ -56,6 +56,11 @@ class Parent:
     site_name: str | None
     belongs_to: Mapping[str, str] | None = field(default=None)
 
+    @property
+    def is_of_unknown_parents(self) -> bool:
+        """Whether this is a task whose row does not say whether it belongs to something else."""
+        return self.module.name == "tasks" and self.belongs_to is None
+
 
 def read_parent(module: Module, row: Row) -> Parent:
     """Return a list row or single row as a parent."""
@@ -84,7 +89,7 @@ def read_parent(module: Module, row: Row) -> Parent:
         tells_account=any(name in row for name in _ACCOUNTS),
         site_id=reference(site).id,
         site_name=reference(site).name,
-        belongs_to=_belongs_to(row) if module.name == "tasks" else None,
+        belongs_to=parents_of_task(row) if module.name == "tasks" else None,
     )
 
 
@@ -117,7 +122,8 @@ def _account_in(module: Module, row: Row) -> object:
     return None
 
 
-def _belongs_to(row: Row) -> Mapping[str, str] | None:
+def parents_of_task(row: Row) -> Mapping[str, str] | None:
+    """Return the ids of what a task says that it belongs to, by kind; None when it says nothing about it."""
     if not any(name in row for name in PARENTS_OF_TASKS):
         return None
     ids = {name: reference(row.get(name)).id for name in PARENTS_OF_TASKS}

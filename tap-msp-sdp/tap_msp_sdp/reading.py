@@ -8,12 +8,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from msp_xero.errors import Missing, NoAddress, Rejected
+from msp_xero.errors import Missing, NoAddress, Rejected, Unavailable
 from msp_xero.sdp.calls import endpoint
 from msp_xero.sdp.dialects import iso_utc, read_worklog, text
+from msp_xero.sdp.envelope import SYSTEM
 
 from tap_msp_sdp.modules import MODULES
-from tap_msp_sdp.parents import Accounts, Parent, read_parent, read_single
+from tap_msp_sdp.parents import Accounts, Parent, parents_of_task, read_parent, read_single
 from tap_msp_sdp.paths import UnconfirmedPaths
 
 if TYPE_CHECKING:
@@ -26,7 +27,16 @@ logger: Final = logging.getLogger("tap_msp_sdp")
 Row = dict[str, Any]
 Record = dict[str, Any]
 
+_CONTAINERS: Final = ("project", "request", "problem", "change")
 _REMEMBERED_PARENTS: Final = 500
+
+
+class _ServedBelow(Exception):
+    """The time of a task is served below what it belongs to only; ``task`` is as its own row says."""
+
+    def __init__(self, task: Parent) -> None:
+        super().__init__(task.path)
+        self.task = task
 
 
 class Reader:
@@ -95,24 +105,70 @@ class Reader:
 
     def _listed_task(self, task: Parent, wanted: Collection[str]) -> list[Record]:
         """Read a task of the global list: a general one, or with global discovery any other too."""
+        if not self._tasks_from_parents:
+            return self._task_of_anything(task, wanted)
         if task.belongs_to:
-            return [] if self._tasks_from_parents else self._contained_task(task, wanted)
-        if "tasks" not in wanted:
+            return []  # the walk over what it belongs to has it
+        try:
+            rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
+        except _ServedBelow:
             return []
-        rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
         if rows and task.belongs_to is None:
-            # This list does not name parents. The single row may; then the parent's own walk has
-            # the task, and counts it under the right account.
-            task = read_single(self._client, task.module, task.path)
-            if task.belongs_to:
-                return [] if self._tasks_from_parents else self._contained_task(task, wanted)
-        row = {"id": task.id, "title": task.title}
-        return self._records(task, rows, "task", task=row)
+            # This list does not name parents. The single row may, or the worklogs; then the parent's
+            # own walk has the task, and counts it under the right account.
+            single = self._single(task)
+            if single is None:
+                return []
+            task = single
+            named = task.belongs_to is None and any(parents_of_task(row) for row in rows)
+            if task.belongs_to or named:
+                return []
+        return self._general_task(task, rows)
+
+    def _task_of_anything(self, task: Parent, wanted: Collection[str]) -> list[Record]:
+        """Read a task of a list that has to name the parents.
+
+        Raises:
+            Unavailable: neither the list nor the task's own row names them, so that it cannot be told
+                where its time is and whose it is.
+        """
+        if not _names_its_container(task):
+            single = self._single(task)
+            if single is None:
+                return []
+            if not _names_its_container(single):
+                raise Unavailable(
+                    "a task does not tell what it belongs to",
+                    system=SYSTEM,
+                    address=f"GET {self._client.settings.api_url}{task.path}",
+                    advice="Set task_discovery: parents",
+                )
+            task = single
+        if task.belongs_to:
+            return self._contained_task(task, wanted)
+        try:
+            rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
+        except _ServedBelow as elsewhere:
+            return self._contained_task(elsewhere.task, wanted)
+        return self._general_task(task, rows) if "tasks" in wanted else []
+
+    def _general_task(self, task: Parent, rows: list[Row]) -> list[Record]:
+        return self._records(task, rows, "task", task={"id": task.id, "title": task.title})
+
+    def _single(self, task: Parent) -> Parent | None:
+        """Return a task from its own row, as listed where there is no such path, None if it is gone."""
+        try:
+            return read_single(self._client, task.module, task.path)
+        except NoAddress:
+            return task
+        except Missing:
+            logger.info("%s was deleted meanwhile", endpoint("GET", task.path))
+            return None
 
     def _contained_task(self, task: Parent, wanted: Collection[str]) -> list[Record]:
         ids = task.belongs_to or {}
-        kind = next((name for name in ("project", "request", "problem", "change") if name in ids), None)
-        if kind is None or ("projects" if kind == "project" else "tasks") not in wanted:
+        kind = next(name for name in _CONTAINERS if name in ids)
+        if ("projects" if kind == "project" else "tasks") not in wanted:
             return []
         owner = f"{kind}s/{quote(ids[kind], safe='')}"
         group = f"{owner}/milestones/{quote(ids['milestone'], safe='')}" if "milestone" in ids else owner
@@ -144,6 +200,9 @@ class Reader:
         A refusal can mean a deleted row or a path that this installation does not have: the owner
         itself is asked. A missing path that the documentation confirms is an error; one that it
         does not is left out.
+
+        Raises:
+            _ServedBelow: the time of a task of the global list is served below its parent only.
         """
         name = endpoint("GET", f"{owner}/{what}")
         try:
@@ -153,9 +212,10 @@ class Reader:
             if row is None:
                 return []
             if owner.startswith("tasks/"):
-                belongs_to = read_parent(MODULES["tasks"], row).belongs_to
-                if not belongs_to:  # else it is served below its parent only
-                    self.paths.leave_out(name, refusal, for_all=belongs_to is not None)
+                task = read_parent(MODULES["tasks"], row)
+                if task.belongs_to:
+                    raise _ServedBelow(task) from refusal
+                self.paths.leave_out(name, refusal, for_all=task.belongs_to is not None)
             else:
                 self.paths.leave_out(name, refusal, for_all=True)
             return []
@@ -201,6 +261,13 @@ class Reader:
             if parent.is_msp:
                 worklog["extra"]["is_msp"] = True
             yield {**context, **worklog}
+
+
+def _names_its_container(task: Parent) -> bool:
+    """Tell whether a task says what it belongs to; its milestone alone does not tell the project."""
+    return task.belongs_to is not None and (
+        not task.belongs_to or any(name in task.belongs_to for name in _CONTAINERS)
+    )
 
 
 def _segment(row: Row) -> str:

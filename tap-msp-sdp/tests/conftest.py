@@ -203,12 +203,26 @@ def found(out: Collector) -> list[dict[str, Any]]:
     return [record for record in out.records() if record["minutes"] == ODD_MINUTES]
 
 
-def listed_without(monkeypatch: pytest.MonkeyPatch, path: str, *names: str, single_too: bool = False) -> None:
-    """Let the rows of the list at a path leave members out, and those that are read one by one if asked."""
+def listed_without(
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    *names: str,
+    single_too: bool = False,
+    where: Callable[[dict[str, Any]], Any] = bool,
+) -> None:
+    """Let the rows of the list at a path leave members out.
+
+    Args:
+        monkeypatch: pytest's.
+        path: of the list.
+        names: what is left out.
+        single_too: whether rows that are read one by one leave it out, too.
+        where: tells the rows that do.
+    """
     read_page, read_row = SdpClient._page, SdpClient.read_row
 
     def without(row: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in row.items() if name not in names}
+        return {name: value for name, value in row.items() if name not in names or not where(row)}
 
     def page(self: SdpClient, asked: str, *rest: Any) -> Page:
         answer = read_page(self, asked, *rest)
