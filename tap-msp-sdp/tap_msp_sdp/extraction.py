@@ -172,7 +172,8 @@ class Extraction:
         except CannotWalk as reason:
             logger.info("%s cannot be asked by time of change (%s)", walk.name, reason)
             yield from self._read_within(walk, parents, window_start, pool)
-            self._advance(walk, dict.fromkeys(walk.modules, iso_utc(self._started_ms)))
+            for module in walk.modules:
+                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
             return
         if self._settings.sweep_ms:
             start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
@@ -190,6 +191,16 @@ class Extraction:
             raise InputError(
                 f"The bookmark of {module} in the state is not a time: {bookmark[:40]}"
             ) from None
+
+    def _changed_from(self, module: str, walk: Walk, since: int | None) -> int:
+        """Return the time of change from which parents are read for a module, by the clock of SDP.
+
+        A bookmark by another clock is no such time: what was changed before it may never have been read.
+        """
+        if since is None:
+            return 0
+        reach = self._settings.window_ms if self._bookmarks.is_by_own_clock(module, walk.name) else 0
+        return max(since - reach, 0)
 
     def _window_start(self, walk: Walk, since: dict[str, int | None]) -> int | None:
         """Return from when closed parents are read where time of change is no help, None for all.
@@ -213,7 +224,7 @@ class Extraction:
         reached: dict[str, str],
     ) -> Iterator[Record]:
         """Read parents in the order of their change; ``reached`` is told how far, by module."""
-        starts = {module: at or 0 for module, at in since.items()}
+        starts = {module: self._changed_from(module, walk, at) for module, at in since.items()}
 
         def wanted(parent: Parent) -> tuple[str, ...]:
             at = parent.updated_ms
