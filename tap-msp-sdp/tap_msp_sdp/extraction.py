@@ -94,7 +94,8 @@ class Extraction:
             tasks_from_parents=settings.task_discovery == "parents",
         )
         self._unsaved = 0
-        self._walked: dict[str, int | None] = {}  # id -> time of change, of the walk that runs
+        # id -> time of change, and for which modules it was read, of the walk that runs
+        self._walked: dict[str, tuple[int | None, tuple[str, ...]]] = {}
 
     def records(self) -> Iterator[Record]:
         """Yield every worklog once, in the order of the parents.
@@ -199,8 +200,9 @@ class Extraction:
         """
         if since is None:
             return 0
-        reach = self._settings.window_ms if self._bookmarks.is_by_own_clock(module, walk.name) else 0
-        return max(since - reach, 0)
+        if not self._bookmarks.is_by_own_clock(module, walk.name):
+            return since
+        return max(since - self._settings.window_ms, min(since, self._settings.start_ms or 0))
 
     def _window_start(self, walk: Walk, since: dict[str, int | None]) -> int | None:
         """Return from when closed parents are read where time of change is no help, None for all.
@@ -233,7 +235,7 @@ class Extraction:
         changed = parents.changed_since(min(starts.values()))
         for parent, modules, records in self._side_by_side(pool, changed, wanted):
             yield from self._emit(parent, records)
-            self._walked[parent.id] = parent.updated_ms
+            self._walked[parent.id] = (parent.updated_ms, modules)
             if parent.updated_ms is not None:
                 # A date in the future must not hide what comes until then.
                 reached |= dict.fromkeys(modules, iso_utc(min(parent.updated_ms, self._started_ms)))
@@ -251,11 +253,12 @@ class Extraction:
     def _read_within(
         self, walk: Walk, parents: ParentLists, start: int | None, pool: ThreadPoolExecutor
     ) -> Iterator[Record]:
-        """Read parents that are open or moved since ``start``, but for those just read."""
+        """Read parents that are open or moved since ``start``, but for what was just read of them."""
 
         def wanted(parent: Parent) -> tuple[str, ...]:
-            known = parent.id in self._walked and self._walked[parent.id] == parent.updated_ms
-            return () if known else walk.modules
+            updated, modules = self._walked.get(parent.id, (None, ()))
+            read = modules if updated == parent.updated_ms else ()
+            return tuple(name for name in walk.modules if name not in read)
 
         for parent, _, records in self._side_by_side(pool, parents.within(start), wanted):
             yield from self._emit(parent, records)

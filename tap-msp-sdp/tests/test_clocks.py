@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from msp_xero.sdp.dialects import iso_utc
 from tap_msp_sdp.settings import DAY_MS
 
 from . import conftest
@@ -89,6 +90,14 @@ def test_what_was_changed_longer_ago_than_the_window_is_not_read_again(small):
     ]
     assert small.calls()["GET problems/{id}/worklogs"] - before <= len(lately)
     assert second.trailer is not None
+
+
+def test_what_was_changed_before_the_start_date_stays_out(small):
+    newest = max(problem["last_updated_time"] for problem in small.get("dump")["problems"])
+    config = settings(small, modules=["problems"], start_date=iso_utc(newest + 1))
+    first = run(config)
+    small.post("set", {"last_updated_on": "all"})
+    assert run(config, state=first.state).ids() == []
 
 
 def test_a_module_that_is_always_listed_in_full_is_read_as_far_back_as_before(small):
