@@ -5,7 +5,8 @@ at its own place. Its bookmark holds them under ``positions``; ``replication_key
 earliest of them, and setting it back by hand sets all of them back.
 
 Where a walk cannot ask by time of change, its place is the time that it began, by the clock of this
-machine. The state says so (``by_own_clock``), because ServiceDesk Plus may have another time.
+machine. The state says so (``by_own_clock``), because ServiceDesk Plus may have another time. Beside
+it stands, by walk, what was open lately (:class:`~tap_msp_sdp.lately_open.LatelyOpen`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ REPLICATION_KEY: Final = "parent_updated_time"
 _VALUE: Final = "replication_key_value"
 _POSITIONS: Final = "positions"
 _BY_OWN_CLOCK: Final = "by_own_clock"
+_LATELY_OPEN: Final = "lately_open"
 
 
 class Bookmarks:
@@ -77,6 +79,21 @@ class Bookmarks:
         state[_POSITIONS] = positions
         if len(positions) == len(walks):
             state[_VALUE] = min(positions.values())
+
+    def lately_open(self, module: str, walk: str) -> dict[str, list[str]] | None:
+        """Return what a walk saw open lately, as LatelyOpen keeps it, None where it did not say."""
+        if self.get(module, walk) is None:
+            return None  # it begins anew
+        found: dict[str, list[str]] | None = self._state_of(module).get(_LATELY_OPEN, {}).get(walk)
+        return found
+
+    def remember_open(self, module: str, walk: str, days: dict[str, list[str]] | None) -> None:
+        """Keep what a walk saw open lately for its next run; None forgets it."""
+        state = self._state_of(module)
+        walks = {**state.pop(_LATELY_OPEN, {}), walk: days}
+        kept = {name: told for name, told in walks.items() if told is not None}
+        if kept:
+            state[_LATELY_OPEN] = kept
 
     def _note_clock(self, state: dict[str, Any], walk: str, *, by_own_clock: bool) -> None:
         walks = {*state.pop(_BY_OWN_CLOCK, ())} - {walk}

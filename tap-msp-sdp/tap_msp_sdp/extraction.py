@@ -12,6 +12,7 @@ from msp_xero.errors import InputError, Missing, NoAddress
 from msp_xero.sdp import CannotWalk
 from msp_xero.sdp.dialects import iso_utc
 
+from tap_msp_sdp.lately_open import LatelyOpen
 from tap_msp_sdp.modules import LICENSED, MODULES
 from tap_msp_sdp.parents import NoList, Parent, ParentLists
 from tap_msp_sdp.reading import Reader
@@ -172,13 +173,16 @@ class Extraction:
             yield from self._read_changed(walk, parents, since, pool, reached)
         except CannotWalk as reason:
             logger.info("%s cannot be asked by time of change (%s)", walk.name, reason)
-            yield from self._read_within(walk, parents, window_start, pool)
+            lately_open = self._lately_open(walk)
+            yield from self._read_within(walk, parents, window_start, pool, lately_open)
+            seen = lately_open.to_remember(*self._days_of_window())
             for module in walk.modules:
                 self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
+                self._bookmarks.remember_open(module, walk.name, seen)
             return
         if self._settings.sweep_ms:
             start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
-            yield from self._read_within(walk, parents, start, pool)
+            yield from self._read_within(walk, parents, start, pool, LatelyOpen(None))
         self._advance(walk, reached)
 
     def _since(self, module: str, walk: str) -> int | None:
@@ -217,6 +221,21 @@ class Extraction:
         reached_back = max(self._started_ms - window, self._settings.start_ms or 0)
         return min(reached_back, *(at for at in since.values() if at is not None))
 
+    def _lately_open(self, walk: Walk) -> LatelyOpen:
+        """Return what was open lately, as far as it is known for all modules that a walk serves."""
+        days: dict[str, list[str]] = {}
+        for module in walk.modules:
+            told = self._bookmarks.lately_open(module, walk.name)
+            if told is None:
+                return LatelyOpen(None)
+            days = {day: [*days.get(day, ()), *told.get(day, ())] for day in {*days, *told}}
+        return LatelyOpen(days)
+
+    def _days_of_window(self) -> tuple[str, str]:
+        """Return the day of this run, and the first one of the window before it."""
+        window = max(self._settings.window_ms, self._settings.sweep_ms)
+        return iso_utc(self._started_ms)[:10], iso_utc(max(self._started_ms - window, 0))[:10]
+
     def _read_changed(
         self,
         walk: Walk,
@@ -251,16 +270,23 @@ class Extraction:
             self._bookmarks.advance(module, walk.name, at)
 
     def _read_within(
-        self, walk: Walk, parents: ParentLists, start: int | None, pool: ThreadPoolExecutor
+        self,
+        walk: Walk,
+        parents: ParentLists,
+        start: int | None,
+        pool: ThreadPoolExecutor,
+        lately_open: LatelyOpen,
     ) -> Iterator[Record]:
         """Read parents that are open or moved since ``start``, but for what was just read of them."""
 
         def wanted(parent: Parent) -> tuple[str, ...]:
+            if not (parent.belongs_to and self._settings.task_discovery == "parents"):
+                lately_open.see(parent)  # other tasks are passed over here
             updated, modules = self._walked.get(parent.id, (None, ()))
             read = modules if updated == parent.updated_ms else ()
             return tuple(name for name in walk.modules if name not in read)
 
-        for parent, _, records in self._side_by_side(pool, parents.within(start), wanted):
+        for parent, _, records in self._side_by_side(pool, parents.within(start, lately_open), wanted):
             yield from self._emit(parent, records)
 
     def _emit(self, parent: Parent, records: list[Record]) -> Iterator[Record]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from msp_xero.sdp import SdpClient
 
+    from tap_msp_sdp.lately_open import LatelyOpen
+
 logger: Final = logging.getLogger("tap_msp_sdp")
 
 Row = dict[str, Any]
@@ -34,6 +36,9 @@ class Parent:
         updated_ms: time of change, None where the installation tells none.
         moved_ms: the latest of change and closing, None where neither is known.
         latest_ms: the latest time that is known at all.
+        created_ms: time of creation, None where none is told.
+        ended_ms: when it ended as a person says, which need not be when it was closed.
+        tells_end: whether the row has a place for that, filled or not.
         account: as the row tells it; where not, ``Accounts`` knows further ways.
         tells_account: False when this came of a list without the columns that could tell the account.
         belongs_to: for tasks, the ids of what contains it by kind; None when the row does not say.
@@ -49,6 +54,9 @@ class Parent:
     updated_ms: int | None
     moved_ms: int | None
     latest_ms: int | None
+    created_ms: int | None
+    ended_ms: int | None
+    tells_end: bool
     account: Reference
     is_msp: bool | None
     tells_account: bool
@@ -84,6 +92,9 @@ def read_parent(module: Module, row: Row) -> Parent:
         updated_ms=updated,
         moved_ms=max(moved, default=None),
         latest_ms=max([*moved, *ended, *created], default=None),
+        created_ms=min(created, default=None),
+        ended_ms=max(ended, default=None),
+        tells_end=any(name in row for name in module.ended),
         account=account,
         is_msp=boolean(found.get("is_msp")) if isinstance(found, dict) else None,
         tells_account=any(name in row for name in _ACCOUNTS),
@@ -207,10 +218,10 @@ class ParentLists:
             yield first
             yield from walk
 
-    def within(self, since_ms: int | None) -> Iterator[Parent]:
+    def within(self, since_ms: int | None, lately_open: LatelyOpen) -> Iterator[Parent]:
         """Yield all parents that are open or moved since a time, in the order of their ids.
 
-        One that is closed at an unknown time is yielded too.
+        One that is closed at an unknown time is yielded too, unless that is known to be long ago.
 
         Raises:
             NoList: the module cannot be asked at all.
@@ -218,7 +229,12 @@ class ParentLists:
         name = self._module.name
         for row in self._answering(self._client.list_rows(name, name, fields=self._columns)):
             parent = read_parent(self._module, row)
-            if since_ms is None or parent.is_open or parent.moved_ms is None or parent.moved_ms >= since_ms:
+            if since_ms is None or parent.is_open:
+                yield parent
+            elif parent.moved_ms is None:
+                if not lately_open.is_long_closed(parent, since_ms):
+                    yield parent
+            elif parent.moved_ms >= since_ms:
                 yield parent
 
     def rows_since(self, since_ms: int) -> Iterator[tuple[Parent, Row]]:
