@@ -76,3 +76,10 @@ def test_a_problem_that_is_refused_by_the_licence_in_the_midst_of_others_ends_th
     small.post("faults", [{"match": {"regex": r"/problems/\d+/tasks$"}, **NOT_LICENSED, "nth": 2}])
     with pytest.raises(NotLicensed):
         run(settings(small, modules=["requests", "tasks"]))
+
+
+def test_a_list_that_breaks_off_after_it_has_answered_ends_the_run(small):
+    small.post("set", {"last_updated_on": "all"})
+    small.post("faults", [{"match": {"regex": "/problems$"}, **NO_SUCH_PATH, "nth": 2}])
+    with pytest.raises(Missing):
+        run(settings(small, modules=["requests", "tasks"]))

@@ -13,7 +13,7 @@ from tap_msp_sdp.modules import MODULES as MODULES_BY_NAME
 from tap_msp_sdp.parents import read_parent
 from tap_msp_sdp.settings import DAY_MS
 
-from .conftest import MODULES, found, new_worklog, person, run, settings
+from .conftest import MODULES, found, listed_without, new_worklog, person, run, settings
 
 
 def days_ago(sandbox, days):
@@ -110,7 +110,9 @@ def test_a_project_is_read_for_the_window_after_it_was_seen_closed_and_no_longer
     assert projects_read(small, config, state)[1] == len(projects) - 3
 
 
-def test_a_project_that_no_run_saw_open_is_read(small):
+@pytest.mark.parametrize("absent", [(), ("created_time",)], ids=["as it is", "creation not told"])
+def test_a_project_that_no_run_saw_open_is_read(small, monkeypatch, absent):
+    listed_without(monkeypatch, "projects", *absent)
     config = settings(small, modules=["projects"])
     state = run(config).state
     added = person(small, "project", "add", title="In and out")

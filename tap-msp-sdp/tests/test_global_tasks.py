@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msp_xero.edges.clock import SystemClock
 from msp_xero.errors import Unavailable
 from msp_xero.sdp import SdpClient
+from tap_msp_sdp.tally import Tally
 
 from .conftest import MODULES, listed_without, run, settings
 
@@ -131,3 +133,15 @@ def test_worklogs_that_name_the_ticket_of_their_task_are_left_to_its_walk(small,
     assert second.ids()
     for record in second.records():
         assert record["account_id"] == accounts[record["worklog_id"]]
+
+
+@pytest.mark.parametrize(("created", "is_lost"), [("2026-01-01T00:00:00.000Z", True), (None, False)])
+def test_only_a_worklog_that_tells_its_creation_is_known_again_in_another_module(created, is_lost):
+    """Ids need not be unique across modules: without it, it may be another one."""
+    tally = Tally(SystemClock())
+    copy = {"module": "request", "worklog_id": "1", "created_time": created, "technician_id": None}
+    assert tally.is_new({**copy, "account_id": "7", "account_name": None})
+    without = {**copy, "module": "task", "account_id": None, "account_name": None}
+    assert tally.has_lost_its_account(without) is is_lost
+    assert not tally.has_lost_its_account({**without, "account_name": "Acme"})
+    assert not tally.has_lost_its_account({**without, "technician_id": "9"})

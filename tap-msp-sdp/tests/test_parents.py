@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from msp_xero.sdp import SdpClient
+from msp_xero.sdp.dialects import iso_utc
 from tap_msp_sdp.modules import MODULES
 from tap_msp_sdp.parents import read_parent
 
@@ -72,3 +74,17 @@ def test_with_global_discovery_what_contains_many_tasks_is_read_once(small):
     assert len({record["task_id"] for record in out.records()}) > len(projects)
     # Two workers may ask for the same one side by side.
     assert small.calls()["GET projects/{id}"] <= 2 * len(projects)
+
+
+def test_a_ticket_that_is_changed_while_it_is_asked_makes_its_worklogs_no_fresher(small, monkeypatch):
+    """They were read when the list told its time; with a later one they would win over what is newer."""
+    small.post("set", {"last_updated_on": "all"})
+    listed_without(monkeypatch, "problems", "account")
+    read_row = SdpClient.read_row
+    later = {"last_updated_time": {"value": "1999999999999"}}
+    monkeypatch.setattr(SdpClient, "read_row", lambda *asked: {**read_row(*asked), **later})
+    told = {problem["id"]: problem["last_updated_time"] for problem in small.get("dump")["problems"]}
+    out = run(settings(small, modules=["problems"]))
+    assert out.ids()
+    for record in out.records():
+        assert record["parent_changed_time"] == iso_utc(told[record["parent_id"]])
