@@ -146,11 +146,13 @@ class Reader:
             task = single
         if task.belongs_to:
             return self._contained_task(task, wanted)
+        if "tasks" not in wanted:
+            return []
         try:
             rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
         except _ServedBelow as elsewhere:
             return self._contained_task(elsewhere.task, wanted)
-        return self._general_task(task, rows) if "tasks" in wanted else []
+        return self._general_task(task, rows)
 
     def _general_task(self, task: Parent, rows: list[Row]) -> list[Record]:
         return self._records(task, rows, "task", task={"id": task.id, "title": task.title})

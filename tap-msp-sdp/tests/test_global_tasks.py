@@ -54,8 +54,8 @@ def general_tasks_with_time(sandbox):
 @pytest.mark.parametrize("modules", [["projects"], ["tasks"], ["projects", "tasks"], MODULES])
 @pytest.mark.parametrize(
     ("absent", "where"),
-    [(("project",), has_milestone), (("project",), bool), (PARENTS, bool)],
-    ids=["only the milestone", "no project", "nothing"],
+    [(("project",), has_milestone), (PARENTS, bool)],
+    ids=["only the milestone", "nothing"],
 )
 def test_global_discovery_asks_the_task_itself_where_the_list_does_not_name_what_it_belongs_to(
     small, monkeypatch, absent, where, modules
@@ -64,6 +64,17 @@ def test_global_discovery_asks_the_task_itself_where_the_list_does_not_name_what
     out = run(settings(small, modules=modules, task_discovery="global"))
     assert out.trailer is not None
     assert set(out.ids()) == of_modules(small, *modules)
+
+
+def test_a_task_that_the_list_takes_for_a_general_one_is_read_below_its_project(small, monkeypatch):
+    listed_without(monkeypatch, "tasks", "project")
+    out = run(settings(small, task_discovery="global"))
+    assert set(out.ids()) == set(small.reachable())
+
+
+def test_global_discovery_asks_no_general_task_for_what_is_not_wanted(small):
+    run(settings(small, modules=["projects"], task_discovery="global"))
+    assert not {"GET tasks/{id}", "GET tasks/{id}/worklogs"} & set(small.calls())
 
 
 @pytest.mark.parametrize(
