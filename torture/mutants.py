@@ -136,11 +136,11 @@ MUTANTS: Final = (
     Mutant(
         "the tap's bookmark moves before its records have left",
         "tap-msp-sdp/tap_msp_sdp/extraction.py",
-        "            yield from self._emit(records)\n            self._walked[parent.id]",
+        "            yield from self._emit(parent, records)\n            self._walked[parent.id]",
         "            for module in modules:\n"
         "                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms))\n"
         "            self._save()\n"
-        "            yield from self._emit(records)\n            self._walked[parent.id]",
+        "            yield from self._emit(parent, records)\n            self._walked[parent.id]",
     ),
     Mutant(
         "a bookmark that is ahead of the ledger is not noticed",

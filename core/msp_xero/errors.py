@@ -117,6 +117,10 @@ class AccessRefused(RemoteError):
     """Credentials, scope, tenant or role are not enough; trying again never helps."""
 
 
+class NotLicensed(AccessRefused):
+    """The licence of the installation does not have it, whoever asks."""
+
+
 class Missing(RemoteError):
     """The row does not exist (404), or the path does not exist on this installation."""
 

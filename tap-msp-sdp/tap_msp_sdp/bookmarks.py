@@ -3,6 +3,10 @@
 The module ``tasks`` is found by several walks (requests, problems, changes, the general list), each
 at its own place. Its bookmark holds them under ``positions``; ``replication_key_value`` is the
 earliest of them, and setting it back by hand sets all of them back.
+
+Where a walk cannot ask by time of change, its place is the time that it began, by the clock of this
+machine. The state says so (``by_own_clock``), because ServiceDesk Plus may have another time. Beside
+it stands, by walk, what was open lately (:class:`~tap_msp_sdp.lately_open.LatelyOpen`).
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 REPLICATION_KEY: Final = "parent_updated_time"
 _VALUE: Final = "replication_key_value"
 _POSITIONS: Final = "positions"
+_BY_OWN_CLOCK: Final = "by_own_clock"
+_LATELY_OPEN: Final = "lately_open"
 
 
 class Bookmarks:
@@ -43,12 +49,25 @@ class Bookmarks:
             return position
         return min(position, value) if value < min(positions.values()) else position
 
-    def advance(self, module: str, walk: str, value: str) -> None:
-        """Move a bookmark forward; it never goes back."""
+    def is_by_own_clock(self, module: str, walk: str) -> bool:
+        """Tell whether a walk stands at a time of this machine's clock, and not of ServiceDesk Plus'."""
+        return walk in self._state_of(module).get(_BY_OWN_CLOCK, ())
+
+    def advance(self, module: str, walk: str, value: str, *, by_own_clock: bool = False) -> None:
+        """Move a bookmark forward; it never goes back, unless from a time of another clock.
+
+        Args:
+            module: whose bookmark it is.
+            walk: which of its walks.
+            value: ISO UTC, where it stands now.
+            by_own_clock: the value is a time of this machine's clock.
+        """
         before = self.get(module, walk)
-        if before is not None and value <= before:
+        is_other_clock = self.is_by_own_clock(module, walk) and not by_own_clock
+        if before is not None and value <= before and not is_other_clock:
             return
         state = self._state_of(module)
+        self._note_clock(state, walk, by_own_clock=by_own_clock)
         state["replication_key"] = REPLICATION_KEY
         walks = self._walks_of[module]
         if walks == [walk] == [module]:
@@ -60,3 +79,24 @@ class Bookmarks:
         state[_POSITIONS] = positions
         if len(positions) == len(walks):
             state[_VALUE] = min(positions.values())
+
+    def lately_open(self, module: str, walk: str) -> dict[str, list[str]] | None:
+        """Return what a walk saw open lately, as LatelyOpen keeps it, None where it did not say."""
+        if self.get(module, walk) is None:
+            return None  # it begins anew
+        found: dict[str, list[str]] | None = self._state_of(module).get(_LATELY_OPEN, {}).get(walk)
+        return found
+
+    def remember_open(self, module: str, walk: str, days: dict[str, list[str]] | None) -> None:
+        """Keep what a walk saw open lately for its next run; None forgets it."""
+        state = self._state_of(module)
+        walks = {**state.pop(_LATELY_OPEN, {}), walk: days}
+        kept = {name: told for name, told in walks.items() if told is not None}
+        if kept:
+            state[_LATELY_OPEN] = kept
+
+    def _note_clock(self, state: dict[str, Any], walk: str, *, by_own_clock: bool) -> None:
+        walks = {*state.pop(_BY_OWN_CLOCK, ())} - {walk}
+        walks |= {walk} if by_own_clock else set()
+        if walks:
+            state[_BY_OWN_CLOCK] = sorted(walks)

@@ -113,7 +113,9 @@ def _record(parent: Parent, row: Row, accounts: Accounts) -> Row:
         "requester_name": person.name,
         "created_time": time_of(row.get(CREATED)) or time_of(row.get("reported_time")),
         "changed_time": time_of(row.get(CHANGED)),
-        "closed_time": next((at for name in module.closed if (at := time_of(row.get(name)))), None),
+        "closed_time": next(
+            (at for name in (*module.closed, *module.ended) if (at := time_of(row.get(name)))), None
+        ),
         "updated_time": None if moved is None else iso_utc(moved),
     }
     if module.name == "tasks":

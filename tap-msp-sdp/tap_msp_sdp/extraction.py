@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from msp_xero.errors import InputError, Missing
+from msp_xero.errors import InputError, Missing, NoAddress
 from msp_xero.sdp import CannotWalk
 from msp_xero.sdp.dialects import iso_utc
 
-from tap_msp_sdp.modules import MODULES
-from tap_msp_sdp.parents import Parent, ParentLists
+from tap_msp_sdp.lately_open import LatelyOpen
+from tap_msp_sdp.modules import LICENSED, MODULES
+from tap_msp_sdp.parents import NoList, Parent, ParentLists
 from tap_msp_sdp.reading import Reader
 from tap_msp_sdp.settings import to_ms
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
+    from msp_xero.errors import RemoteError
     from msp_xero.sdp import SdpClient
 
     from tap_msp_sdp.bookmarks import Bookmarks
@@ -93,7 +95,8 @@ class Extraction:
             tasks_from_parents=settings.task_discovery == "parents",
         )
         self._unsaved = 0
-        self._walked: dict[str, int | None] = {}  # id -> time of change, of the walk that runs
+        # id -> time of change, and for which modules it was read, of the walk that runs
+        self._walked: dict[str, tuple[int | None, tuple[str, ...]]] = {}
 
     def records(self) -> Iterator[Record]:
         """Yield every worklog once, in the order of the parents.
@@ -117,8 +120,8 @@ class Extraction:
                 self._walked = {}
                 try:
                     yield from self._walk(walk, pool)
-                except Missing as error:
-                    self._without_list(walk, error)
+                except NoList as absent:
+                    self._without_list(walk, absent.reason)
                 self._save()
             self._tally.complete()
         except BaseException as error:
@@ -129,9 +132,26 @@ class Extraction:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _without_list(self, walk: Walk, error: Missing) -> None:
-        """Go on without the list of general tasks, which is not confirmed to exist; not without others."""
-        if walk.name != "tasks" or self._settings.task_discovery != "parents":
+    def _without_list(self, walk: Walk, error: RemoteError) -> None:
+        """Go on without a list that need not exist; not without others.
+
+        The list of general tasks is not confirmed to exist. Problems and changes are not in every
+        licence, and who left them out of ``modules`` wants tasks only of what there is.
+        """
+        if walk.name == "tasks" and self._settings.task_discovery == "parents" and isinstance(error, Missing):
+            logger.warning("GET tasks does not exist on this installation: general tasks are not read")
+        elif (
+            walk.name in LICENSED
+            and walk.name not in self._settings.modules
+            and not isinstance(error, NoAddress)  # a web server's word for what SDP would have to say
+        ):
+            logger.warning(
+                "This installation has no %s (%s): tasks of %s are not read",
+                walk.name,
+                error.problem,
+                walk.name,
+            )
+        elif isinstance(error, Missing):
             raise Missing(
                 error.problem,
                 system=error.system,
@@ -139,24 +159,31 @@ class Extraction:
                 status=error.status,
                 advice=error.advice or f"If this installation has no {walk.name}, leave them out of modules",
             ) from error
-        logger.warning("GET tasks does not exist on this installation: general tasks are not read")
+        else:
+            raise error
 
     def _walk(self, walk: Walk, pool: ThreadPoolExecutor) -> Iterator[Record]:
         parents = ParentLists(self._client, walk.name)
+        self._reader.paths.is_in_doubt = False
         since = {module: self._since(module, walk.name) for module in walk.modules}
         # Asked before the walk by time of change moves the bookmarks, which may break off at a later page.
         window_start = self._window_start(walk, since)
+        reached: dict[str, str] = {}
         try:
-            yield from self._read_changed(walk, parents, since, pool)
+            yield from self._read_changed(walk, parents, since, pool, reached)
         except CannotWalk as reason:
             logger.info("%s cannot be asked by time of change (%s)", walk.name, reason)
-            yield from self._read_within(walk, parents, window_start, pool)
+            lately_open = self._lately_open(walk)
+            yield from self._read_within(walk, parents, window_start, pool, lately_open)
+            seen = lately_open.to_remember(*self._days_of_window())
             for module in walk.modules:
-                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms))
+                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
+                self._bookmarks.remember_open(module, walk.name, seen)
             return
         if self._settings.sweep_ms:
             start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
-            yield from self._read_within(walk, parents, start, pool)
+            yield from self._read_within(walk, parents, start, pool, LatelyOpen(None))
+        self._advance(walk, reached)
 
     def _since(self, module: str, walk: str) -> int | None:
         """Return from when parents are read for a module, None for all."""
@@ -169,6 +196,17 @@ class Extraction:
             raise InputError(
                 f"The bookmark of {module} in the state is not a time: {bookmark[:40]}"
             ) from None
+
+    def _changed_from(self, module: str, walk: Walk, since: int | None) -> int:
+        """Return the time of change from which parents are read for a module, by the clock of SDP.
+
+        A bookmark by another clock is no such time: what was changed before it may never have been read.
+        """
+        if since is None:
+            return 0
+        if not self._bookmarks.is_by_own_clock(module, walk.name):
+            return since
+        return max(since - self._settings.window_ms, min(since, self._settings.start_ms or 0))
 
     def _window_start(self, walk: Walk, since: dict[str, int | None]) -> int | None:
         """Return from when closed parents are read where time of change is no help, None for all.
@@ -183,10 +221,31 @@ class Extraction:
         reached_back = max(self._started_ms - window, self._settings.start_ms or 0)
         return min(reached_back, *(at for at in since.values() if at is not None))
 
+    def _lately_open(self, walk: Walk) -> LatelyOpen:
+        """Return what was open lately, as far as it is known for all modules that a walk serves."""
+        days: dict[str, list[str]] = {}
+        for module in walk.modules:
+            told = self._bookmarks.lately_open(module, walk.name)
+            if told is None:
+                return LatelyOpen(None)
+            days = {day: [*days.get(day, ()), *told.get(day, ())] for day in {*days, *told}}
+        return LatelyOpen(days)
+
+    def _days_of_window(self) -> tuple[str, str]:
+        """Return the day of this run, and the first one of the window before it."""
+        window = max(self._settings.window_ms, self._settings.sweep_ms)
+        return iso_utc(self._started_ms)[:10], iso_utc(max(self._started_ms - window, 0))[:10]
+
     def _read_changed(
-        self, walk: Walk, parents: ParentLists, since: dict[str, int | None], pool: ThreadPoolExecutor
+        self,
+        walk: Walk,
+        parents: ParentLists,
+        since: dict[str, int | None],
+        pool: ThreadPoolExecutor,
+        reached: dict[str, str],
     ) -> Iterator[Record]:
-        starts = {module: at or 0 for module, at in since.items()}
+        """Read parents in the order of their change; ``reached`` is told how far, by module."""
+        starts = {module: self._changed_from(module, walk, at) for module, at in since.items()}
 
         def wanted(parent: Parent) -> tuple[str, ...]:
             at = parent.updated_ms
@@ -194,31 +253,46 @@ class Extraction:
 
         changed = parents.changed_since(min(starts.values()))
         for parent, modules, records in self._side_by_side(pool, changed, wanted):
-            yield from self._emit(records)
-            self._walked[parent.id] = parent.updated_ms
+            yield from self._emit(parent, records)
+            self._walked[parent.id] = (parent.updated_ms, modules)
             if parent.updated_ms is not None:
                 # A date in the future must not hide what comes until then.
-                reached = iso_utc(min(parent.updated_ms, self._started_ms))
-                for module in modules:
-                    self._bookmarks.advance(module, walk.name, reached)
+                reached |= dict.fromkeys(modules, iso_utc(min(parent.updated_ms, self._started_ms)))
+            if not self._reader.paths.is_in_doubt:
+                self._advance(walk, reached)
             self._unsaved += 1
             if self._unsaved >= PARENTS_A_CHECKPOINT:
                 self._save()
 
+    def _advance(self, walk: Walk, reached: dict[str, str]) -> None:
+        """Move the bookmarks of a walk to where it stands, by module."""
+        for module, at in reached.items():
+            self._bookmarks.advance(module, walk.name, at)
+
     def _read_within(
-        self, walk: Walk, parents: ParentLists, start: int | None, pool: ThreadPoolExecutor
+        self,
+        walk: Walk,
+        parents: ParentLists,
+        start: int | None,
+        pool: ThreadPoolExecutor,
+        lately_open: LatelyOpen,
     ) -> Iterator[Record]:
-        """Read parents that are open or moved since ``start``, but for those just read."""
+        """Read parents that are open or moved since ``start``, but for what was just read of them."""
 
         def wanted(parent: Parent) -> tuple[str, ...]:
-            known = parent.id in self._walked and self._walked[parent.id] == parent.updated_ms
-            return () if known else walk.modules
+            if not (parent.belongs_to and self._settings.task_discovery == "parents"):
+                lately_open.see(parent)  # other tasks are passed over here
+            updated, modules = self._walked.get(parent.id, (None, ()))
+            read = modules if updated == parent.updated_ms else ()
+            return tuple(name for name in walk.modules if name not in read)
 
-        for _, _, records in self._side_by_side(pool, parents.within(start), wanted):
-            yield from self._emit(records)
+        for parent, _, records in self._side_by_side(pool, parents.within(start, lately_open), wanted):
+            yield from self._emit(parent, records)
 
-    def _emit(self, records: list[Record]) -> Iterator[Record]:
+    def _emit(self, parent: Parent, records: list[Record]) -> Iterator[Record]:
         for record in records:
+            if parent.is_of_unknown_parents and self._tally.has_lost_its_account(record):
+                continue  # it came below its parent already, which nothing here names
             if self._tally.is_new(record):
                 yield record
                 self._tally.count(record)

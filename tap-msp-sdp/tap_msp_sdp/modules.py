@@ -19,6 +19,7 @@ class Module:
         title: member that holds the title.
         people: members whose account can stand in for a missing one, the first that is set wins.
         closed: times that say since when it is closed.
+        ended: times that say that it is over, but not since when: a person types them, often afterwards.
         own_worklogs: False where time is booked on tasks only.
     """
 
@@ -26,7 +27,8 @@ class Module:
     singular: str
     title: str
     people: tuple[str, ...]
-    closed: tuple[str, ...]
+    closed: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     own_worklogs: bool = True
 
@@ -40,9 +42,13 @@ class Module:
             *("id", "display_id", self.title, account, "site", "status", CREATED, CHANGED),
             *self.people,
             *self.closed,
+            *self.ended,
             *self.extra,
         )
 
+
+LICENSED: Final = frozenset({"problems", "changes"})
+"""Modules that are not in every licence, and may have tasks (sdp-msp-api §7, code 7001)."""
 
 PARENTS_OF_TASKS: Final = ("request", "problem", "change", "project", "milestone")
 
@@ -76,7 +82,7 @@ MODULES: Final = {
             singular="project",
             title="title",
             people=("requester", "requested_by"),
-            closed=("actual_end_time",),
+            ended=("actual_end_time",),
             own_worklogs=False,
         ),
         Module(
@@ -84,7 +90,7 @@ MODULES: Final = {
             singular="task",
             title="title",
             people=(),
-            closed=("actual_end_time",),
+            ended=("actual_end_time",),
             extra=("created_date", *PARENTS_OF_TASKS),  # its name in the legacy format
         ),
     )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from msp_xero.errors import Missing
+from msp_xero.errors import Missing, NotLicensed, RemoteError
 from msp_xero.sdp import CannotWalk
 from msp_xero.sdp.dialects import NOTHING, Reference, boolean, epoch_ms, reference, text
 
 from tap_msp_sdp.modules import CHANGED, CREATED, MODULES, PARENTS_OF_TASKS, Module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from msp_xero.sdp import SdpClient
+
+    from tap_msp_sdp.lately_open import LatelyOpen
 
 logger: Final = logging.getLogger("tap_msp_sdp")
 
@@ -34,8 +36,11 @@ class Parent:
         updated_ms: time of change, None where the installation tells none.
         moved_ms: the latest of change and closing, None where neither is known.
         latest_ms: the latest time that is known at all.
+        created_ms: time of creation, None where none is told.
+        ended_ms: when it ended as a person says, which need not be when it was closed.
+        tells_end: whether the row has a place for that, filled or not.
         account: as the row tells it; where not, ``Accounts`` knows further ways.
-        tells_account: False when the columns that could tell the account did not come.
+        tells_account: False when this came of a list without the columns that could tell the account.
         belongs_to: for tasks, the ids of what contains it by kind; None when the row does not say.
     """
 
@@ -49,6 +54,9 @@ class Parent:
     updated_ms: int | None
     moved_ms: int | None
     latest_ms: int | None
+    created_ms: int | None
+    ended_ms: int | None
+    tells_end: bool
     account: Reference
     is_msp: bool | None
     tells_account: bool
@@ -56,13 +64,17 @@ class Parent:
     site_name: str | None
     belongs_to: Mapping[str, str] | None = field(default=None)
 
+    @property
+    def is_of_unknown_parents(self) -> bool:
+        """Whether this is a task whose row does not say whether it belongs to something else."""
+        return self.module.name == "tasks" and self.belongs_to is None
+
 
 def read_parent(module: Module, row: Row) -> Parent:
     """Return a list row or single row as a parent."""
     identity = str(row.get("id"))
     updated = epoch_ms(row.get(CHANGED))
-    closed = [at for at in (epoch_ms(row.get(name)) for name in module.closed) if at is not None]
-    created = [at for at in (epoch_ms(row.get(name)) for name in _CREATED) if at is not None]
+    closed, ended, created = (_times(row, names) for names in (module.closed, module.ended, _CREATED))
     moved = [*closed, *([updated] if updated is not None else [])]
     status = row.get("status")
     in_progress = boolean(status.get("in_progress")) if isinstance(status, dict) else None
@@ -76,17 +88,38 @@ def read_parent(module: Module, row: Row) -> Parent:
         display_id=text(row.get("display_id")) or identity,
         title=text(row.get(module.title)),
         status=reference(status).name,
-        is_open=not closed if in_progress is None else in_progress,
+        is_open=not (closed or ended) if in_progress is None else in_progress,
         updated_ms=updated,
         moved_ms=max(moved, default=None),
-        latest_ms=max([*moved, *created], default=None),
+        latest_ms=max([*moved, *ended, *created], default=None),
+        created_ms=min(created, default=None),
+        ended_ms=max(ended, default=None),
+        tells_end=any(name in row for name in module.ended),
         account=account,
         is_msp=boolean(found.get("is_msp")) if isinstance(found, dict) else None,
         tells_account=any(name in row for name in _ACCOUNTS),
         site_id=reference(site).id,
         site_name=reference(site).name,
-        belongs_to=_belongs_to(row) if module.name == "tasks" else None,
+        belongs_to=parents_of_task(row) if module.name == "tasks" else None,
     )
+
+
+def read_single(client: SdpClient, module: Module, path: str) -> Parent:
+    """Return a parent from its single row: what that does not tell, no other row of it does.
+
+    Args:
+        client: the connection.
+        module: what it is one of.
+        path: below ``/api/v3/``, e.g. ``requests/45``.
+
+    Raises:
+        Missing: it does not exist.
+    """
+    return replace(read_parent(module, client.read_row(path, module.singular)), tells_account=True)
+
+
+def _times(row: Row, names: Iterable[str]) -> list[int]:
+    return [at for at in (epoch_ms(row.get(name)) for name in names) if at is not None]
 
 
 def _account_in(module: Module, row: Row) -> object:
@@ -100,7 +133,8 @@ def _account_in(module: Module, row: Row) -> object:
     return None
 
 
-def _belongs_to(row: Row) -> Mapping[str, str] | None:
+def parents_of_task(row: Row) -> Mapping[str, str] | None:
+    """Return the ids of what a task says that it belongs to, by kind; None when it says nothing about it."""
     if not any(name in row for name in PARENTS_OF_TASKS):
         return None
     ids = {name: reference(row.get(name)).id for name in PARENTS_OF_TASKS}
@@ -115,13 +149,21 @@ class Accounts:
         self._by_site: dict[str, Reference] = {}
 
     def complete(self, parent: Parent) -> Parent:
-        """Return the parent, read again as a single row where its list left the account out."""
-        if parent.tells_account or parent.account != NOTHING:
+        """Return the parent, read again as a single row where its list left the account out.
+
+        Also where the account of its site or of who reported it is known: these stand in for what
+        the ticket itself says, and only where it says nothing either.
+        """
+        if parent.tells_account:
             return parent
         try:
-            return read_parent(parent.module, self._client.read_row(parent.path, parent.module.singular))
+            single = read_single(self._client, parent.module, parent.path)
         except Missing:
             return parent
+        if single.account == NOTHING:
+            single = replace(single, account=parent.account, is_msp=parent.is_msp)
+        # The worklogs were read when the list told its time; a later one would make them look fresher.
+        return single if parent.updated_ms is None else replace(single, updated_ms=parent.updated_ms)
 
     def of(self, parent: Parent) -> Reference:
         """Return the account, by way of the site where needed; nothing when nobody knows it."""
@@ -139,11 +181,20 @@ class Accounts:
         return next((found for name in _ACCOUNTS if (found := reference(site.get(name))) != NOTHING), NOTHING)
 
 
+class NoList(Exception):
+    """The list of a module does not answer at all, for want of a path or a licence; ``reason`` says which."""
+
+    def __init__(self, reason: RemoteError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 class ParentLists:
     """Lists the parents of one module."""
 
     def __init__(self, client: SdpClient, module: str) -> None:
         self._client = client
+        self._has_answered = False
         self._module = MODULES[module]
         self._columns = self._module.columns("customer" if client.settings.edition == "cloud" else "account")
 
@@ -155,6 +206,7 @@ class ParentLists:
 
         Raises:
             CannotWalk: this module cannot be asked by time of change.
+            NoList: it cannot be asked at all.
         """
         walk = self._walk(CHANGED, since_ms)
         first = next(walk, None)
@@ -166,15 +218,23 @@ class ParentLists:
             yield first
             yield from walk
 
-    def within(self, since_ms: int | None) -> Iterator[Parent]:
+    def within(self, since_ms: int | None, lately_open: LatelyOpen) -> Iterator[Parent]:
         """Yield all parents that are open or moved since a time, in the order of their ids.
 
-        One that is closed at an unknown time is yielded too.
+        One that is closed at an unknown time is yielded too, unless that is known to be long ago.
+
+        Raises:
+            NoList: the module cannot be asked at all.
         """
         name = self._module.name
-        for row in self._client.list_rows(name, name, fields=self._columns):
+        for row in self._answering(self._client.list_rows(name, name, fields=self._columns)):
             parent = read_parent(self._module, row)
-            if since_ms is None or parent.is_open or parent.moved_ms is None or parent.moved_ms >= since_ms:
+            if since_ms is None or parent.is_open:
+                yield parent
+            elif parent.moved_ms is None:
+                if not lately_open.is_long_closed(parent, since_ms):
+                    yield parent
+            elif parent.moved_ms >= since_ms:
                 yield parent
 
     def rows_since(self, since_ms: int) -> Iterator[tuple[Parent, Row]]:
@@ -188,4 +248,16 @@ class ParentLists:
         rows = self._client.walk_by_value(
             name, name, sort_field=sort_field, since=since_ms, fields=self._columns
         )
-        return (read_parent(self._module, row) for row in rows)
+        return (read_parent(self._module, row) for row in self._answering(rows))
+
+    def _answering(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Tell a list that does not answer at all from one that breaks off."""
+        try:
+            for row in rows:
+                self._has_answered = True
+                yield row
+        except (Missing, NotLicensed) as error:
+            if self._has_answered:
+                raise
+            raise NoList(error) from error
+        self._has_answered = True

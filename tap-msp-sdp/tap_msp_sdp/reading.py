@@ -8,12 +8,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from msp_xero.errors import Missing, NoAddress, Rejected
+from msp_xero.errors import Missing, NoAddress, Rejected, Unavailable
 from msp_xero.sdp.calls import endpoint
 from msp_xero.sdp.dialects import iso_utc, read_worklog, text
+from msp_xero.sdp.envelope import SYSTEM
 
 from tap_msp_sdp.modules import MODULES
-from tap_msp_sdp.parents import Accounts, Parent, read_parent
+from tap_msp_sdp.parents import Accounts, Parent, parents_of_task, read_parent, read_single
+from tap_msp_sdp.paths import UnconfirmedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -25,15 +27,23 @@ logger: Final = logging.getLogger("tap_msp_sdp")
 Row = dict[str, Any]
 Record = dict[str, Any]
 
-# Paths that no documentation confirms (sdp-msp-api §3.1, §4): an installation may not have them.
-UNCONFIRMED: Final = frozenset(
-    {"GET tasks/{id}/worklogs", "GET problems/{id}/tasks", "GET problems/{id}/tasks/{id}/worklogs"}
-)
+_CONTAINERS: Final = ("project", "request", "problem", "change")
 _REMEMBERED_PARENTS: Final = 500
+
+
+class _ServedBelow(Exception):
+    """The time of a task is served below what it belongs to only; ``task`` is as its own row says."""
+
+    def __init__(self, task: Parent) -> None:
+        super().__init__(task.path)
+        self.task = task
 
 
 class Reader:
     """Reads one parent after the other; called from several threads.
+
+    Attributes:
+        paths: what was learnt about paths that an installation may not have.
 
     Args:
         client: the connection.
@@ -46,7 +56,7 @@ class Reader:
         self._accounts = Accounts(client)
         self._started_at = started_at
         self._tasks_from_parents = tasks_from_parents
-        self._told: set[str] = set()
+        self.paths = UnconfirmedPaths()
         self._containers: OrderedDict[str, Parent] = OrderedDict()
         self._lock = Lock()
 
@@ -95,24 +105,72 @@ class Reader:
 
     def _listed_task(self, task: Parent, wanted: Collection[str]) -> list[Record]:
         """Read a task of the global list: a general one, or with global discovery any other too."""
+        if not self._tasks_from_parents:
+            return self._task_of_anything(task, wanted)
         if task.belongs_to:
-            return [] if self._tasks_from_parents else self._contained_task(task, wanted)
+            return []  # the walk over what it belongs to has it
+        try:
+            rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
+        except _ServedBelow:
+            return []
+        if rows and task.belongs_to is None:
+            # This list does not name parents. The single row may, or the worklogs; then the parent's
+            # own walk has the task, and counts it under the right account.
+            single = self._single(task)
+            if single is None:
+                return []
+            task = single
+            named = task.belongs_to is None and any(parents_of_task(row) for row in rows)
+            if task.belongs_to or named:
+                return []
+        return self._general_task(task, rows)
+
+    def _task_of_anything(self, task: Parent, wanted: Collection[str]) -> list[Record]:
+        """Read a task of a list that has to name the parents.
+
+        Raises:
+            Unavailable: neither the list nor the task's own row names them, so that it cannot be told
+                where its time is and whose it is.
+        """
+        if not _names_its_container(task):
+            single = self._single(task)
+            if single is None:
+                return []
+            if not _names_its_container(single):
+                raise Unavailable(
+                    "a task does not tell what it belongs to",
+                    system=SYSTEM,
+                    address=f"GET {self._client.settings.api_url}{task.path}",
+                    advice="Set task_discovery: parents",
+                )
+            task = single
+        if task.belongs_to:
+            return self._contained_task(task, wanted)
         if "tasks" not in wanted:
             return []
-        rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
-        if rows and task.belongs_to is None:
-            # This list does not name parents. The single row may; then the parent's own walk has
-            # the task, and counts it under the right account.
-            task = read_parent(task.module, self._client.read_row(task.path, "task"))
-            if task.belongs_to:
-                return [] if self._tasks_from_parents else self._contained_task(task, wanted)
-        row = {"id": task.id, "title": task.title}
-        return self._records(task, rows, "task", task=row)
+        try:
+            rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
+        except _ServedBelow as elsewhere:
+            return self._contained_task(elsewhere.task, wanted)
+        return self._general_task(task, rows)
+
+    def _general_task(self, task: Parent, rows: list[Row]) -> list[Record]:
+        return self._records(task, rows, "task", task={"id": task.id, "title": task.title})
+
+    def _single(self, task: Parent) -> Parent | None:
+        """Return a task from its own row, as listed where there is no such path, None if it is gone."""
+        try:
+            return read_single(self._client, task.module, task.path)
+        except NoAddress:
+            return task
+        except Missing:
+            logger.info("%s was deleted meanwhile", endpoint("GET", task.path))
+            return None
 
     def _contained_task(self, task: Parent, wanted: Collection[str]) -> list[Record]:
         ids = task.belongs_to or {}
-        kind = next((name for name in ("project", "request", "problem", "change") if name in ids), None)
-        if kind is None or ("projects" if kind == "project" else "tasks") not in wanted:
+        kind = next(name for name in _CONTAINERS if name in ids)
+        if ("projects" if kind == "project" else "tasks") not in wanted:
             return []
         owner = f"{kind}s/{quote(ids[kind], safe='')}"
         group = f"{owner}/milestones/{quote(ids['milestone'], safe='')}" if "milestone" in ids else owner
@@ -131,7 +189,7 @@ class Reader:
             if path in self._containers:
                 self._containers.move_to_end(path)
                 return self._containers[path]
-        parent = read_parent(MODULES[module], self._client.read_row(path, MODULES[module].singular))
+        parent = read_single(self._client, MODULES[module], path)
         with self._lock:
             self._containers[path] = parent
             if len(self._containers) > _REMEMBERED_PARENTS:
@@ -143,27 +201,38 @@ class Reader:
 
         A refusal can mean a deleted row or a path that this installation does not have: the owner
         itself is asked. A missing path that the documentation confirms is an error; one that it
-        does not is told once.
+        does not is left out.
+
+        Raises:
+            _ServedBelow: the time of a task of the global list is served below its parent only.
         """
+        name = endpoint("GET", f"{owner}/{what}")
         try:
-            return read(owner)
-        except (Missing, Rejected):
-            try:
-                row = self._client.read_row(owner, key)
-            except NoAddress as error:
-                raise error.as_no_answer() from error  # no word of SDP's about this row
-            except Missing:
-                logger.info("%s was deleted meanwhile", endpoint("GET", owner))
+            rows = read(owner)
+        except (Missing, Rejected) as refusal:
+            row = self._owner(owner, key)
+            if row is None:
                 return []
-            name = endpoint("GET", f"{owner}/{what}")
-            if name not in UNCONFIRMED:
-                raise
-            if owner.startswith("tasks/") and read_parent(MODULES["tasks"], row).belongs_to:
-                return []  # served below its parent only
-            if name not in self._told:
-                self._told.add(name)
-                logger.warning("%s does not exist on this installation: worklogs there are not read", name)
+            if owner.startswith("tasks/"):
+                task = read_parent(MODULES["tasks"], row)
+                if task.belongs_to:
+                    raise _ServedBelow(task) from refusal
+                self.paths.leave_out(name, refusal, for_all=task.belongs_to is not None)
+            else:
+                self.paths.leave_out(name, refusal, for_all=True)
             return []
+        self.paths.has_answered(name)
+        return rows
+
+    def _owner(self, path: str, key: str) -> Row | None:
+        """Return the row whose children were refused, None when it is deleted."""
+        try:
+            return self._client.read_row(path, key)
+        except NoAddress as error:
+            raise error.as_no_answer() from error  # no word of SDP's about this row
+        except Missing:
+            logger.info("%s was deleted meanwhile", endpoint("GET", path))
+            return None
 
     def _records(self, parent: Parent, rows: list[Row], module: str, task: Row | None = None) -> list[Record]:
         if not rows:
@@ -194,6 +263,13 @@ class Reader:
             if parent.is_msp:
                 worklog["extra"]["is_msp"] = True
             yield {**context, **worklog}
+
+
+def _names_its_container(task: Parent) -> bool:
+    """Tell whether a task says what it belongs to; its milestone alone does not tell the project."""
+    return task.belongs_to is not None and (
+        not task.belongs_to or any(name in task.belongs_to for name in _CONTAINERS)
+    )
 
 
 def _segment(row: Row) -> str:

@@ -58,7 +58,8 @@ EXTRACTION: Final[tuple[th.Property[Any], ...]] = (
         default=31,
         title="Window",
         description="Where a module cannot be asked by time of change: days that a closed parent is still "
-        "read again, beside all open ones. Example: 31.",
+        "read again, beside all open ones. Once it can be asked, the first run reaches back as far. "
+        "Example: 31.",
     ),
     th.Property(
         "task_discovery",
@@ -68,7 +69,8 @@ EXTRACTION: Final[tuple[th.Property[Any], ...]] = (
         title="Task discovery",
         description="parents asks each request, problem, change and project for its tasks; global takes them "
         "from the one list of all tasks, which is cheaper but needs a list that is complete and names the "
-        "parents. Example: parents.",
+        "parents, and a task's time follows its ticket to another account only when the task changes, too, "
+        "or is swept. Example: parents.",
     ),
 )
 

@@ -6,6 +6,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from tap_msp_sdp.modules import MODULES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 _IDENTITY: Final = ("module", "worklog_id", "created_time", "technician_id")
 _OF_THE_TICKET: Final = ("parent_status", "parent_updated_time", "parent_changed_time")
 """Members that say nothing about the worklog itself."""
+_MODULES: Final = tuple(module.singular for module in MODULES.values())
+_HAS_ACCOUNT: Final = b"+"  # behind the digest of what was emitted
+_NO_ACCOUNT: Final = b"-"
 
 
 class Tally:
@@ -52,10 +57,18 @@ class Tally:
         """
         worklog = _digest([record[name] for name in _IDENTITY])
         content = _digest([value for name, value in record.items() if name not in _OF_THE_TICKET])
+        content += _HAS_ACCOUNT if _has_account(record) else _NO_ACCOUNT
         if self._seen.get(worklog) == content:
             return False
         self._seen[worklog] = content
         return True
+
+    def has_lost_its_account(self, record: dict[str, Any]) -> bool:
+        """Tell whether a worklog without an account was emitted in this run with one, in whatever module."""
+        if _has_account(record) or record["created_time"] is None:
+            return False
+        copies = (_digest([{**record, "module": name}[part] for part in _IDENTITY]) for name in _MODULES)
+        return any(self._seen.get(copy, _NO_ACCOUNT).endswith(_HAS_ACCOUNT) for copy in copies)
 
     def count(self, record: dict[str, Any]) -> None:
         """Count a worklog that was emitted."""
@@ -79,6 +92,10 @@ class Tally:
             "minutes": dict(self._minutes),
             "since": self._since,
         }
+
+
+def _has_account(record: dict[str, Any]) -> bool:
+    return record["account_id"] is not None or record["account_name"] is not None
 
 
 def _digest(values: list[Any]) -> bytes:

@@ -7,17 +7,22 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 import requests
+from msp_xero.errors import RemoteError
+from msp_xero.sdp import SdpClient
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from tap_msp_sdp.tap import TapMspSdp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from msp_xero.sdp.paging import Page
 
 KEY = "sandbox-authtoken"
 MODULES = ["requests", "problems", "changes", "projects", "tasks"]
@@ -178,3 +183,66 @@ def large(_large: Sandbox) -> Sandbox:
 
 def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
     return {"base_url": sandbox.url, "auth_token": KEY, **more}
+
+
+ODD_MINUTES = 777
+
+
+def person(sandbox: Sandbox, kind: str, action: str, identity: str | None = None, **values: Any) -> Any:
+    """Do what a person does in the product."""
+    return sandbox.post("rows", {"kind": kind, "action": action, "id": identity, "values": values})
+
+
+def new_worklog(sandbox: Sandbox, parent: str) -> None:
+    """Book a time that no other worklog has."""
+    person(sandbox, "worklog", "add", parent=parent, minutes=ODD_MINUTES, owner="7")
+
+
+def found(out: Collector) -> list[dict[str, Any]]:
+    """Return the records of what :func:`new_worklog` booked."""
+    return [record for record in out.records() if record["minutes"] == ODD_MINUTES]
+
+
+def listed_without(
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    *names: str,
+    single_too: bool = False,
+    where: Callable[[dict[str, Any]], Any] = bool,
+) -> None:
+    """Let the rows of the list at a path leave members out.
+
+    Args:
+        monkeypatch: pytest's.
+        path: of the list.
+        names: what is left out.
+        single_too: whether rows that are read one by one leave it out, too.
+        where: tells the rows that do.
+    """
+    read_page, read_row = SdpClient._page, SdpClient.read_row
+
+    def without(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in row.items() if name not in names or not where(row)}
+
+    def page(self: SdpClient, asked: str, *rest: Any) -> Page:
+        answer = read_page(self, asked, *rest)
+        return replace(answer, rows=[without(row) for row in answer.rows]) if asked == path else answer
+
+    def row(self: SdpClient, asked: str, key: str) -> dict[str, Any]:
+        found = read_row(self, asked, key)
+        return without(found) if single_too and asked.startswith(f"{path}/") else found
+
+    monkeypatch.setattr(SdpClient, "_page", page)
+    monkeypatch.setattr(SdpClient, "read_row", row)
+
+
+def until_it_is_well(sandbox: Sandbox, fault: dict[str, Any], **changed: Any) -> tuple[Collector, Collector]:
+    """Run with a fault, and once more without it from where the first run left off; return both."""
+    sandbox.post("faults", [fault])
+    try:
+        first = run(settings(sandbox, **changed))
+    except RemoteError as error:
+        first = error.collector  # type: ignore[attr-defined]
+        assert first.trailer is None
+    sandbox.mend()
+    return first, run(settings(sandbox, **changed), state=first.state)

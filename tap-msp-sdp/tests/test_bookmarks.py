@@ -88,3 +88,42 @@ def test_the_global_list_serves_tasks_and_projects():
         "projects": ["tasks"],
         "tasks": ["tasks"],
     }
+
+
+def test_a_place_by_another_clock_says_so_and_yields_to_any_time_of_sdp(bookmarks, states):
+    bookmarks.advance("tasks", "problems", NEW, by_own_clock=True)
+    bookmarks.advance("tasks", "requests", MID)
+    assert [bookmarks.is_by_own_clock("tasks", walk) for walk in WALKS["tasks"]] == [False, True, False]
+    bookmarks.advance("tasks", "problems", OLD)
+    assert bookmarks.get("tasks", "problems") == OLD
+    assert not bookmarks.is_by_own_clock("tasks", "problems")
+    assert "by_own_clock" not in states["tasks"]
+    bookmarks.advance("tasks", "problems", MID)
+    bookmarks.advance("tasks", "problems", OLD)
+    assert bookmarks.get("tasks", "problems") == MID
+
+
+def test_a_place_by_another_clock_never_goes_back_by_that_clock_and_never_before_one_of_sdp(bookmarks):
+    bookmarks.advance("requests", "requests", MID)
+    bookmarks.advance("requests", "requests", OLD, by_own_clock=True)
+    assert (bookmarks.get("requests", "requests"), bookmarks.is_by_own_clock("requests", "requests")) == (
+        MID,
+        False,
+    )
+    bookmarks.advance("requests", "requests", NEW, by_own_clock=True)
+    bookmarks.advance("requests", "requests", MID, by_own_clock=True)
+    assert (bookmarks.get("requests", "requests"), bookmarks.is_by_own_clock("requests", "requests")) == (
+        NEW,
+        True,
+    )
+
+
+def test_what_was_open_counts_only_for_a_walk_that_goes_on(bookmarks, states):
+    open_ones = {"open": ["7"]}
+    bookmarks.remember_open("projects", "projects", open_ones)
+    assert bookmarks.lately_open("projects", "projects") is None
+    bookmarks.advance("projects", "projects", MID)
+    assert bookmarks.lately_open("projects", "projects") == open_ones
+    assert bookmarks.lately_open("projects", "tasks") is None
+    bookmarks.remember_open("projects", "projects", None)
+    assert "lately_open" not in states["projects"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from msp_xero.errors import AccessRefused, Missing, RemoteError, SettingError
 
-from .conftest import KEY, run, settings
+from .conftest import KEY, run, settings, until_it_is_well
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,6 @@ def test_a_parent_that_is_deleted_meanwhile_is_no_error(small):
     }
     assert set(out.ids()) <= expected
     assert out.trailer is not None
-
-
-def until_it_is_well(sandbox, fault, **changed):
-    """Run with a fault, and once more without it from where the first run left off; return both."""
-    sandbox.post("faults", [fault])
-    try:
-        first = run(settings(sandbox, **changed))
-    except RemoteError as error:
-        first = error.collector
-        assert first.trailer is None
-    sandbox.mend()
-    return first, run(settings(sandbox, **changed), state=first.state)
 
 
 @pytest.mark.parametrize("times", [2, 8, 40, 400])

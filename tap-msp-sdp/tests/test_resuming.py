@@ -10,7 +10,7 @@ from msp_xero.errors import InputError, Unavailable
 from msp_xero.sdp import client as client_module
 from msp_xero.sdp.paging import ValueCursor
 
-from .conftest import MODULES, run, settings
+from .conftest import MODULES, found, new_worklog, run, settings
 
 
 def test_rows_that_move_between_pages_are_not_lost(large):
@@ -129,6 +129,25 @@ def test_a_sweep_finds_worklogs_that_did_not_touch_their_parent(small):
     swept = run(settings(small, modules=["requests"], sweep_days=30), state=first.state)
     assert [r for r in swept.records() if r["minutes"] == 7]
     assert swept.state["bookmarks"]["worklogs"] == first.state["bookmarks"]["worklogs"]
+
+
+@pytest.mark.parametrize(
+    "before", [["requests", "tasks"], ["requests"]], ids=["both before", "tasks are new"]
+)
+def test_a_sweep_reads_what_the_walk_has_read_for_another_module_only(small, before):
+    small.post("set", {"bump_parent": "off"})
+    first = run(settings(small, modules=before))
+    requests = [
+        r for r in small.get("dump")["requests"] if not r.get("is_trashed") and not r.get("is_archived")
+    ]
+    new_worklog(small, f"requests/{next(r['id'] for r in requests if not r['completed_time'])}")
+    earlier = small.calls()
+    config = settings(small, modules=["requests", "tasks"], sweep_days=30, overlap_minutes=0)
+    swept = run(config, state=first.state)
+    assert swept.trailer is not None
+    assert len(found(swept)) == 1
+    for path in ("GET requests/{id}/worklogs", "GET requests/{id}/tasks"):
+        assert small.calls()[path] - earlier.get(path, 0) <= len(requests), "what was read is not read again"
 
 
 def test_a_module_that_is_added_later_is_read_from_the_start(small):

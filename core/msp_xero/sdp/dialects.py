@@ -104,7 +104,7 @@ def read_worklog(row: Row) -> Worklog:
         "technician_cost": _money(row, "technician_cost", extra),
         "other_cost": _money(row, "other_cost", extra),
         "total_cost": _money(row, "total_cost", extra),
-        "is_billable": boolean(row.get("is_billable")),
+        "is_billable": _mark(row, "is_billable", extra),
         "contract_id": contract_id,
         "contract_name": contract_name,
         "udf_fields": udf if isinstance(udf, dict) else {},
@@ -118,18 +118,24 @@ def minutes(raw: object) -> int | None:
     Args:
         raw: ``{hours, minutes}`` as text or numbers, zero-padded or not, optionally with ``value``
             in milliseconds; ``{value}`` alone; milliseconds alone; or ``H:MM``.
+
+    A number alone is one of milliseconds only where they make whole minutes: nobody has recorded
+    all shapes (sdp-msp-api §3.2), 90 may as well be minutes and 5400 seconds. No time beside a value
+    that is one has two readings of which one bills nothing, and is not read either.
     """
     if isinstance(raw, dict):
         halves = [raw.get("hours"), raw.get("minutes")]
         told = [half for half in halves if half not in (None, "")]
         if told and all(whole(half) is not None for half in told):
             hours, rest = (whole(half) or 0 for half in halves)
-            return hours * 60 + rest
+            total = hours * 60 + rest
+            is_told_twice = raw.get("value") not in (None, "")
+            return None if total == 0 and is_told_twice and whole(raw["value"]) != 0 else total
         raw = raw.get("value")
     if isinstance(raw, str) and (match := _CLOCK.fullmatch(raw.strip())):
         return int(match[1]) * 60 + int(match[2])
     milliseconds = whole(raw)
-    return None if milliseconds is None else milliseconds // _MS_A_MINUTE
+    return None if milliseconds is None or milliseconds % _MS_A_MINUTE else milliseconds // _MS_A_MINUTE
 
 
 def whole(raw: object) -> int | None:
@@ -225,10 +231,10 @@ def _duration(row: Row, extra: Row) -> int | None:
     raw = _first(row, "time_spent")
     result = minutes(raw)
     milliseconds = whole(raw.get("value")) if isinstance(raw, dict) else None
-    if milliseconds is None:
-        disputed = result is None and raw is not None
+    if result is None:
+        disputed = raw is not None
     else:
-        disputed = milliseconds != (result or 0) * _MS_A_MINUTE
+        disputed = milliseconds is not None and milliseconds != result * _MS_A_MINUTE
     if disputed:  # hours and minutes are what people see; the other reading is kept beside them
         extra["time_spent"] = raw
     return result
@@ -247,6 +253,14 @@ def _time(row: Row, name: str, extra: Row) -> str | None:
         0,
         -1,
     ):
+        extra[name] = raw
+    return result
+
+
+def _mark(row: Row, name: str, extra: Row) -> bool | None:
+    raw = row.get(name)
+    result = boolean(raw)
+    if result is None and raw not in (None, ""):
         extra[name] = raw
     return result
 

@@ -19,6 +19,7 @@ from msp_xero.errors import (
     AccessRefused,
     Missing,
     NoAddress,
+    NotLicensed,
     Rejected,
     RemoteError,
     Throttled,
@@ -33,11 +34,12 @@ SYSTEM: Final = "ServiceDesk Plus MSP"
 # sdp-msp-api §7
 INTERNAL_ERROR: Final = 4004
 UNKNOWN_VALUE: Final = 4001
+NOT_LICENSED: Final = 7001
 DUPLICATE: Final = 4008
 _REFUSED: Final = {
     4002: "the key may not do this",
     4022: "the key is not valid",
-    7001: "the licence does not allow this",
+    NOT_LICENSED: "the licence does not allow this",
 }
 _MEANINGS: Final = {
     4001: "an id or name does not exist",
@@ -129,7 +131,8 @@ def classify(  # noqa: PLR0911 - one return a row of the table
         )
     for code, meaning in _REFUSED.items():
         if code in codes:
-            return AccessRefused(meaning, **where, advice=_access_advice(code))
+            refusal = NotLicensed if code == NOT_LICENSED else AccessRefused
+            return refusal(meaning, **where, advice=_access_advice(code))
     if answer.status in {401, 403}:
         return AccessRefused(
             _REFUSED[4022 if answer.status == 401 else 4002], **where, advice=_access_advice(4022)
@@ -195,7 +198,7 @@ def _violations(failures: list[Mapping[str, Any]]) -> tuple[list[int], list[str]
 def _access_advice(code: int) -> str:
     if code == 4002:
         return "Give the key's technician a role and scope that reach it"
-    if code == 7001:
+    if code == NOT_LICENSED:
         return "Leave the module out, or extend the licence"
     return "Check the key (auth_token) and that its technician may log in"
 

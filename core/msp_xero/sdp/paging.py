@@ -21,6 +21,7 @@ Row = dict[str, Any]
 
 PAGE_ROWS: Final = 100  # the most that SDP gives (sdp-msp-api §2)
 PASSES: Final = 3
+_EMPTY_AND_MORE: Final = "an empty page says that more rows follow"
 
 
 class CannotWalk(Exception):
@@ -40,28 +41,30 @@ def read_page(payload: Mapping[str, Any], key: str, *, address: str) -> Page:
     """Read rows and list_info from the answer of a list call (sdp-msp-api §2).
 
     Raises:
-        Unavailable: the rows are not where they should be; an empty list would hide them.
+        Unavailable: the rows are not where they should be, or are no rows; an empty list would hide them.
     """
     info = payload.get("list_info")
     info = info if isinstance(info, dict) else {}
+    more = str(info.get("has_more_rows")).lower() == "true"
     rows = payload.get(key)
     if rows is None:
         lists = [v for k, v in payload.items() if isinstance(v, list) and k != "response_status"]
         counted = _count(info.get("row_count")) or _count(info.get("total_count"))
-        if len(lists) == 1:
+        if len(lists) == 1 and _are_rows(lists[0]):
             rows = lists[0]
-        elif info and not counted:
+        elif info and not counted and not more:
             rows = []
     if not isinstance(rows, list):
         raise Unavailable(f"the answer has no list named {key}", system=SYSTEM, address=address, status=200)
-    more = info.get("has_more_rows")
-    if more is None:
+    if not all(isinstance(row, dict) for row in rows):
+        raise Unavailable(f"not all {key} are rows", system=SYSTEM, address=address, status=200)
+    if info.get("has_more_rows") is None:
         more = len(rows) >= PAGE_ROWS
-    return Page(
-        rows=[row for row in rows if isinstance(row, dict)],
-        more=more if isinstance(more, bool) else str(more).lower() == "true",
-        total=_count(info.get("total_count")),
-    )
+    return Page(rows=rows, more=more, total=_count(info.get("total_count")))
+
+
+def _are_rows(found: list[Any]) -> bool:
+    return bool(found) and all(isinstance(row, dict) and row.get("id") is not None for row in found)
 
 
 def list_input(  # noqa: PLR0913 - one argument a member of list_info
@@ -125,23 +128,25 @@ class ValueCursor:
         """Take a page in and return the rows that were not handed out yet.
 
         Raises:
-            CannotWalk: the server ignores criterion, order or offset, or does not deliver the field.
+            CannotWalk: the server ignores criterion, order or offset, does not deliver the field, or
+                contradicts itself.
         """
+        if page.more and not page.rows:
+            raise CannotWalk(_EMPTY_AND_MORE)
         values = [epoch_ms(row.get(self.field)) for row in page.rows]
         last = self.value
         for value in values:
             if value is None or value < last:
                 raise CannotWalk(f"{self.field} does not come sorted and filtered")
             last = value
-        more = page.more and bool(page.rows)
-        if more and last == self.value:
+        if page.more and last == self.value:
             self._in_group = True
         if self._in_group:
-            return self._accept_group(page.rows, values, more=more)
+            return self._accept_group(page.rows, values, more=page.more)
         fresh = []
         for row, value in zip(page.rows, values, strict=True):
             fresh += self._fresh(row, value or 0)
-        self.finished = not more
+        self.finished = not page.more
         return fresh
 
     def _fresh(self, row: Row, value: int) -> list[Row]:
@@ -203,7 +208,7 @@ class OffsetCursor:
         """Take a page in and return the rows that were not handed out yet.
 
         Raises:
-            CannotWalk: the server gives the same page again and again.
+            CannotWalk: the server gives the same page again and again, or contradicts itself.
         """
         self._torn |= self._last not in {None, *_ids(page.rows[:1])}
         fresh: list[Row] = []
@@ -215,6 +220,8 @@ class OffsetCursor:
                 fresh.append(row)
         if page.total is not None:
             self._totals.add(page.total)
+        if page.more and not page.rows and self._totals != {len(self._pass)}:
+            raise CannotWalk(_EMPTY_AND_MORE)
         if page.more and page.rows:
             overlap = len(page.rows) > 1
             self._last = _ids(page.rows)[-1] if overlap else None

@@ -166,10 +166,52 @@ def test_a_bare_worklog_is_all_null():
         ({}, None),
         ([], None),
         (True, None),
+        ("0", 0),
+        ({"value": 0}, 0),
+        ({"hours": "0", "minutes": "0", "value": "0"}, 0),
+        ({"hours": "0", "minutes": "0", "value": ""}, 0),
     ],
 )
 def test_durations(raw, expected):
     assert minutes(raw) == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["90", "5400", 90, {"value": "90"}, {"value": "5400"}, "5400001", "-1", {"hours": "?", "value": "90"}],
+)
+@pytest.mark.parametrize("name", ["time_spent", "total_time_spent"])
+def test_a_number_that_makes_no_whole_minutes_in_milliseconds_is_no_time_of_zero(raw, name):
+    """Nobody recorded its unit (sdp-msp-api §3.2), and no time is excluded by rule."""
+    worklog = read_worklog({"id": "1", name: raw})
+    assert worklog["minutes"] is None
+    assert worklog["extra"]["time_spent"] == raw
+
+
+@given(st.integers(1, 10**10))
+def test_a_number_that_is_not_nothing_is_never_no_time(number):
+    for raw in (number, str(number), {"value": number}, {"hours": 0, "minutes": "00", "value": str(number)}):
+        assert minutes(raw) != 0
+
+
+@pytest.mark.parametrize("value", ["5400000", "90", "1:30", "soon"])
+def test_no_time_beside_a_value_that_is_something_else_is_not_read(value):
+    raw = {"hours": "0", "minutes": "0", "value": value}
+    worklog = read_worklog({"id": "1", "time_spent": raw})
+    assert worklog["minutes"] is None
+    assert worklog["extra"]["time_spent"] == raw
+
+
+@pytest.mark.parametrize("raw", ["No", "yes", 0, 1, {"value": "false"}])
+def test_a_billable_mark_that_cannot_be_read_is_kept(raw):
+    worklog = read_worklog({"id": "1", "is_billable": raw})
+    assert worklog["is_billable"] is None
+    assert worklog["extra"] == {"is_billable": raw}
+
+
+@pytest.mark.parametrize("raw", [None, "", True, "False"])
+def test_a_billable_mark_that_is_read_or_absent_is_not_kept_twice(raw):
+    assert read_worklog({"id": "1", "is_billable": raw})["extra"] == {}
 
 
 def test_hours_and_minutes_win_over_a_value_that_disagrees_and_the_raw_one_is_kept():

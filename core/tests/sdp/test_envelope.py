@@ -4,7 +4,16 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from msp_xero.errors import AccessRefused, Missing, NoAddress, Rejected, RemoteError, Throttled, Unavailable
+from msp_xero.errors import (
+    AccessRefused,
+    Missing,
+    NoAddress,
+    NotLicensed,
+    Rejected,
+    RemoteError,
+    Throttled,
+    Unavailable,
+)
 from msp_xero.sdp.envelope import Answer, read_answer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,7 +75,7 @@ def test_one_badly_encoded_text_makes_no_list_unreadable(text):
         (4016, 400, Rejected),
         (4021, 400, Rejected),
         (4022, 401, AccessRefused),
-        (7001, 400, AccessRefused),
+        (7001, 400, NotLicensed),
         (4999, 400, Rejected),
     ],
 )

@@ -217,7 +217,31 @@ def test_a_total_that_never_agrees_is_accepted_and_told():
 
 def test_an_empty_list():
     assert offsets([some(more=False, total=0)])[1] == []
-    assert offsets([some(more=True)])[1] == []
+    assert offsets([some(more=True, total=0)])[1] == []
+
+
+@pytest.mark.parametrize(
+    ("cursor", "before"),
+    [
+        (ValueCursor("t", 100), []),
+        (ValueCursor("t", 100), [Page(rows=[row(1, 101)], more=True, total=None)]),
+        (ValueCursor("t", 7), [Page(rows=[row(i, 7) for i in range(100)], more=True, total=None)]),
+        (OffsetCursor(), []),
+        (OffsetCursor(), [some("1", "2", more=True, total=3)]),
+    ],
+)
+def test_an_empty_page_that_says_that_more_rows_follow_is_no_end(cursor, before):
+    for page in before:
+        cursor.accept(page)
+    with pytest.raises(CannotWalk, match="empty page"):
+        cursor.accept(Page(rows=[], more=True, total=None))
+    assert not cursor.finished
+
+
+def test_an_empty_page_ends_a_list_whose_total_agrees_whatever_else_it_says():
+    cursor, found = offsets([some("1", more=True, total=1), some(more=True, total=1)])
+    assert found == ["1"]
+    assert cursor.disagrees is None
 
 
 def page_of(payload):
@@ -234,11 +258,27 @@ def test_list_info_is_read_tolerantly():
 
 
 @pytest.mark.parametrize(
-    "payload", [{}, {"worklogs": {}}, {"list_info": {"row_count": 3}}, {"worklogs": "x"}]
+    "payload",
+    [
+        {},
+        {"worklogs": {}},
+        {"list_info": {"row_count": 3}},
+        {"list_info": {"has_more_rows": True}},
+        {"worklogs": "x"},
+        {"messages": [], "response_status": [{"status_code": 2000}]},
+        {"messages": ["well done"]},
+        {"messages": [{"id": None}]},
+    ],
 )
 def test_rows_that_are_not_where_they_should_be_are_no_empty_list(payload):
     with pytest.raises(Unavailable, match="no list named worklogs"):
         page_of(payload)
+
+
+@pytest.mark.parametrize("odd", [None, "301", 301, []])
+def test_a_row_that_is_no_object_is_not_passed_over(odd):
+    with pytest.raises(Unavailable, match="not all worklogs are rows"):
+        page_of({"worklogs": [{"id": "1"}, odd], "list_info": {"row_count": 2}})
 
 
 def test_input_data():

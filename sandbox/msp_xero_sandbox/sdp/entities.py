@@ -190,7 +190,7 @@ def _tasks(dialect: str) -> Entity:
         changed(),
         time_of("scheduled_start_time", "created_time"),
         time_of("scheduled_end_time", sorts=True),
-        *([] if old else [time_of("due_by_time", "scheduled_end_time")]),
+        *([] if old else [time_of("due_by_time", "scheduled_end_time"), time_of("actual_end_time")]),
         constant("percentage_completion", "0"),
     )
     default = (

@@ -104,7 +104,10 @@ _MORE: dict[str, frozenset[str]] = {
     "ticket": frozenset(
         {"display_id", "code", "created_time", "last_updated_time", "is_trashed", "is_archived"}
     ),
-    "task": frozenset({"created_time", "last_updated_time", "parent_kind", "parent_id"}),
+    # A person types when a task really ended, also long afterwards (§4).
+    "task": frozenset(
+        {"created_time", "last_updated_time", "actual_end_time", "parent_kind", "parent_id"}
+    ),
     "milestone": frozenset({"created_time", "parent_kind", "parent_id"}),
     "account": frozenset({*ACCOUNT_TEXTS, "account_manager_id", "default_site_id"}),
 }  # fmt: skip

@@ -1,0 +1,112 @@
+"""The clock of this machine is not that of ServiceDesk Plus."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from msp_xero.sdp.dialects import iso_utc
+from tap_msp_sdp.settings import DAY_MS
+
+from . import conftest
+from .conftest import found, new_worklog, run, settings
+
+HOUR_SECONDS = 3600.0
+REFUSED = {
+    "kind": "status",
+    "status": 400,
+    "body": {"response_status": {"status_code": 4000, "status": "failed"}},
+}
+
+
+class Ahead(conftest.PatientClock):
+    def __init__(self):
+        super().__init__()
+        self._offset = HOUR_SECONDS
+
+
+class Behind(conftest.PatientClock):
+    def __init__(self):
+        super().__init__()
+        self._offset = -HOUR_SECONDS
+
+
+CLOCKS = pytest.mark.parametrize("clock", [conftest.PatientClock, Ahead, Behind])
+
+
+def partition(out, module):
+    partitions = out.state["bookmarks"]["worklogs"]["partitions"]
+    return next(one for one in partitions if one["context"]["module"] == module)
+
+
+def listed_request(sandbox):
+    requests = sandbox.get("dump")["requests"]
+    return next(r["id"] for r in requests if not r.get("is_trashed") and not r.get("is_archived"))
+
+
+@CLOCKS
+@pytest.mark.parametrize("is_refused", [False, True], ids=["well", "refused once"])
+def test_one_refused_list_hides_no_later_worklog_whatever_the_clock_says(
+    small, monkeypatch, clock, is_refused
+):
+    monkeypatch.setattr(conftest, "PatientClock", clock)
+    if is_refused:
+        small.post("faults", [{"match": {"regex": "/requests$"}, **REFUSED, "nth": 1}])
+    first = run(settings(small, modules=["requests"]))
+    assert first.trailer is not None
+    new_worklog(small, f"requests/{listed_request(small)}")
+    second = run(settings(small, modules=["requests"]), state=first.state)
+    assert len(found(second)) == 1
+    assert "by_own_clock" not in partition(second, "requests")
+
+
+@CLOCKS
+def test_an_installation_that_learns_to_be_asked_by_time_of_change_hides_no_worklog(
+    small, monkeypatch, clock
+):
+    monkeypatch.setattr(conftest, "PatientClock", clock)
+    first = run(settings(small, modules=["problems", "tasks"]))
+    assert partition(first, "problems")["by_own_clock"] == ["problems"]
+    assert partition(first, "tasks")["by_own_clock"] == ["changes", "problems", "tasks"]
+    small.post("set", {"last_updated_on": "all"})  # ServiceDesk Plus was updated
+    new_worklog(small, f"problems/{small.get('dump')['problems'][0]['id']}")
+    second = run(settings(small, modules=["problems", "tasks"]), state=first.state)
+    assert len(found(second)) == 1
+    assert "by_own_clock" not in partition(second, "problems")
+    third = run(settings(small, modules=["problems"], overlap_minutes=0), state=second.state)
+    assert len({record["parent_id"] for record in third.records()}) <= 1
+
+
+def test_what_was_changed_longer_ago_than_the_window_is_not_read_again(small):
+    first = run(settings(small, modules=["problems"]))
+    small.post("set", {"last_updated_on": "all"})
+    before = small.calls()["GET problems/{id}/worklogs"]
+    second = run(settings(small, modules=["problems"], window_days=2), state=first.state)
+    newest = max(problem["last_updated_time"] for problem in small.get("dump")["problems"])
+    lately = [
+        problem
+        for problem in small.get("dump")["problems"]
+        if problem["last_updated_time"] > newest - 3 * DAY_MS
+    ]
+    assert small.calls()["GET problems/{id}/worklogs"] - before <= len(lately)
+    assert second.trailer is not None
+
+
+def test_what_was_changed_before_the_start_date_stays_out(small):
+    newest = max(problem["last_updated_time"] for problem in small.get("dump")["problems"])
+    config = settings(small, modules=["problems"], start_date=iso_utc(newest + 1))
+    first = run(config)
+    small.post("set", {"last_updated_on": "all"})
+    assert run(config, state=first.state).ids() == []
+
+
+def test_a_module_that_is_always_listed_in_full_is_read_as_far_back_as_before(small):
+    """That its place is a time of another clock costs no call."""
+    first = run(settings(small, modules=["problems"]))
+    counts = [small.calls()["GET problems/{id}/worklogs"]]
+    state = first.state
+    for _ in range(3):
+        state = run(settings(small, modules=["problems"]), state=state).state
+        counts.append(small.calls()["GET problems/{id}/worklogs"])
+    of_later_runs = [after - before for before, after in pairwise(counts)]
+    assert len(set(of_later_runs)) == 1

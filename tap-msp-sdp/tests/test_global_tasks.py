@@ -1,0 +1,158 @@
+"""The global task list: it names what tasks belong to, or it does not (uncertain, sdp-msp-api §4)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from msp_xero.edges.clock import SystemClock
+from msp_xero.errors import Unavailable
+from msp_xero.sdp import SdpClient
+from tap_msp_sdp.tally import Tally
+
+from .conftest import MODULES, listed_without, run, settings
+
+PARENTS = ("request", "problem", "change", "project", "milestone")
+GONE = {"kind": "status", "status": 404, "body": {"response_status": {"status_code": 4007}}}
+NO_SUCH_PATH = {"kind": "html", "status": 404, "body": "<html>Not Found</html>"}
+
+
+def of_modules(sandbox, *modules):
+    return {one for one, worklog in sandbox.reachable().items() if f"{worklog['module']}s" in modules}
+
+
+def has_milestone(row):
+    return row.get("milestone")
+
+
+def worklogs_name_the_parents_of_their_task(monkeypatch, tasks):
+    named = {
+        f"tasks/{task['id']}/worklogs": {task["parent_kind"]: {"id": task["parent_id"]}}
+        for task in tasks
+        if task["parent_kind"] in PARENTS
+    }
+    read_page = SdpClient._page
+
+    def page(self, path, *rest):
+        answer = read_page(self, path, *rest)
+        return replace(answer, rows=[{**row, **named.get(path, {})} for row in answer.rows])
+
+    monkeypatch.setattr(SdpClient, "_page", page)
+
+
+def general_tasks_with_time(sandbox):
+    dump = sandbox.get("dump")
+    busy = {w["parent_id"] for w in dump["worklogs"] if w["parent_kind"] == "task"}
+    found = [t["id"] for t in dump["tasks"] if t["parent_kind"] == "general" and t["id"] in busy]
+    assert len(found) > 1
+    return sorted(found, key=int)
+
+
+# ------------------------------------------------------------------- global discovery
+
+
+@pytest.mark.parametrize("modules", [["projects"], ["tasks"], ["projects", "tasks"], MODULES])
+@pytest.mark.parametrize(
+    ("absent", "where"),
+    [(("project",), has_milestone), (PARENTS, bool)],
+    ids=["only the milestone", "nothing"],
+)
+def test_global_discovery_asks_the_task_itself_where_the_list_does_not_name_what_it_belongs_to(
+    small, monkeypatch, absent, where, modules
+):
+    listed_without(monkeypatch, "tasks", *absent, where=where)
+    out = run(settings(small, modules=modules, task_discovery="global"))
+    assert out.trailer is not None
+    assert set(out.ids()) == of_modules(small, *modules)
+
+
+def test_a_task_that_the_list_takes_for_a_general_one_is_read_below_its_project(small, monkeypatch):
+    listed_without(monkeypatch, "tasks", "project")
+    out = run(settings(small, task_discovery="global"))
+    assert set(out.ids()) == set(small.reachable())
+
+
+def test_global_discovery_asks_no_general_task_for_what_is_not_wanted(small):
+    run(settings(small, modules=["projects"], task_discovery="global"))
+    assert not {"GET tasks/{id}", "GET tasks/{id}/worklogs"} & set(small.calls())
+
+
+@pytest.mark.parametrize(
+    ("absent", "where"),
+    [(("project",), has_milestone), (PARENTS, bool)],
+    ids=["only the milestone", "nothing"],
+)
+def test_global_discovery_ends_where_tasks_do_not_name_what_they_belong_to(small, monkeypatch, absent, where):
+    listed_without(monkeypatch, "tasks", *absent, single_too=True, where=where)
+    with pytest.raises(Unavailable, match="task_discovery: parents"):
+        run(settings(small, modules=["projects"], task_discovery="global"))
+
+
+@pytest.mark.parametrize("answer", [GONE, NO_SUCH_PATH], ids=["gone", "no such path"])
+def test_a_task_that_cannot_be_asked_is_passed_over_only_if_it_is_gone(small, monkeypatch, answer):
+    listed_without(monkeypatch, "tasks", *PARENTS)
+    gone = general_tasks_with_time(small)[0]
+    small.post("faults", [{"match": {"path": f"/api/v3/tasks/{gone}"}, **answer}])
+    config = settings(small, modules=["tasks"], task_discovery="global")
+    if answer is NO_SUCH_PATH:
+        with pytest.raises(Unavailable):
+            run(config)
+        return
+    worklogs = small.reachable()
+    expected = {one for one in of_modules(small, "tasks") if worklogs[one]["parent_id"] != gone}
+    assert set(run(config).ids()) == expected
+
+
+# ------------------------------------------------------------------- discovery by parents
+
+
+def test_a_general_task_that_is_deleted_meanwhile_hides_no_other(small, monkeypatch):
+    listed_without(monkeypatch, "tasks", *PARENTS)
+    gone = general_tasks_with_time(small)[0]
+    small.post("faults", [{"match": {"path": f"/api/v3/tasks/{gone}"}, **GONE}])
+    out = run(settings(small))
+    assert out.trailer is not None
+    assert set(out.ids()) == {one for one, w in small.reachable().items() if w["parent_id"] != gone}
+
+
+@pytest.mark.parametrize("how", ["no member", "no path"])
+def test_a_task_list_that_names_no_parents_takes_no_account_away(small, monkeypatch, how):
+    listed_without(monkeypatch, "tasks", *PARENTS, single_too=how == "no member")
+    small.post("set", {"task_worklogs": "all", "account_on": "requests,problems,changes,projects"})
+    if how == "no path":
+        small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+$"}, **NO_SUCH_PATH}])
+    general = {task["id"] for task in small.get("dump")["tasks"] if task["parent_kind"] == "general"}
+    expected = small.reachable()
+    newest = {record["worklog_id"]: record for record in run(settings(small)).records()}
+    assert set(newest) == set(expected)
+    assert general & {record["task_id"] for record in newest.values()}
+    for one, worklog in expected.items():
+        if worklog["parent_id"] not in general:
+            assert newest[one]["module"] == worklog["module"]
+            assert newest[one]["account_id"] == worklog["account_id"]
+
+
+def test_worklogs_that_name_the_ticket_of_their_task_are_left_to_its_walk(small, monkeypatch):
+    """Also in a run that does not read the ticket, because nothing of it changed."""
+    listed_without(monkeypatch, "tasks", *PARENTS, single_too=True)
+    worklogs_name_the_parents_of_their_task(monkeypatch, small.get("dump")["tasks"])
+    small.post("set", {"task_worklogs": "all", "account_on": "requests,problems"})
+    first = run(settings(small))
+    assert set(first.ids()) == set(small.reachable())
+    accounts = {record["worklog_id"]: record["account_id"] for record in first.records()}
+    second = run(settings(small, overlap_minutes=0), state=first.state)
+    assert second.ids()
+    for record in second.records():
+        assert record["account_id"] == accounts[record["worklog_id"]]
+
+
+@pytest.mark.parametrize(("created", "is_lost"), [("2026-01-01T00:00:00.000Z", True), (None, False)])
+def test_only_a_worklog_that_tells_its_creation_is_known_again_in_another_module(created, is_lost):
+    """Ids need not be unique across modules: without it, it may be another one."""
+    tally = Tally(SystemClock())
+    copy = {"module": "request", "worklog_id": "1", "created_time": created, "technician_id": None}
+    assert tally.is_new({**copy, "account_id": "7", "account_name": None})
+    without = {**copy, "module": "task", "account_id": None, "account_name": None}
+    assert tally.has_lost_its_account(without) is is_lost
+    assert not tally.has_lost_its_account({**without, "account_name": "Acme"})
+    assert not tally.has_lost_its_account({**without, "technician_id": "9"})

@@ -1,0 +1,131 @@
+"""Paths that no documentation confirms: an installation may not have them, or refuse them once."""
+
+from __future__ import annotations
+
+import pytest
+from msp_xero.errors import Rejected, Unavailable
+from msp_xero.sdp.dialects import iso_utc
+from tap_msp_sdp import extraction
+from tap_msp_sdp.settings import MINUTE_MS
+
+from .conftest import found, listed_without, new_worklog, person, run, settings, until_it_is_well
+
+
+def refused(status, code):
+    body = {"status_code": code, "status": "failed", "messages": []}
+    return {"kind": "status", "status": status, "body": {"response_status": body}}
+
+
+REFUSALS = [
+    refused(400, 4000),
+    refused(404, 4007),
+    refused(400, 4001),
+    {"kind": "html", "status": 404, "body": "<html>Not Found</html>"},
+]
+NAMES = ["4000", "4007", "4001", "a page"]
+ASKED_BY_CHANGE = {"last_updated_on": "all"}
+
+
+def of_tasks(sandbox):
+    return {one for one, worklog in sandbox.reachable().items() if worklog["module"] == "task"}
+
+
+def busy_tasks(sandbox):
+    """Tasks with time on them, those first that a walk by time of change reads first."""
+    dump = sandbox.get("dump")
+    parents = {(kind, row["id"]): row for kind in ("problem", "task") for row in dump[f"{kind}s"]}
+    busy = {w["parent_id"] for w in dump["worklogs"] if w["parent_kind"] == "task"}
+    tasks = [task for task in dump["tasks"] if task["id"] in busy]
+
+    def changed(task):
+        own = task["parent_kind"] == "general"
+        return parents["task" if own else "problem", task["id" if own else "parent_id"]]["last_updated_time"]
+
+    wanted = [task for task in tasks if task["parent_kind"] in {"problem", "general"}]
+    return sorted(wanted, key=changed)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=NAMES)
+@pytest.mark.parametrize("which", [0, -1], ids=["the first", "the last"])
+@pytest.mark.parametrize(
+    "below", ["/problems/{parent_id}/tasks", "/problems/{parent_id}/tasks/{id}/worklogs"]
+)
+def test_a_path_that_is_refused_for_one_problem_only_hides_none_of_its_time(small, refusal, which, below):
+    small.post("set", ASKED_BY_CHANGE)
+    for problem in small.get("dump")["problems"][:3]:
+        added = person(small, "task", "add", parent=f"problems/{problem['id']}", title="Look again")
+        new_worklog(small, f"tasks/{added['id']}")
+    task = [task for task in busy_tasks(small) if task["parent_kind"] == "problem"][which]
+    fault = {"match": {"path": "/api/v3" + below.format_map(task)}, **refusal}
+    first, second = until_it_is_well(small, fault, modules=["tasks"], overlap_minutes=0)
+    assert of_tasks(small) <= {*first.ids(), *second.ids()}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=NAMES)
+@pytest.mark.parametrize("which", [0, -1], ids=["the first", "the last"])
+@pytest.mark.parametrize("more", [{}, {"sweep_days": 30}], ids=["by change", "with a sweep"])
+def test_general_tasks_whose_time_is_refused_for_one_only_hide_none_of_it(small, refusal, which, more):
+    small.post("set", ASKED_BY_CHANGE)
+    task = [task for task in busy_tasks(small) if task["parent_kind"] == "general"][which]
+    fault = {"match": {"path": f"/api/v3/tasks/{task['id']}/worklogs"}, **refusal}
+    first, second = until_it_is_well(small, fault, modules=["tasks"], overlap_minutes=0, **more)
+    assert of_tasks(small) <= {*first.ids(), *second.ids()}
+
+
+def test_a_refusal_that_is_no_word_about_the_path_ends_the_run(small):
+    small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+/worklogs$"}, **refused(400, 4000)}])
+    with pytest.raises(Rejected):
+        run(settings(small, modules=["tasks"]))
+
+
+def test_a_path_that_comes_and_goes_says_so(small):
+    small.post("set", ASKED_BY_CHANGE)
+    task = next(task for task in busy_tasks(small) if task["parent_kind"] == "general")
+    fault = {"match": {"path": f"/api/v3/tasks/{task['id']}/worklogs"}, **refused(404, 4007)}
+    small.post("faults", [fault])
+    with pytest.raises(Unavailable, match="as if it did not exist"):
+        run(settings(small, modules=["tasks"], concurrency=1))
+
+
+def test_where_a_path_answers_for_nobody_the_bookmark_moves_at_the_end(small, caplog):
+    small.post("set", {**ASKED_BY_CHANGE, "task_worklogs": "off"})
+    first = run(settings(small, modules=["tasks"], overlap_minutes=0))
+    assert first.trailer is not None
+    assert len([line for line in caplog.messages if "tasks/{id}/worklogs does not exist" in line]) == 1
+    before = small.calls()["GET requests/{id}/tasks"]
+    assert run(settings(small, modules=["tasks"], overlap_minutes=0), state=first.state).trailer is not None
+    assert small.calls()["GET requests/{id}/tasks"] - before <= 2
+
+
+def test_tasks_that_name_no_parent_and_are_served_below_it_only_end_no_run(small, monkeypatch, caplog):
+    parents = ("request", "problem", "change", "project", "milestone")
+    listed_without(monkeypatch, "tasks", *parents, single_too=True)
+    out = run(settings(small))
+    assert out.trailer is not None
+    assert set(out.ids()) == set(small.reachable())
+    assert len([line for line in caplog.messages if "does not serve every task" in line]) == 1
+
+
+def test_no_bookmark_moves_past_what_was_left_out_before_it_is_sure(small, monkeypatch):
+    """The path is refused for the first problem, then come others without tasks, then it answers."""
+    monkeypatch.setattr(extraction, "PARENTS_AHEAD", 1)
+    small.post("set", ASKED_BY_CHANGE)
+    start = max(problem["last_updated_time"] for problem in small.get("dump")["problems"]) + MINUTE_MS
+    problems, tasks = [], []
+    for number, has_task in enumerate((True, False, False, True)):
+        problems.append(person(small, "problem", "add", title="It is slow")["id"])
+        if has_task:
+            task = person(small, "task", "add", parent=f"problems/{problems[-1]}", title="Look again")
+            new_worklog(small, f"tasks/{task['id']}")
+            tasks.append(task["id"])
+        moment = start + number * MINUTE_MS
+        person(small, "problem", "edit", problems[-1], last_updated_time=moment)
+    path = f"/api/v3/problems/{problems[0]}/tasks/{tasks[0]}/worklogs"
+    since = iso_utc(start)
+    config = settings(small, modules=["tasks"], start_date=since, overlap_minutes=0, concurrency=1)
+    small.post("faults", [{"match": {"path": path}, **refused(404, 4007)}])
+    with pytest.raises(Unavailable) as caught:
+        run(config)
+    small.mend()
+    again = run(config, state=caught.value.collector.state)
+    assert {record["task_id"] for record in found(again)} == set(tasks)
