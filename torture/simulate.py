@@ -273,6 +273,7 @@ class Month:
 
     def _deliver_late(self, step: Step) -> None:
         """What another job has read comes to the ledger only now; it plans and sends nothing."""
+        self.let_pass(2 / 60)
         plans = self._plans(step)
         self.has_ended("deliver late", self.world.deliver_beside(self.world.here, plans.target))
 

@@ -41,6 +41,7 @@ ONCE_BROKEN = (
     148103,
     156667,
     200754,
+    501837,
 )
 """Seeds that broke a promise, and led to a mend."""
 
