@@ -16,14 +16,15 @@ from msp_xero.directory.clues import account_clues, carried_clue
 from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
 from msp_xero.directory.match import Named
 from msp_xero.directory.work import is_own
-from msp_xero.directory.writes import name_of, refuse_another_installation
+from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
 from msp_xero.errors import RemoteError, SettingError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, store_listing
+from msp_xero.ledger.links import LIST
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from logging import Logger
 
@@ -102,7 +103,7 @@ def settle_accounts(work: AccountWork) -> None:
     Use :func:`msp_xero.directory.jobs.run_accounts`, which holds the lock and records the run.
 
     Raises:
-        RemoteError: SDP cannot be used, or the outcome of a write is unknown.
+        RemoteError: SDP cannot be used, or the outcome of a write is unknown; all that could be written was.
         SettingError: ``write_link_to`` names no account field.
         LedgerError: another settle took over, or the address is another installation's.
     """
@@ -115,15 +116,18 @@ def settle_accounts(work: AccountWork) -> None:
     work.summary.archived = sum(not is_active(row) and row.merged_to_contact_id is None for row in rows)
     work.summary.failed += sum(is_invalid(row) for row in rows)
     writer = AccountWriter(work, [row.contact_id for row in rows])
-    for row in creates:
+    for row in unanswered_last(creates):
         if work.stopping():
             break
         writer.create(row)
-    for row in rows:
+    for row in unanswered_last(rows):
         if work.stopping():
             break
         writer.bring_up_to_date(row)
-    _finish(work, decided_at)
+    writer.rename_again()
+    if not writer.unanswered.has_news:
+        _finish(work, decided_at)
+    writer.unanswered.end_the_run()
 
 
 def _choose_columns(work: AccountWork) -> None:
@@ -158,13 +162,15 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
     """
     if work.policy.dry_run:
         with work.ledger.read() as session:
-            rows, plan = _plan(work, session)
+            rows, first_synced_at = _read(work, session)
             session.expunge_all()
+        plan = _plan(work, rows, first_synced_at)
         _release_moved(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
-        rows, plan = _plan(work, session)
+        rows, first_synced_at = _read(work, session)
+        plan = _plan(work, rows, first_synced_at)
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
         carried = work.carried()
@@ -186,25 +192,28 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
     return rows, plan.creates
 
 
-def _plan(work: AccountWork, session: Session) -> tuple[list[AccountLink], AccountPlan]:
+def _read(work: AccountWork, session: Session) -> tuple[list[AccountLink], datetime | None]:
+    """Return all contacts and when the first sync was; refuse accounts of another installation."""
     connection = work.ledger.connection(session)
     rows = list(session.scalars(select(AccountLink).where(*work.mine()).order_by(AccountLink.id)))
-    names = {one: name_of(row) for one, row in work.listed.items()}
     refuse_another_installation(
         connection.sdp_base_url,
         work.base_url,
         {row.account_id: row.account_name for row in rows if row.account_id and row.account_name},
-        names,
+        work.names(),
     )
-    plan = plan_accounts(
+    return rows, connection.accounts_synced_at
+
+
+def _plan(work: AccountWork, rows: Sequence[AccountLink], first_synced_at: datetime | None) -> AccountPlan:
+    return plan_accounts(
         rows,
-        [Named(one, name) for one, name in names.items()],
+        [Named(one, name) for one, name in work.names().items()],
         work.policy,
-        first_synced_at=connection.accounts_synced_at,
+        first_synced_at=first_synced_at,
         reserved=work.reserved(),
         carried=work.carried(),
     )
-    return rows, plan
 
 
 def _release_moved(plan: AccountPlan) -> list[Change]:
@@ -215,7 +224,8 @@ def _release_moved(plan: AccountPlan) -> list[Change]:
                 Change(_TABLE, move.loser.id, "unlinked", {"sdp_id": move.account.id, "how": MERGED})
             )
             set_link(move.loser, None, None)
-            move.loser.choice = None
+        # When a person takes the account from the survivor, its name does not give it back to the loser.
+        move.loser.choice = LIST
     return changes
 
 
@@ -234,12 +244,12 @@ def _apply(work: AccountWork, plan: AccountPlan) -> list[Change]:
         listed.row.problem = listed.problem
     for row, reason in plan.stranded:
         row.problem = reason
-    for row in plan.shared:
+    for row in [*plan.shared, *plan.over]:
         row.problem = None
     summary.new = len(made)
     summary.unmapped = len(plan.listed)
     summary.ambiguous = sum(listed.ambiguous for listed in plan.listed)
-    summary.failed = len(plan.stranded)
+    summary.failed += len(plan.stranded)
     return changes
 
 
