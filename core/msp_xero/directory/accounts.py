@@ -14,6 +14,7 @@ from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_i
 from msp_xero.directory.account_writes import AccountWriter, set_link
 from msp_xero.directory.clues import account_clues, carried_clue
 from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
+from msp_xero.directory.losses import LOST, RETURNED, Linked, note_losses
 from msp_xero.directory.match import Named
 from msp_xero.directory.work import is_own
 from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
@@ -164,12 +165,14 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
         with work.ledger.read() as session:
             rows, first_synced_at = _read(work, session)
             session.expunge_all()
+        _release_strangers(work, rows)
         plan = _plan(work, rows, first_synced_at)
         _release_moved(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
         rows, first_synced_at = _read(work, session)
+        changes = _release_strangers(work, rows)
         plan = _plan(work, rows, first_synced_at)
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
@@ -185,7 +188,7 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
             for one, row in work.listed.items()
         ]
         store_listing(session, work.ledger, ACCOUNT, entries)
-        changes = _release_moved(plan)
+        changes += _release_moved(plan)
         session.flush()  # an account must be free before its next contact takes it
         changes += _apply(work, plan)
         record(session, work.ledger, changes, run_id=work.run_id)
@@ -214,6 +217,23 @@ def _plan(work: AccountWork, rows: Sequence[AccountLink], first_synced_at: datet
         reserved=work.reserved(),
         carried=work.carried(),
     )
+
+
+def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:
+    """Take the link from contacts whose account was lost and whose id another account has now."""
+    linked = [
+        (row, Linked(row.account_id, row.account_name, row.contact_name))
+        for row in rows
+        if row.account_id is not None
+    ]
+    changes = []
+    for row, account_id in note_losses(linked, work.names(), work.ledger.clock.now()):
+        changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": account_id, "how": LOST}))
+        set_link(row, None, None)
+        row.choice, row.candidates = LIST, [account_id]
+        row.problem = RETURNED.format("account", account_id)
+        work.summary.failed += 1
+    return changes
 
 
 def _release_moved(plan: AccountPlan) -> list[Change]:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
+from msp_xero.directory.losses import LOST, RETURNED, Linked, note_losses
 from msp_xero.directory.match import Named
 from msp_xero.directory.type_plan import TypePlan, is_invalid, plan_types
 from msp_xero.directory.type_writes import TypeWriter, set_link
 from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, store_listing
-from msp_xero.ledger.links import release_gone
+from msp_xero.ledger.links import LIST, release_gone
 from msp_xero.ledger.models import WorklogTypeLink
 from msp_xero.ledger.type_choices import ignored_types
 
@@ -68,18 +69,20 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
         with work.ledger.read() as session:
             rows, ignored = _read(work, session)
             session.expunge_all()
+        _release_strangers(work, rows)
         plan = _plan(work, rows, ignored)
         _release_gone(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
         rows, ignored = _read(work, session)
+        changes = _release_strangers(work, rows)
         plan = _plan(work, rows, ignored)
         if work.base_url:
-            work.ledger.connection(session).sdp_base_url = work.base_url
+            work.ledger.connection(session).sdp_types_url = work.base_url
         entries = [Entry(one, name_of(row), _inactive(row)) for one, row in work.listed.items()]
         store_listing(session, work.ledger, WORKLOG_TYPE, entries)
-        changes = _release_gone(plan)
+        changes += _release_gone(plan)
         session.flush()  # a type must be free before its next item takes it
         record(session, work.ledger, [*changes, *_apply(work, plan)], run_id=work.run_id)
     return rows, plan.creates
@@ -89,7 +92,7 @@ def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], Coll
     """Return all items and the ids of ignored types; refuse worklog types of another installation."""
     rows = list(session.scalars(select(WorklogTypeLink).where(*work.mine()).order_by(WorklogTypeLink.id)))
     refuse_another_installation(
-        work.ledger.connection(session).sdp_base_url,
+        work.ledger.connection(session).sdp_types_url,
         work.base_url,
         {row.type_id: row.type_name for row in rows if row.type_id and row.type_name},
         work.names(),
@@ -100,6 +103,19 @@ def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], Coll
 def _plan(work: TypeWork, rows: Sequence[WorklogTypeLink], ignored: Collection[str]) -> TypePlan:
     types = [Named(one, name) for one, name in work.names().items()]
     return plan_types(rows, types, work.policy.match_names, ignored=ignored)
+
+
+def _release_strangers(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[Change]:
+    """Take the link from items whose type was lost and whose id another type has now."""
+    linked = [(row, Linked(row.type_id, row.type_name, row.name)) for row in rows if row.type_id is not None]
+    changes = []
+    for row, type_id in note_losses(linked, work.names(), work.ledger.clock.now()):
+        changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": type_id, "how": LOST}))
+        set_link(row, None, None)
+        row.choice, row.candidates = LIST, [type_id]
+        row.problem = RETURNED.format("worklog type", type_id)
+        work.summary.failed += 1
+    return changes
 
 
 def _release_gone(plan: TypePlan) -> list[Change]:
