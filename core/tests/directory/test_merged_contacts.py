@@ -44,6 +44,7 @@ def test_an_account_that_a_person_took_from_a_surviving_contact_is_not_given_bac
     for _ in range(2):
         world.settle()
     assert "301" not in world.links().values()
+    assert world.link("c2").problem is None  # a person has decided, so nothing is asked of one
 
 
 @pytest.mark.parametrize("survivor", ["listed", "ignored", "invalid"])
