@@ -92,6 +92,18 @@ def test_an_account_that_was_not_made_after_all_is_created_under_the_present_nam
     assert [row["name"] for row in world.sdp.rows.values()] == ["Acme"]
 
 
+def test_an_account_that_was_not_made_after_all_is_no_obstacle_to_one_of_the_present_name(
+    world: World,
+) -> None:
+    created_without_answer(world, "Akme")
+    world.sdp.rows.clear()
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Acme", updated_time=world.clock.now()))
+    world.settle()
+    assert world.links() == {"c1": "301"}
+    assert world.link("c1").how == "exact"
+
+
 def test_a_name_that_was_refused_is_not_looked_for_later(world: World) -> None:
     """Else the account of that name that somebody makes for another customer would be taken for ours."""
     world.deliver(world.contact("c1", "Akme"))

@@ -81,6 +81,22 @@ def test_several_writes_without_an_answer_end_the_run_and_the_next_one_begins_wi
     assert {"Name 3", "Name 4"} <= {row["name"] for row in world.sdp.rows.values()}
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_writes_without_an_answer_between_others_end_no_run_early(world: World, refused: bool) -> None:
+    world.deliver(*(world.contact(f"c{n}", f"Name {n}") for n in range(8)))
+    bad = no_answer("Name 0", "Name 2", "Name 4", "Name 6")
+
+    def every_second(kind: str, values: Any) -> None:
+        bad(kind, values)
+        if refused:
+            raise world.rejected(4021, "the name has the wrong form", ["name"])
+
+    world.sdp.before_write = every_second
+    with pytest.raises(Unavailable):
+        world.settle(unmatched_contacts="create")
+    assert world.sdp.calls["POST accounts"] == 8
+
+
 def test_where_a_write_cannot_leave_the_run_ends_at_once(world: World) -> None:
     world.deliver(*(world.contact(f"c{n}", f"Name {n}") for n in range(3)))
     world.sdp.before_write = no_answer(status=None, sent=False)
