@@ -143,7 +143,7 @@ class _Doubts:
                 continue
             if row.gone_at is None:
                 self._taken[exact_key(types[row.type_id].name)] = row.item_code
-            elif row.type_id not in ignored:
+            else:
                 self._gone[exact_key(row.name)].append(row)
         self._claimed = {*found.links.values(), *(one for some in found.ambiguous.values() for one in some)}
 

@@ -31,7 +31,7 @@ def how_by_hand(name: str, sdp_name: str | None) -> str:
 
 def remember_unlinked(row: AccountLink | WorklogTypeLink, sdp_id: str | None) -> None:
     """Remember what a person took away, so that it is not linked to the same contact or item by itself."""
-    if sdp_id is not None and sdp_id not in (row.unlinked or ()):
+    if sdp_id is not None:
         row.unlinked = [*(row.unlinked or ()), sdp_id]
 
 

@@ -14,6 +14,7 @@ from msp_xero.ledger.links import (
     link_type,
     request_create,
     request_create_type,
+    unlink_account,
 )
 from msp_xero.ledger.type_status import type_status
 
@@ -146,6 +147,19 @@ def test_an_item_renamed_after_a_lost_answer_gets_no_second_type(world: World) -
     assert (world.type_link("i1").how, world.type_link("i1").creating_name) == ("created", None)
 
 
+def test_a_name_of_a_type_that_was_refused_is_not_looked_for_later(world: World) -> None:
+    world.deliver_items(world.item("i1", "Remot support"))
+
+    def refuse(_kind: str, _values: Any) -> None:
+        raise world.rejected(4021, "name has the wrong form", ["name"])
+
+    world.sdp.before_write = refuse
+    for _ in range(2):
+        world.settle_types()
+        assert world.type_link("i1").creating_name is None
+    assert len(world.events("failed")) == 1
+
+
 # ------------------------------------------------------- ids that are given out anew
 
 
@@ -203,6 +217,20 @@ def test_an_account_that_was_linked_by_hand_before_any_list_is_believed(world: W
     world.sdp.account("301", "Whatever it is called")
     world.settle()
     assert world.links() == {"c1": "301"}
+
+
+def test_that_an_account_was_lost_is_forgotten_with_another_link(world: World) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("302", "Zed")
+    world.deliver(world.contact("c1", "Acme"))
+    world.settle()
+    del world.sdp.rows["301"]
+    world.settle()
+    unlink_account(world.ledger, "c1")
+    link_account(world.ledger, "c1", "302")
+    world.sdp.rows["302"]["name"] = "Renamed by a technician"
+    world.settle()
+    assert world.links() == {"c1": "302"}
 
 
 def test_a_dry_run_takes_no_link_away(world: World) -> None:

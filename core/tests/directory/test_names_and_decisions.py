@@ -228,6 +228,15 @@ def test_an_item_made_anew_takes_over_the_type_that_a_person_linked(world: World
     assert world.type_links() == {"i1": None, "i2": None, "i3": "1"}
 
 
+def test_an_item_made_anew_that_is_to_get_a_type_of_its_own_takes_none_over(world: World) -> None:
+    linked_by_hand(world)
+    del world.sdp.types["1001"]
+    world.deliver_items(world.item("i2", "Onsite"))
+    request_create_type(world.ledger, "i2")
+    assert world.settle_types(present={"i2"}).created == 1
+    assert world.type_links()["i1"] == "1"
+
+
 def test_a_type_is_not_taken_over_where_another_item_is_called_like_it(world: World) -> None:
     linked_by_hand(world)
     world.deliver_items(world.item("i2", "Onsite"), world.item("i3", "Vor Ort"))

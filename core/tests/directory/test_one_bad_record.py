@@ -104,6 +104,10 @@ def test_where_a_write_cannot_leave_the_run_ends_at_once(world: World) -> None:
         world.settle(unmatched_contacts="create")
     assert world.sdp.calls["POST accounts"] == 1
     assert world.link("c0").problem is None
+    world.deliver_items(*(world.item(f"i{n}", f"Name {n}") for n in range(3)))
+    with pytest.raises(Unavailable):
+        world.settle_types()
+    assert world.sdp.calls["POST worklog_types"] == 1
 
 
 def test_a_record_that_never_gets_an_answer_does_not_keep_the_first_sync_from_being_the_first(
@@ -134,6 +138,16 @@ def test_a_worklog_type_that_gets_no_answer_does_not_hold_up_the_others(world: W
     world.sdp.before_write = lambda _kind, _values: None
     assert world.settle_types().outcome == "done"
     assert {row["name"] for row in world.sdp.types.values()} == {"Bad", "Worse", "Good"}
+
+
+def test_types_that_got_no_answer_are_tried_last(world: World) -> None:
+    bad = [f"Bad {n}" for n in range(3)]
+    world.sdp.before_write = no_answer(*bad)
+    world.deliver_items(*(world.item(name, name) for name in bad), world.item("good", "Good"))
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            world.settle_types()
+    assert "Good" in {row["name"] for row in world.sdp.types.values()}
 
 
 def test_an_account_that_lacks_a_mandatory_field_does_not_keep_the_others_from_updates(world: World) -> None:
