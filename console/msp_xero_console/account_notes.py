@@ -46,6 +46,8 @@ class Notes:
     def of(self, row: AccountLink) -> str:
         """Return all that is to be said of a contact in one text."""
         notes = [row.problem or "", _CHOICES.get(row.choice or "", "")]
+        if row.choice == links.LIST and (row.problem or row.merged_to_contact_id is not None):
+            del notes[1]  # that was no person: a settle took the link away, or a merge carried it on
         if row.merged_to_contact_id is not None:
             into = self.contact_name(row.merged_to_contact_id)
             named = f"{into} ({row.merged_to_contact_id})" if into else row.merged_to_contact_id
@@ -61,7 +63,8 @@ class Notes:
             named = ", ".join(f"{one['account_name']} ({one['account_id']})" for one in self.candidates(row))
             notes.append(f"may be {named}")
         if row.how and row.state == "linked":
-            notes.append(f"linked by {row.how.replace('_', ' ')}")
+            how = "person" if row.choice == links.LINK else row.how.replace("_", " ")
+            notes.append(f"linked by {how}")
         return "; ".join(note for note in notes if note)
 
 

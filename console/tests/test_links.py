@@ -33,6 +33,25 @@ def test_link_by_id_or_name(cli, contact, account) -> None:
     assert linked(cli)["c-8"] == "8"
 
 
+def test_a_link_of_equal_names_that_a_person_made_is_told_as_theirs(cli) -> None:
+    cli.says("accounts", "unlink", "c-7")
+    assert "unlinked by hand" in cli.says("accounts", "list")
+    cli.says("accounts", "link", "c-7", "7")
+    (row,) = [row for row in cli.data("accounts", "list") if row["contact_id"] == "c-7"]
+    assert (row["how"], row["note"]) == ("exact", "linked by person")
+
+
+def test_what_a_settle_took_away_is_not_told_as_a_persons_doing(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(
+            update(AccountLink)
+            .where(AccountLink.contact_id == "c-8")
+            .values(choice="list", problem="its id was given out anew")
+        )
+    (row,) = [row for row in cli.data("accounts", "list") if row["contact_id"] == "c-8"]
+    assert row["note"] == "its id was given out anew"
+
+
 def test_unlink_create_ignore(cli) -> None:
     cli.says("accounts", "unlink", "c-7")
     assert linked(cli)["c-7"] is None

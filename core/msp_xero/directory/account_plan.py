@@ -10,7 +10,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msp_xero.directory.carried import CARRIED, read_carried
-from msp_xero.directory.match import EXACT, Named, exact_key, group, match_names, normalised_key
+from msp_xero.directory.match import (
+    EXACT,
+    Named,
+    exact_key,
+    group,
+    match_names,
+    normalised_key,
+    sought_name,
+)
 from msp_xero.directory.names import read_name
 from msp_xero.ledger.link_staging import INVALID
 
@@ -34,6 +42,18 @@ _MOST_MERGES: Final = 20
 _NOT_YET: Final = "it was merged in Xero into a contact that has not been delivered yet"
 _UNUSABLE: Final = "it was merged in Xero into a contact that cannot be used"
 _DECIDED: Final = "it was merged in Xero into a contact about which a person decided otherwise"
+_LATE_NAMESAKE: Final = (
+    "account {} is called like it, but it was merged in Xero into a contact that has an account of its own: "
+    "link it by hand, if that one is to be billed for this account, or ignore it"
+)
+_OF_MERGED: Final = (
+    "an account is called like a contact that was merged into it in Xero: link it if it is its account, or "
+    "choose to create another"
+)
+_TAKEN_AWAY: Final = (
+    "the account of its name was taken from it by hand, so it is not linked again and none was created "
+    "beside it: link it after all, or rename one of them"
+)
 _AMBIGUOUS: Final = (
     "its name fits more than one account, or more than one contact is called so: link it by hand"
 )
@@ -84,6 +104,8 @@ class AccountPlan:
     """Merged contacts whose link cannot follow, with the reason."""
     shared: list[AccountLink] = field(default_factory=list)
     """Merged contacts whose survivor has an account of its own: both accounts are billed to that contact."""
+    over: list[AccountLink] = field(default_factory=list)
+    """Merged contacts without an account whose problem of an earlier settle is over."""
 
 
 def is_invalid(row: AccountLink) -> bool:
@@ -116,6 +138,7 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
         carried: the ContactID that each account has in a field, where there is one; it beats names.
     """
     plan = AccountPlan()
+    by_contact = {row.contact_id: row for row in rows}
     by_id = {account.id: account for account in accounts}
     taken = {row.account_id for row in rows if row.account_id is not None}
     waiting = [row for row in rows if _waits(row)]
@@ -128,18 +151,35 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
         if one.id not in taken and one.id not in reserved and one.id not in told.claimed
     ]
 
-    found = match_names(_named([row for row in by_name if is_active(row)]), free, policy.match_names)
+    called = {exact_key(one.name) for one in free}
+    sought = {
+        row.contact_id: sought_name(row.contact_name, row.creating_name, called)
+        for row in by_name
+        if is_active(row)
+    }
+    found = match_names([Named(one, name) for one, name in sought.items()], free, policy.match_names)
     doubtful = {one for candidates in found.ambiguous.values() for one in candidates}
     left = [one for one in free if one.id not in doubtful and one.id not in set(found.links.values())]
     # An archived contact is linked too, so that its account's worklogs say why they wait.
     archived = match_names(_named([row for row in by_name if not is_active(row)]), left, EXACT)
     proposed = {
         **{row.contact_id: _as_told(row, told.links) for row in waiting if row.contact_id in told.links},
-        **{one: (by_id[other], found.how[one]) for one, other in found.links.items()},
+        # Under another name than its own it was made by us; it is renamed next.
+        **{
+            one: (by_id[other], found.how[one] if sought[one] == by_contact[one].contact_name else CREATED)
+            for one, other in found.links.items()
+        },
         **{one: (by_id[other], EXACT) for one, other in archived.links.items()},
     }
+    taken_away = {
+        row.contact_id: (proposed.pop(row.contact_id)[0].id,)
+        for row in waiting
+        if row.contact_id in proposed and proposed[row.contact_id][0].id in (row.unlinked or ())
+    }
 
-    _follow_merges(plan, rows, by_id, proposed)
+    offered = _follow_merges(
+        plan, by_contact, by_id, proposed, certain=told.links, is_first=first_synced_at is None
+    )
     moved = {move.survivor.contact_id for move in plan.moves}
     plan.links += [NewLink(row, *proposed[row.contact_id]) for row in waiting if row.contact_id in proposed]
     unmatched = [row for row in active if row.contact_id not in proposed and row.contact_id not in moved]
@@ -152,6 +192,11 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
         )
         if against is not None and (row.choice != "create" or row.contact_id in told.doubts):
             plan.listed.append(Listed(row, *against, ambiguous=True))
+        elif row.contact_id in taken_away:
+            plan.listed.append(Listed(row, taken_away[row.contact_id], _TAKEN_AWAY, ambiguous=True))
+        elif row.contact_id in offered:
+            candidates = tuple(offered[row.contact_id])
+            plan.listed.append(Listed(row, candidates, _OF_MERGED, ambiguous=True))
         elif row.contact_id in found.ambiguous:
             listed = Listed(row, found.ambiguous[row.contact_id], _AMBIGUOUS, ambiguous=True)
             plan.listed.append(listed)
@@ -163,7 +208,21 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
             plan.creates.append(row)
         else:
             plan.listed.append(Listed(row))
-    plan.listed += [Listed(row) for row in rows if _left_to_a_person(row) and row.contact_id not in moved]
+    # What a settle took away itself says why, until a person decides.
+    plan.listed += [
+        Listed(row, tuple(row.candidates or ()), row.problem)
+        for row in rows
+        if _left_to_a_person(row) and row.contact_id not in moved
+    ]
+    stranded = {row.contact_id for row, _ in plan.stranded}
+    plan.over = [
+        row
+        for row in waiting
+        if row.merged_to_contact_id is not None
+        and not is_active(row)
+        and row.problem
+        and row.contact_id not in stranded
+    ]
     return plan
 
 
@@ -173,6 +232,8 @@ def _named(rows: Sequence[AccountLink]) -> list[Named]:
 
 def _as_told(row: AccountLink, links: Mapping[str, Named]) -> tuple[Named, str]:
     account = links[row.contact_id]
+    if row.creating_name is not None and exact_key(account.name) == exact_key(row.creating_name):
+        return account, CREATED
     return account, EXACT if exact_key(account.name) == exact_key(row.contact_name) else CARRIED
 
 
@@ -248,32 +309,65 @@ def _without_suffix(name: str) -> str:
     return read_name(name).joined
 
 
-def _follow_merges(
+def _follow_merges(  # noqa: PLR0913 - a decision needs all of these
     plan: AccountPlan,
-    rows: Sequence[AccountLink],
+    by_contact: Mapping[str, AccountLink],
     accounts: Mapping[str, Named],
     proposed: dict[str, tuple[Named, str]],
-) -> None:
-    """Let links follow to the surviving contacts; takes moved ones out of ``proposed``."""
-    by_contact = {row.contact_id: row for row in rows}
+    *,
+    certain: Collection[str],
+    is_first: bool,
+) -> Mapping[str, list[str]]:
+    """Let links follow to the surviving contacts; what does not become a link leaves ``proposed``.
+
+    An account that only has the name of a contact that was merged away is linked by the first sync. Later
+    it may be another customer of that name, and billing would follow the merge without a word.
+
+    Args:
+        plan: what is to be done, which this adds to.
+        by_contact: all contacts.
+        accounts: all accounts.
+        proposed: links that are to be made.
+        certain: contacts among the proposed whose account says more than its name.
+        is_first: whether the first sync is still to come.
+
+    Returns:
+        The accounts that surviving contacts may have, by contact id: a person decides.
+    """
+    offered: dict[str, list[str]] = {}
     given = {move.survivor.contact_id for move in plan.moves}
-    for row in rows:
+    for row in by_contact.values():
         account = _account_of(row, accounts, proposed)
         if row.merged_to_contact_id is None or account is None:
             continue
+        is_doubtful = row.account_id is None and row.contact_id not in certain and not is_first
         survivor = _survivor(row, by_contact)
-        if survivor is None:
-            plan.stranded.append((row, _NOT_YET))
-        elif is_invalid(survivor) or not is_active(survivor):
-            plan.stranded.append((row, _UNUSABLE))
+        reason = _NOT_YET if survivor is None else _obstacle(survivor)
+        if survivor is None or reason is not None:
+            plan.stranded.append((row, reason or _NOT_YET))
+            if is_doubtful or (row.account_id is None and reason is _DECIDED):
+                del proposed[row.contact_id]
         elif survivor.account_id is not None or survivor.contact_id in given | proposed.keys():
-            plan.shared.append(row)
-        elif survivor.state == "ignored" or survivor.choice is not None:
-            plan.stranded.append((row, _DECIDED))
+            if is_doubtful:
+                plan.stranded.append((row, _LATE_NAMESAKE.format(account.id)))
+                del proposed[row.contact_id]
+            else:
+                plan.shared.append(row)
+        elif is_doubtful:
+            offered.setdefault(survivor.contact_id, []).append(account.id)
+            del proposed[row.contact_id]
         else:
             given.add(survivor.contact_id)
             proposed.pop(row.contact_id, None)
             plan.moves.append(Move(row, survivor, account))
+    return offered
+
+
+def _obstacle(survivor: AccountLink) -> str | None:
+    """Return why the link of a merged contact cannot follow, None when it can."""
+    if survivor.account_id is None and (survivor.state == "ignored" or survivor.choice is not None):
+        return _DECIDED
+    return _UNUSABLE if is_invalid(survivor) or not is_active(survivor) else None
 
 
 def _account_of(

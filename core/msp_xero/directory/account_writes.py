@@ -15,14 +15,16 @@ from msp_xero.directory.writes import (
     MANDATORY,
     REFUSALS,
     Gate,
+    Unanswered,
     digest_of,
     facts,
     identity,
+    name_is_held,
     name_of,
     update_gate,
     words,
 )
-from msp_xero.errors import Rejected, RemoteError
+from msp_xero.errors import Rejected, RemoteError, Unavailable
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, note_entry
 from msp_xero.ledger.models import AccountLink
@@ -63,6 +65,17 @@ def set_link(row: AccountLink, account: Named | None, how: str | None) -> None:
     row.candidates = None
     row.problem = None
     row.written_digest = None
+    row.creating_name = row.lost_at = row.unanswered_at = None
+
+
+def _was_decided(stored: AccountLink, row: AccountLink) -> bool:
+    """Whether a person decided about a contact since the settle read it."""
+    return stored.account_id is not None or stored.state == "ignored" or stored.choice != row.choice
+
+
+def _is_held_name(error: Rejected, changed: Values) -> bool:
+    """Whether the name of an update is refused because another account has it; it may let go of it soon."""
+    return DUPLICATE in error.codes and "name" in changed and (not error.fields or "name" in error.fields)
 
 
 def _too_long(sayings: Sequence[str]) -> str:
@@ -70,7 +83,7 @@ def _too_long(sayings: Sequence[str]) -> str:
 
 
 class AccountWriter:
-    """Creates and updates the accounts of one settle."""
+    """Creates and updates the accounts of one settle; ``unanswered`` tells which outcomes are unknown."""
 
     def __init__(self, work: AccountWork, contact_ids: Collection[str]) -> None:
         self._work = work
@@ -78,6 +91,8 @@ class AccountWriter:
         self._summary = work.summary
         self._creating = Gate()
         self._updating = update_gate()
+        self.unanswered = Unanswered()
+        self._not_unique: list[tuple[AccountLink, Rejected]] = []
         self._created: set[int] = set()
         self._relisted = False
 
@@ -96,14 +111,31 @@ class AccountWriter:
         elif policy.dry_run:
             self._note(row, "create", values)
             self._summary.created += 1
-        else:
+        elif self._announce(row):
             self._send_new(row, values)
+
+    def _announce(self, row: AccountLink) -> bool:
+        """Store under which name an account is being created; False where a person decided meanwhile.
+
+        The answer may be lost, and the contact may have another name when the next run looks.
+        """
+        with self._work.ledger.write(self._work.fence) as session:
+            stored = session.get_one(AccountLink, row.id)
+            if _was_decided(stored, row):
+                return False
+            stored.creating_name = row.contact_name
+        row.creating_name = row.contact_name
+        return True
 
     def _send_new(self, row: AccountLink, values: Values) -> None:
         fields = self._work.fields
         try:
             answer = self._work.client.create_account(fields.nested(values))
+        except Unavailable as error:
+            self._leave_unknown(row, error)
+            return
         except REFUSALS as error:
+            self.unanswered.answered()
             about_name = not getattr(error, "fields", ()) or "name" in getattr(error, "fields", ())
             if isinstance(error, Rejected) and DUPLICATE in error.codes and about_name:
                 self._find_by_name(row, error)
@@ -112,6 +144,7 @@ class AccountWriter:
             self._creating.refused(error, problem, values)
             self._fail(row, problem, error)
             return
+        self.unanswered.answered()
         self._creating.passed()
         account_id = identity(answer)
         if account_id is None:
@@ -146,14 +179,14 @@ class AccountWriter:
         claims = read_claims(self._contact_ids, self._work.carried())
         claimed = {one for one in alike if claims.get(one, row.contact_id) != row.contact_id}
         linkable = [one for one in alike if one not in self._work.reserved() and self._is_free(one)]
-        free = [one for one in linkable if one not in claimed]
+        free = [one for one in linkable if one not in claimed and one not in (row.unlinked or ())]
         same = [one for one in free if exact_key(name_of(alike[one])) == wanted]
         if len(same) == 1:
             if self._store_link(row, Named(same[0], name_of(alike[same[0]])), EXACT):
                 self._summary.new += 1
             return
         if linkable:
-            problem = _SAME_NAME if free else _SAME_NAME_CLAIMED
+            problem = _SAME_NAME_CLAIMED if claimed.issuperset(linkable) else _SAME_NAME
         elif alike:
             problem = _SAME_NAME_OWN if self._work.reserved().issuperset(alike) else _SAME_NAME_TAKEN
         else:
@@ -171,7 +204,7 @@ class AccountWriter:
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(AccountLink, row.id)
             note_entry(session, ledger, ACCOUNT, Entry(account.id, account.name))
-            if stored.account_id is not None or stored.state == "ignored" or stored.choice != row.choice:
+            if _was_decided(stored, row):
                 return False
             set_link(stored, account, how)
             if how == CREATED:
@@ -215,15 +248,44 @@ class AccountWriter:
         else:
             self._send_changes(row, str(row.account_id), current, changed)
 
+    def rename_again(self) -> None:
+        """Try the names again that another account had, as long as accounts get new names of their own."""
+        updated = 0
+        while self._not_unique and updated != self._summary.updated:
+            updated = self._summary.updated
+            rows, self._not_unique = self._not_unique, []
+            for row, _ in rows:
+                if self._work.stopping():
+                    return
+                self.bring_up_to_date(row)
+        for row, error in self._not_unique:
+            self._fail(row, name_is_held(error), error)
+
+    def _is_linked_still(self, row: AccountLink, account_id: str) -> bool:
+        """Whether no person took the link away since the settle decided: it may be another's account."""
+        with self._work.ledger.read() as session:
+            held = select(AccountLink.account_id).where(AccountLink.id == row.id)
+            return session.scalar(held) == account_id
+
     def _send_changes(self, row: AccountLink, account_id: str, current: Row, changed: Values) -> None:
         work = self._work
+        if not self._is_linked_still(row, account_id):
+            return
         try:
             answer = work.client.update_account(account_id, work.fields.nested(changed))
+        except Unavailable as error:
+            self._leave_unknown(row, error)
+            return
         except REFUSALS as error:
+            self.unanswered.answered()
+            if isinstance(error, Rejected) and _is_held_name(error, changed):
+                self._not_unique.append((row, error))
+                return
             problem = words(error)
             self._updating.refused(error, problem)
             self._fail(row, problem, error)
             return
+        self.unanswered.answered()
         self._updating.passed()
         remaining = self._not_taken(answer, changed)
         overwrote = {path: work.fields.current(current, path) for path in changed}
@@ -235,6 +297,7 @@ class AccountWriter:
                 stored.written_digest = digest_of(remaining)
                 stored.written_at = work.ledger.clock.now()
                 stored.problem = stored.problem if is_invalid(stored) else None
+                stored.unanswered_at = None
             note_entry(session, work.ledger, ACCOUNT, Entry(account_id, name))
             changes = [Change(_TABLE, row.id, "updated", {"sdp_id": account_id, "overwrote": overwrote})]
             record(session, work.ledger, changes, run_id=work.run_id)
@@ -264,6 +327,7 @@ class AccountWriter:
             if stored.account_id == row.account_id:
                 stored.account_name = name
                 stored.problem = stored.problem if is_invalid(stored) else None
+                stored.unanswered_at = None
 
     # ------------------------------------------------------------------- both
 
@@ -276,21 +340,43 @@ class AccountWriter:
             values[self._work.policy.write_link_to] = row.contact_id
         return values
 
+    def _leave_unknown(self, row: AccountLink, error: Unavailable) -> None:
+        """Store that a write had no usable answer; the others go on, until there are several in a row.
+
+        Raises:
+            Unavailable: it never left, as ServiceDesk Plus MSP cannot be reached, or it is one too many.
+        """
+        if not error.sent:
+            raise error
+        is_news = row.unanswered_at is None
+        self._fail(row, words(error), error)
+        self.unanswered.note(error, is_news=is_news)
+
     def _fail(
         self, row: AccountLink, problem: str, error: RemoteError | None = None, candidates: Sequence[str] = ()
     ) -> None:
-        """Store why a record could not be written; the others go on."""
+        """Store why a record could not be written; the others go on.
+
+        ``error`` is what ServiceDesk Plus MSP said to a write. Whatever it refused it has not created.
+        """
         self._summary.failed += 1
         if row.account_id is None:
             self._summary.unmapped += 1
-        if self._work.policy.dry_run or row.problem == problem:
-            return
         ledger = self._work.ledger
+        unanswered_at = ledger.clock.now() if isinstance(error, Unavailable) else None
+        was_under_way = row.creating_name is not None or row.unanswered_at is not None
+        is_told = row.problem == problem
+        if self._work.policy.dry_run or (is_told and (error is None or not (was_under_way or unanswered_at))):
+            return
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(AccountLink, row.id)
             stored.problem, stored.candidates = problem, list(candidates) or None
-            told = facts(error) if error else None
-            record(session, ledger, [Change(_TABLE, row.id, "failed", told)], run_id=self._work.run_id)
+            if error is not None:
+                stored.unanswered_at = unanswered_at
+                stored.creating_name = stored.creating_name if unanswered_at else None
+            if not is_told:
+                told = facts(error) if error else None
+                record(session, ledger, [Change(_TABLE, row.id, "failed", told)], run_id=self._work.run_id)
 
     def _note(self, row: AccountLink, action: str, values: Values) -> None:
         self._summary.planned.append({"id": row.contact_id, "action": action, "fields": sorted(values)})

@@ -14,16 +14,18 @@ from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_i
 from msp_xero.directory.account_writes import AccountWriter, set_link
 from msp_xero.directory.clues import account_clues, carried_clue
 from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
+from msp_xero.directory.losses import LOST, RETURNED, Linked, note_losses
 from msp_xero.directory.match import Named
 from msp_xero.directory.work import is_own
-from msp_xero.directory.writes import name_of, refuse_another_installation
+from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
 from msp_xero.errors import RemoteError, SettingError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, store_listing
+from msp_xero.ledger.links import LIST
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from logging import Logger
 
@@ -102,7 +104,7 @@ def settle_accounts(work: AccountWork) -> None:
     Use :func:`msp_xero.directory.jobs.run_accounts`, which holds the lock and records the run.
 
     Raises:
-        RemoteError: SDP cannot be used, or the outcome of a write is unknown.
+        RemoteError: SDP cannot be used, or the outcome of a write is unknown; all that could be written was.
         SettingError: ``write_link_to`` names no account field.
         LedgerError: another settle took over, or the address is another installation's.
     """
@@ -115,15 +117,18 @@ def settle_accounts(work: AccountWork) -> None:
     work.summary.archived = sum(not is_active(row) and row.merged_to_contact_id is None for row in rows)
     work.summary.failed += sum(is_invalid(row) for row in rows)
     writer = AccountWriter(work, [row.contact_id for row in rows])
-    for row in creates:
+    for row in unanswered_last(creates):
         if work.stopping():
             break
         writer.create(row)
-    for row in rows:
+    for row in unanswered_last(rows):
         if work.stopping():
             break
         writer.bring_up_to_date(row)
-    _finish(work, decided_at)
+    writer.rename_again()
+    if not writer.unanswered.has_news:
+        _finish(work, decided_at)
+    writer.unanswered.end_the_run()
 
 
 def _choose_columns(work: AccountWork) -> None:
@@ -158,13 +163,17 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
     """
     if work.policy.dry_run:
         with work.ledger.read() as session:
-            rows, plan = _plan(work, session)
+            rows, first_synced_at = _read(work, session)
             session.expunge_all()
+        _release_strangers(work, rows)
+        plan = _plan(work, rows, first_synced_at)
         _release_moved(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
-        rows, plan = _plan(work, session)
+        rows, first_synced_at = _read(work, session)
+        changes = _release_strangers(work, rows)
+        plan = _plan(work, rows, first_synced_at)
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
         carried = work.carried()
@@ -179,32 +188,52 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
             for one, row in work.listed.items()
         ]
         store_listing(session, work.ledger, ACCOUNT, entries)
-        changes = _release_moved(plan)
+        changes += _release_moved(plan)
         session.flush()  # an account must be free before its next contact takes it
         changes += _apply(work, plan)
         record(session, work.ledger, changes, run_id=work.run_id)
     return rows, plan.creates
 
 
-def _plan(work: AccountWork, session: Session) -> tuple[list[AccountLink], AccountPlan]:
+def _read(work: AccountWork, session: Session) -> tuple[list[AccountLink], datetime | None]:
+    """Return all contacts and when the first sync was; refuse accounts of another installation."""
     connection = work.ledger.connection(session)
     rows = list(session.scalars(select(AccountLink).where(*work.mine()).order_by(AccountLink.id)))
-    names = {one: name_of(row) for one, row in work.listed.items()}
     refuse_another_installation(
         connection.sdp_base_url,
         work.base_url,
         {row.account_id: row.account_name for row in rows if row.account_id and row.account_name},
-        names,
+        work.names(),
     )
-    plan = plan_accounts(
+    return rows, connection.accounts_synced_at
+
+
+def _plan(work: AccountWork, rows: Sequence[AccountLink], first_synced_at: datetime | None) -> AccountPlan:
+    return plan_accounts(
         rows,
-        [Named(one, name) for one, name in names.items()],
+        [Named(one, name) for one, name in work.names().items()],
         work.policy,
-        first_synced_at=connection.accounts_synced_at,
+        first_synced_at=first_synced_at,
         reserved=work.reserved(),
         carried=work.carried(),
     )
-    return rows, plan
+
+
+def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:
+    """Take the link from contacts whose account was lost and whose id another account has now."""
+    linked = [
+        (row, Linked(row.account_id, row.account_name, row.contact_name))
+        for row in rows
+        if row.account_id is not None
+    ]
+    changes = []
+    for row, account_id in note_losses(linked, work.names(), work.ledger.clock.now()):
+        changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": account_id, "how": LOST}))
+        set_link(row, None, None)
+        row.choice, row.candidates = LIST, [account_id]
+        row.problem = RETURNED.format("account", account_id)
+        work.summary.failed += 1
+    return changes
 
 
 def _release_moved(plan: AccountPlan) -> list[Change]:
@@ -215,7 +244,8 @@ def _release_moved(plan: AccountPlan) -> list[Change]:
                 Change(_TABLE, move.loser.id, "unlinked", {"sdp_id": move.account.id, "how": MERGED})
             )
             set_link(move.loser, None, None)
-            move.loser.choice = None
+        # When a person takes the account from the survivor, its name does not give it back to the loser.
+        move.loser.choice = LIST
     return changes
 
 
@@ -234,12 +264,12 @@ def _apply(work: AccountWork, plan: AccountPlan) -> list[Change]:
         listed.row.problem = listed.problem
     for row, reason in plan.stranded:
         row.problem = reason
-    for row in plan.shared:
+    for row in [*plan.shared, *plan.over]:
         row.problem = None
     summary.new = len(made)
     summary.unmapped = len(plan.listed)
     summary.ambiguous = sum(listed.ambiguous for listed in plan.listed)
-    summary.failed = len(plan.stranded)
+    summary.failed += len(plan.stranded)
     return changes
 
 

@@ -105,10 +105,10 @@ def read_carried(
             doubts[row.contact_id] = Doubt(free, _SEVERAL)
         elif found and not free:
             doubts[row.contact_id] = Doubt((), _TAKEN)
+        elif found and row.choice == "create" and not _may_be_the_created(row, found[0]):
+            doubts[row.contact_id] = Doubt(free, _NOT_CREATED)
         elif found and exact_key(found[0].name) == exact_key(row.contact_name):
             links[row.contact_id] = found[0]
-        elif found and row.choice == "create":
-            doubts[row.contact_id] = Doubt(free, _NOT_CREATED)
         elif found and others.get(exact_key(found[0].name), set()) - {row.merged_to_contact_id}:
             doubts[row.contact_id] = Doubt(free, _OTHERS_NAME)
         elif found:
@@ -137,6 +137,12 @@ def _names_without_claim(
         if row.contact_status == "ACTIVE" and row.contact_id not in claimants:
             found[exact_key(row.contact_name)].add(row.contact_id)
     return found
+
+
+def _may_be_the_created(row: AccountLink, account: Named) -> bool:
+    """Whether the account may have been made when a person chose create, and is none that they took away."""
+    names = {exact_key(one) for one in (row.contact_name, row.creating_name) if one}
+    return exact_key(account.name) in names and account.id not in (row.unlinked or ())
 
 
 def _key(value: object) -> str:

@@ -11,10 +11,24 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+from msp_xero.ledger.link_memory import EXACT, exact_key
 
-EXACT: Final = "exact"
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+__all__ = [
+    "EXACT",
+    "MODES",
+    "NORMALISED",
+    "Matching",
+    "Named",
+    "exact_key",
+    "group",
+    "match_names",
+    "normalised_key",
+    "sought_name",
+]
+
 NORMALISED: Final = "normalised"
 MODES: Final = (EXACT, NORMALISED)
 
@@ -41,16 +55,25 @@ class Matching:
     ambiguous: Mapping[str, tuple[str, ...]]
 
 
-def exact_key(name: str) -> str:
-    """Return what two exactly equal names share; composed and decomposed letters look the same."""
-    return unicodedata.normalize("NFC", name)
-
-
 def normalised_key(name: str) -> str:
     """Return what two names share that differ only in case, spaces and punctuation."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     kept = "".join(letter for letter in folded if unicodedata.category(letter)[0] not in "PZC")
     return kept or exact_key(name)
+
+
+def sought_name(name: str, creating_name: str | None, called: Collection[str]) -> str:
+    """Return the name by which a contact or item is looked for on the other side.
+
+    That is the name that a create was sent with whose answer was lost, if there is such a row: in Xero it
+    may have been renamed since.
+
+    Args:
+        name: of the contact or item now.
+        creating_name: the name that a create was sent with and whose outcome is not known, or None.
+        called: the exact keys of the names of what nobody is linked to.
+    """
+    return creating_name if creating_name is not None and exact_key(creating_name) in called else name
 
 
 def match_names(left: Iterable[Named], right: Iterable[Named], mode: str = EXACT) -> Matching:

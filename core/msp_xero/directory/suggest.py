@@ -98,7 +98,7 @@ def read_suggestions(ledger: Ledger, *, most: int = 3) -> Suggestions:
         for one in entries
         if not one.own
     ]
-    return suggest(
+    found = suggest(
         [one for one in contacts if one.id in waiting],
         [one for one in accounts if one.id in free],
         most=most,
@@ -107,6 +107,10 @@ def read_suggestions(ledger: Ledger, *, most: int = 3) -> Suggestions:
             [one for one in accounts if one.id not in free],
         ),
     )
+    # What a person took away looks as clear as before; only a person gives it back, by name.
+    taken_away = {(row.contact_id, one) for row in rows for one in row.unlinked or ()}
+    clear = {one: best for one, best in found.clear.items() if (one, best.account_id) not in taken_away}
+    return Suggestions(found.by_contact, clear)
 
 
 def _clues_of(row: AccountLink) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from msp_xero.directory.writes import identity
+from msp_xero.directory.writes import identity, name_of
 from msp_xero.ledger.models import AccountLink, WorklogTypeLink
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class AccountWork:
         rows = self.client.accounts(self.columns)
         self.listed = {one: row for row in rows if (one := identity(row)) is not None}
 
+    def names(self) -> dict[str, str]:
+        """Return the name of each account by id, as listed in this settle."""
+        return {one: name_of(row) for one, row in self.listed.items()}
+
     def reserved(self) -> set[str]:
         """Return the accounts that are never linked: the service provider's own, listed in the cloud."""
         return {one for one, row in self.listed.items() if is_own(row)}
@@ -95,6 +99,10 @@ class TypeWork:
         """Read SDP's worklog types, those that are switched off too."""
         rows = self.client.worklog_types()
         self.listed = {one: row for row in rows if (one := identity(row)) is not None}
+
+    def names(self) -> dict[str, str]:
+        """Return the name of each worklog type by id, as listed in this settle."""
+        return {one: name_of(row) for one, row in self.listed.items()}
 
     def stopping(self) -> bool:
         """Whether to end before the next write; noted in the summary."""

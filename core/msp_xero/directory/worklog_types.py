@@ -6,31 +6,23 @@ listed and the run still ends well: the administrator creates the types, and the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.match import EXACT, Named, exact_key
-from msp_xero.directory.type_plan import CREATED, NAMED, TypePlan, is_invalid, plan_types
-from msp_xero.directory.writes import (
-    DUPLICATE,
-    REFUSALS,
-    Gate,
-    facts,
-    identity,
-    name_of,
-    refuse_another_installation,
-    words,
-)
-from msp_xero.errors import Rejected, RemoteError
+from msp_xero.directory.losses import LOST, RETURNED, Linked, note_losses
+from msp_xero.directory.match import Named
+from msp_xero.directory.type_plan import TypePlan, is_invalid, plan_types
+from msp_xero.directory.type_writes import TypeWriter, set_link
+from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, note_entry, store_listing
-from msp_xero.ledger.links import release_gone
+from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, store_listing
+from msp_xero.ledger.links import LIST, release_gone
 from msp_xero.ledger.models import WorklogTypeLink
 from msp_xero.ledger.type_choices import ignored_types
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -38,10 +30,6 @@ if TYPE_CHECKING:
     from msp_xero.directory.work import TypeWork
 
 _TABLE: Final = WorklogTypeLink.__tablename__
-_LOST: Final = (
-    "ServiceDesk Plus MSP does not list the linked worklog type any more; unlink it, then link another or "
-    "choose create"
-)
 
 
 def settle_worklog_types(work: TypeWork) -> None:
@@ -50,7 +38,7 @@ def settle_worklog_types(work: TypeWork) -> None:
     Use :func:`msp_xero.directory.jobs.run_worklog_types`, which holds the lock and records the run.
 
     Raises:
-        RemoteError: SDP cannot be used, or the outcome of a write is unknown.
+        RemoteError: SDP cannot be used, or the outcome of a write is unknown; all that could be written was.
         LedgerError: another settle took over, or the address is another installation's.
     """
     work.read_list()
@@ -58,55 +46,76 @@ def settle_worklog_types(work: TypeWork) -> None:
     work.summary.linked = sum(row.type_id is not None for row in rows)
     work.summary.gone = sum(row.gone_at is not None for row in rows)
     work.summary.gone_linked = sum(row.gone_at is not None and row.type_id is not None for row in rows)
-    work.summary.failed = sum(is_invalid(row) and row.gone_at is None for row in rows)
+    work.summary.failed += sum(is_invalid(row) and row.gone_at is None for row in rows)
     writer = TypeWriter(work)
-    for row in creates:
+    for row in unanswered_last(creates):
         if work.stopping():
             break
         writer.create(row)
-    for row in rows:
+    for row in unanswered_last(rows):
         if work.stopping():
             break
         writer.bring_up_to_date(row)
     writer.rename_again()
-    if not work.summary.stopped and not work.policy.dry_run:
+    if not work.summary.stopped and not work.policy.dry_run and not writer.unanswered.has_news:
         with work.ledger.write(work.fence) as session:
             work.ledger.connection(session).worklog_types_synced_at = work.ledger.clock.now()
+    writer.unanswered.end_the_run()
 
 
 def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink]]:
     """Store SDP's list and all decisions that need no call, in one transaction."""
     if work.policy.dry_run:
         with work.ledger.read() as session:
-            rows, plan = _plan(work, session)
+            rows, ignored = _read(work, session)
             session.expunge_all()
+        _release_strangers(work, rows)
+        plan = _plan(work, rows, ignored)
         _release_gone(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
-        rows, plan = _plan(work, session)
+        rows, ignored = _read(work, session)
+        changes = _release_strangers(work, rows)
+        plan = _plan(work, rows, ignored)
         if work.base_url:
-            work.ledger.connection(session).sdp_base_url = work.base_url
+            work.ledger.connection(session).sdp_types_url = work.base_url
         entries = [Entry(one, name_of(row), _inactive(row)) for one, row in work.listed.items()]
         store_listing(session, work.ledger, WORKLOG_TYPE, entries)
-        changes = _release_gone(plan)
+        changes += _release_gone(plan)
         session.flush()  # a type must be free before its next item takes it
         record(session, work.ledger, [*changes, *_apply(work, plan)], run_id=work.run_id)
     return rows, plan.creates
 
 
-def _plan(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], TypePlan]:
+def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], Collection[str]]:
+    """Return all items and the ids of ignored types; refuse worklog types of another installation."""
     rows = list(session.scalars(select(WorklogTypeLink).where(*work.mine()).order_by(WorklogTypeLink.id)))
-    names = {one: name_of(row) for one, row in work.listed.items()}
     refuse_another_installation(
-        work.ledger.connection(session).sdp_base_url,
+        work.ledger.connection(session).sdp_types_url,
         work.base_url,
         {row.type_id: row.type_name for row in rows if row.type_id and row.type_name},
-        names,
+        work.names(),
     )
-    types = [Named(one, name) for one, name in names.items()]
-    ignored = ignored_types(session, work.ledger)
-    return rows, plan_types(rows, types, work.policy.match_names, ignored=ignored)
+    return rows, ignored_types(session, work.ledger)
+
+
+def _plan(work: TypeWork, rows: Sequence[WorklogTypeLink], ignored: Collection[str]) -> TypePlan:
+    types = [Named(one, name) for one, name in work.names().items()]
+    return plan_types(rows, types, work.policy.match_names, ignored=ignored)
+
+
+def _release_strangers(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[Change]:
+    """Take the link from items whose type was lost and whose id another type has now."""
+    linked = [(row, Linked(row.type_id, row.type_name, row.name)) for row in rows if row.type_id is not None]
+    changes = []
+    for row, type_id in note_losses(linked, work.names(), work.ledger.clock.now()):
+        changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": type_id, "how": LOST}))
+        set_link(row, None, None)
+        row.choice, row.candidates = LIST, [type_id]
+        row.problem = RETURNED.format("worklog type", type_id)
+        work.summary.failed += 1
+    return changes
 
 
 def _release_gone(plan: TypePlan) -> list[Change]:
@@ -120,7 +129,7 @@ def _release_gone(plan: TypePlan) -> list[Change]:
 def _apply(work: TypeWork, plan: TypePlan) -> list[Change]:
     changes = []
     for link in plan.links:
-        _set_link(link.row, link.type, link.how)
+        set_link(link.row, link.type, link.how)
         changes.append(Change(_TABLE, link.row.id, "linked", {"sdp_id": link.type.id, "how": link.how}))
         if work.policy.dry_run:
             work.summary.planned.append({"id": link.row.item_id, "action": "link", "sdp_id": link.type.id})
@@ -135,236 +144,5 @@ def _apply(work: TypeWork, plan: TypePlan) -> list[Change]:
     return changes
 
 
-class TypeWriter:
-    """Creates and renames the worklog types of one settle."""
-
-    def __init__(self, work: TypeWork) -> None:
-        self._work = work
-        self._summary = work.summary
-        self._gate = Gate()
-        self._created: set[int] = set()
-        self._not_unique: list[tuple[WorklogTypeLink, Rejected]] = []
-        self._relisted = False
-        # The attribute is only likely; that a row shows it proves that it is there.
-        self._has_description = any("description" in row for row in work.listed.values())
-
-    def create(self, row: WorklogTypeLink) -> None:
-        """Create the type of an item, or store why that is not possible."""
-        values = self._wanted(row, CREATED)
-        if known := self._gate.problem(values):
-            self._refuse(row, known, None)
-            return
-        if self._work.policy.dry_run:
-            self._summary.planned.append({"id": row.item_id, "action": "create", "fields": sorted(values)})
-            self._summary.created += 1
-            return
-        try:
-            answer = self._work.client.create_worklog_type(values)
-        except Rejected as error:
-            if DUPLICATE in error.codes:
-                self._find_by_name(row, error)
-            else:
-                self._gate.refused(error, words(error), values)
-                self._fail(row, words(error), error)
-            return
-        except REFUSALS as error:
-            self._gate.refused(error, words(error))
-            self._refuse(row, words(error), error)
-            return
-        type_id = identity(answer)
-        if type_id is None:
-            self._find_by_name(row, None)
-            return
-        self._summary.created += 1
-        self._work.listed[type_id] = {**values, **answer, "id": type_id}
-        if self._store_link(row, Named(type_id, name_of(answer) or row.name), CREATED):
-            self._created.add(row.id)
-
-    def _find_by_name(self, row: WorklogTypeLink, error: Rejected | None) -> None:
-        """The name exists: made a moment ago by somebody else, or by us before a crash. Look again."""
-        if not self._relisted:
-            self._relisted = True
-            self._work.read_list()
-        alike = {
-            one: listed
-            for one, listed in self._work.listed.items()
-            if name_of(listed).casefold() == row.name.casefold() and self._is_free(one)
-        }
-        same = [one for one, listed in alike.items() if exact_key(name_of(listed)) == exact_key(row.name)]
-        if len(same) == 1:
-            if self._store_link(row, Named(same[0], name_of(alike[same[0]])), EXACT):
-                self._summary.new += 1
-            return
-        problem = (
-            "a worklog type of this name exists: link it by hand"
-            if alike
-            else "a worklog type of this name exists in ServiceDesk Plus MSP, and it is not free to be linked"
-        )
-        self._fail(row, problem, error, candidates=list(alike))
-
-    def _is_free(self, type_id: str) -> bool:
-        """Whether a person may link the type: no item has it that is in Xero, and it is not ignored."""
-        with self._work.ledger.read() as session:
-            holder = select(WorklogTypeLink.id).where(
-                *self._work.mine(), WorklogTypeLink.type_id == type_id, WorklogTypeLink.gone_at.is_(None)
-            )
-            is_ignored = type_id in ignored_types(session, self._work.ledger)
-            return session.scalar(holder) is None and not is_ignored
-
-    def _store_link(self, row: WorklogTypeLink, found: Named, how: str) -> bool:
-        """Store a link unless a person decided about the item in the meantime."""
-        ledger = self._work.ledger
-        with ledger.write(self._work.fence) as session:
-            stored = session.get_one(WorklogTypeLink, row.id)
-            note_entry(session, ledger, WORKLOG_TYPE, Entry(found.id, found.name))
-            if stored.type_id is not None or stored.state == "ignored" or stored.choice != row.choice:
-                return False
-            changes = self._release_holder(session, found, row)
-            _set_link(stored, found, how)
-            stored.written_at = ledger.clock.now() if how == CREATED else stored.written_at
-            action = "created" if how == CREATED else "linked"
-            changes.append(Change(_TABLE, row.id, action, {"sdp_id": found.id, "how": how}))
-            record(session, ledger, changes, run_id=self._work.run_id)
-        _set_link(row, found, how)
-        self._summary.linked += 1
-        return True
-
-    def _release_holder(self, session: Session, found: Named, row: WorklogTypeLink) -> list[Change]:
-        """Take a type from an item that was deleted in Xero, so that the next item can have it."""
-        held = select(WorklogTypeLink).where(*self._work.mine(), WorklogTypeLink.type_id == found.id)
-        holder = session.scalar(held)
-        if holder is None or holder.gone_at is None:
-            return []
-        change = release_gone(holder, {"sdp_id": found.id, "instead": row.item_id})
-        session.flush()
-        return [change]
-
-    def bring_up_to_date(self, row: WorklogTypeLink) -> None:
-        """Let a linked type be called like its item."""
-        idle = row.gone_at is not None or is_invalid(row) or not row.is_sold
-        if row.type_id is None or idle or row.id in self._created:
-            return
-        current = self._work.listed.get(row.type_id)
-        if current is None:
-            self._fail(row, _LOST, None)
-            return
-        wanted = self._wanted(row, row.how)
-        changed = {name: value for name, value in wanted.items() if _text(current.get(name)) != _text(value)}
-        if not changed:
-            self._summary.unchanged += 1
-            self._settled(row, name_of(current))
-        elif known := self._gate.problem(changed):
-            self._refuse(row, known, None)
-        elif self._work.policy.dry_run:
-            self._summary.planned.append({"id": row.item_id, "action": "update", "fields": sorted(changed)})
-            self._summary.updated += 1
-        else:
-            self._send_changes(row, row.type_id, current, changed)
-
-    def rename_again(self) -> None:
-        """Try the names again that another type had, as long as types get new names of their own."""
-        updated = 0
-        while self._not_unique and updated != self._summary.updated:
-            updated = self._summary.updated
-            rows, self._not_unique = self._not_unique, []
-            for row, _ in rows:
-                if self._work.stopping():
-                    return
-                self.bring_up_to_date(row)
-        for row, error in self._not_unique:
-            self._fail(row, words(error), error)
-
-    def _send_changes(
-        self, row: WorklogTypeLink, type_id: str, current: Row, changed: dict[str, str]
-    ) -> None:
-        try:
-            answer = self._work.client.update_worklog_type(type_id, changed)
-        except Rejected as error:
-            if DUPLICATE in error.codes:
-                self._not_unique.append((row, error))
-            else:
-                self._fail(row, words(error), error)
-            return
-        except REFUSALS as error:
-            self._gate.refused(error, words(error))
-            self._refuse(row, words(error), error)
-            return
-        ledger = self._work.ledger
-        name = name_of(answer) or changed.get("name", name_of(current))
-        overwrote = {member: current.get(member) for member in changed}
-        with ledger.write(self._work.fence) as session:
-            stored = session.get_one(WorklogTypeLink, row.id)
-            if stored.type_id == type_id:
-                stored.type_name, stored.written_at = name, ledger.clock.now()
-                stored.problem = stored.problem if is_invalid(stored) else None
-            note_entry(session, ledger, WORKLOG_TYPE, Entry(type_id, name))
-            changes = [Change(_TABLE, row.id, "updated", {"sdp_id": type_id, "overwrote": overwrote})]
-            record(session, ledger, changes, run_id=self._work.run_id)
-        self._summary.updated += 1
-
-    def _wanted(self, row: WorklogTypeLink, how: str | None) -> dict[str, str]:
-        # Where a person joined two names that differ, both stay; and a type that was there before us
-        # keeps the description that somebody gave it.
-        wanted = {"name": row.name} if how in NAMED else {}
-        if self._has_description and row.description and how == CREATED:
-            wanted["description"] = row.description
-        return wanted
-
-    def _settled(self, row: WorklogTypeLink, name: str) -> None:
-        """Note SDP's present name, and that an earlier problem is over; most rows need neither."""
-        if self._work.policy.dry_run or (row.problem is None and row.type_name == name):
-            return
-        with self._work.ledger.write(self._work.fence) as session:
-            stored = session.get_one(WorklogTypeLink, row.id)
-            if stored.type_id == row.type_id:
-                stored.type_name = name
-                stored.problem = stored.problem if is_invalid(stored) else None
-
-    def _refuse(self, row: WorklogTypeLink, problem: str, error: RemoteError | None) -> None:
-        """The key, licence or installation does not let us write types: a person creates or renames it."""
-        self._summary.refused += 1
-        self._store_problem(row, problem, error, state=None if row.type_id else "refused")
-
-    def _fail(
-        self, row: WorklogTypeLink, problem: str, error: RemoteError | None, candidates: Sequence[str] = ()
-    ) -> None:
-        """Store why this record could not be written; the others go on."""
-        self._summary.failed += 1
-        if row.type_id is None:
-            self._summary.unmapped += 1
-        state = None if row.type_id else "unmapped"
-        self._store_problem(row, problem, error, state=state, candidates=candidates)
-
-    def _store_problem(
-        self,
-        row: WorklogTypeLink,
-        problem: str,
-        error: RemoteError | None,
-        *,
-        state: str | None,
-        candidates: Sequence[str] = (),
-    ) -> None:
-        if self._work.policy.dry_run or (row.problem == problem and state in (None, row.state)):
-            return
-        ledger = self._work.ledger
-        with ledger.write(self._work.fence) as session:
-            stored = session.get_one(WorklogTypeLink, row.id)
-            stored.problem, stored.candidates = problem, list(candidates) or None
-            stored.state = state or stored.state
-            told: dict[str, Any] | None = facts(error) if error else None
-            action = "refused" if state == "refused" else "failed"
-            record(session, ledger, [Change(_TABLE, row.id, action, told)], run_id=self._work.run_id)
-
-
-def _set_link(row: WorklogTypeLink, found: Named, how: str) -> None:
-    row.type_id, row.type_name = found.id, found.name
-    row.state, row.how = "linked", how
-    row.candidates = row.problem = None
-
-
 def _inactive(row: Row) -> bool:
     return row.get("inactive") in (True, "true")
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).replace("\r\n", "\n").strip()

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from msp_xero.errors import AccessRefused, LedgerError, Missing, Rejected, RemoteError
+from msp_xero.errors import AccessRefused, LedgerError, Missing, Rejected, RemoteError, Unavailable
 from msp_xero.ledger.types import encode_exact
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+
+    from msp_xero.ledger.models import AccountLink, WorklogTypeLink
 
 REFUSALS: Final = (Rejected, AccessRefused, Missing)
-"""What SDP can say to one write while the others may go on; all else ends the settle."""
+"""What SDP can say to one write while the others may go on."""
 
 DUPLICATE: Final = 4008
 MANDATORY: Final = 4012
 _PATIENCE: Final = 3
 _LONGEST_PROBLEM: Final = 1000
+_NAME_HELD: Final = (
+    "If two want each other's names, give one of them a third name in ServiceDesk Plus MSP: the next run "
+    "then renames both."
+)
+
+_RowT = TypeVar("_RowT", "AccountLink", "WorklogTypeLink")
 
 
 class Gate:
@@ -25,11 +33,13 @@ class Gate:
 
     A role or licence that does not allow one create allows none; a mandatory field that no record
     fills is missing in all of them. Updates may be refused one by one (a key that reaches some
-    accounts), so those end only after several refusals in a row.
+    accounts, a row that is gone), so those end only after several refusals in a row. What an update is
+    refused for its content, such as a mandatory field that was empty before, says nothing of others.
     """
 
-    def __init__(self, *, patience: int = 1) -> None:
+    def __init__(self, *, patience: int = 1, learns_from_content: bool = True) -> None:
         self._patience = patience
+        self._learns_from_content = learns_from_content
         self._refusals = 0
         self._lacking: frozenset[str] = frozenset()
         self._problem: str | None = None
@@ -50,7 +60,7 @@ class Gate:
         """Take note of a refusal."""
         if isinstance(error, Rejected):
             missing = _last_names(error.fields) - _last_names(sent)
-            if MANDATORY in error.codes and missing:
+            if self._learns_from_content and MANDATORY in error.codes and missing:
                 self._lacking, self._problem = missing, problem
             return
         self._refusals += 1
@@ -65,7 +75,62 @@ def _last_names(paths: Collection[str]) -> frozenset[str]:
 
 def update_gate() -> Gate:
     """Return the gate of updates."""
-    return Gate(patience=_PATIENCE)
+    return Gate(patience=_PATIENCE, learns_from_content=False)
+
+
+class Unanswered:
+    """Writes without a usable answer: one is a matter of its record, several in a row are SDP's.
+
+    Attributes:
+        has_news: whether a record is among them whose last write had an answer.
+    """
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._first: Unavailable | None = None
+        self.has_news = False
+
+    def answered(self) -> None:
+        """Take note that SDP answered a write, whatever it said."""
+        self._in_a_row = 0
+
+    def note(self, error: Unavailable, *, is_news: bool) -> None:
+        """Take note of a write without an answer.
+
+        Raises:
+            Unavailable: it is one too many in a row.
+        """
+        self._first = self._first or error
+        self.has_news = self.has_news or is_news
+        self._in_a_row += 1
+        if self._in_a_row >= _PATIENCE:
+            raise error
+
+    def end_the_run(self) -> None:
+        """Let a run fail in which a write had no answer, after all the others were made.
+
+        Raises:
+            Unavailable: the first of them.
+        """
+        if self._first is not None:
+            raise self._first
+
+
+def unanswered_last(rows: Iterable[_RowT]) -> list[_RowT]:
+    """Put records last whose last write had no answer, so that they hold up nobody.
+
+    Among themselves the one comes first that was tried the longest time ago: each has its turn, also
+    where a few of them end every run.
+    """
+    return sorted(
+        rows,
+        key=lambda row: (row.unanswered_at is not None, row.unanswered_at and row.unanswered_at.timestamp()),
+    )
+
+
+def name_is_held(error: RemoteError) -> str:
+    """Return the problem of a record whose new name another one has, and which is not given up."""
+    return f"{words(error)} {_NAME_HELD}"
 
 
 def words(error: RemoteError) -> str:
@@ -111,7 +176,7 @@ def refuse_another_installation(
     Args:
         stored_url: the address that the links were made with.
         base_url: the address of this run.
-        linked: last known name by id of everything that is linked.
+        linked: last known name by id of everything that is linked and is of the kind that is listed.
         listed: name by id as listed now.
 
     Raises:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.link_staging import ACCOUNT, INVALID
+from msp_xero.ledger.link_memory import forget_findings, how_by_hand, remember_unlinked
+from msp_xero.ledger.link_staging import ACCOUNT
 from msp_xero.ledger.links import CREATE, IGNORE, LINK, LIST, OWN_ACCOUNT, lock_connection
 from msp_xero.ledger.models import AccountLink, SdpEntry
 
@@ -155,9 +156,9 @@ class _Desk:
         row.account_id = decision.account_id if decision.action == LINK else None
         row.account_name = self.entries[str(row.account_id)].name if row.account_id else None
         row.state, row.choice = _STATES[decision.action], _CHOICES[decision.action]
-        row.how = "person" if decision.action == LINK else None
-        row.candidates = row.written_digest = None
-        row.problem = row.problem if (row.problem or "").startswith(INVALID) else None
+        row.how = how_by_hand(row.contact_name, row.account_name) if decision.action == LINK else None
+        remember_unlinked(row, before if decision.action == UNLINK else None)
+        forget_findings(row, row.account_id)
         if decision.action == LINK:
             data = {"sdp_id": row.account_id, "how": "person", **decision.evidence}
             return Change(AccountLink.__tablename__, row.id, "linked", data)

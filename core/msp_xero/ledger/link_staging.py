@@ -85,14 +85,14 @@ class StagedLinks:
 def stage_accounts(
     ledger: Ledger, records: Sequence[DeliveredContact], *, run_id: int | None = None
 ) -> StagedLinks:
-    """Store delivered contacts in one transaction; of two copies the later one wins."""
+    """Store delivered contacts in one transaction; the later copy wins, unless it is an older state."""
     return _stage(ledger, AccountLink, "contact_id", {one.contact_id: one for one in records}, run_id)
 
 
 def stage_worklog_types(
     ledger: Ledger, records: Sequence[DeliveredItem], *, run_id: int | None = None
 ) -> StagedLinks:
-    """Store delivered items in one transaction; of two copies the later one wins."""
+    """Store delivered items in one transaction; the later copy wins, unless it is an older state."""
     return _stage(ledger, WorklogTypeLink, "item_id", {one.item_id: one for one in records}, run_id)
 
 
@@ -164,7 +164,9 @@ def _bring_up_to_date(
 ) -> list[str]:
     """Set what differs; return the names of the columns."""
     wanted = _columns(one)
-    if one.invalid:
+    if _is_older(row, one, now):
+        wanted = {}
+    elif one.invalid:
         # The last good copy stays: it is what a link was made with.
         wanted = {"problem": wanted["problem"]}
     elif not (row.problem or "").startswith(INVALID):
@@ -177,6 +179,17 @@ def _bring_up_to_date(
     if changed:
         row.last_seen_at = now
     return changed
+
+
+def _is_older(
+    row: AccountLink | WorklogTypeLink, one: DeliveredContact | DeliveredItem, now: datetime
+) -> bool:
+    """Whether a copy was changed in Xero before the stored one: another machine read it, and stores it later.
+
+    A stored time that lies in the future is no time to go by.
+    """
+    stored, told = row.updated_time, one.updated_time
+    return stored is not None and told is not None and told < stored <= now
 
 
 def mark_gone(

@@ -13,9 +13,9 @@ from sqlalchemy.exc import IntegrityError
 
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.link_memory import forget_findings, how_by_hand, remember_unlinked
 from msp_xero.ledger.link_staging import (
     ACCOUNT,
-    INVALID,
     WORKLOG_TYPE,
     DeliveredContact,
     DeliveredItem,
@@ -24,8 +24,8 @@ from msp_xero.ledger.link_staging import (
     stage_accounts,
     stage_worklog_types,
 )
-from msp_xero.ledger.models import AccountLink, BillingConnection, SdpEntry, Worklog, WorklogTypeLink
-from msp_xero.ledger.type_choices import ignored_types, start_ignoring, stop_ignoring
+from msp_xero.ledger.models import AccountLink, BillingConnection, SdpEntry, WorklogTypeLink
+from msp_xero.ledger.type_choices import known_type_name, start_ignoring, stop_ignoring
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -70,6 +70,7 @@ class _Side(NamedTuple):
 
     model: type[Any]
     key: str
+    name: str
     target: str
     target_name: str
     kind: str
@@ -78,10 +79,17 @@ class _Side(NamedTuple):
 
 
 _CONTACTS: Final = _Side(
-    AccountLink, "contact_id", "account_id", "account_name", ACCOUNT, "account", "contact"
+    AccountLink,
+    "contact_id",
+    "contact_name",
+    "account_id",
+    "account_name",
+    ACCOUNT,
+    "account",
+    "contact",
 )
 _ITEMS: Final = _Side(
-    WorklogTypeLink, "item_id", "type_id", "type_name", WORKLOG_TYPE, "worklog type", "item"
+    WorklogTypeLink, "item_id", "name", "type_id", "type_name", WORKLOG_TYPE, "worklog type", "item"
 )
 _SIDES: Final = {side.kind: side for side in (_CONTACTS, _ITEMS)}
 
@@ -213,7 +221,7 @@ def ignore_type(ledger: Ledger, type_id: str) -> None:
     """
     with ledger.write() as session:
         lock_connection(session, ledger)
-        name = _type_name(session, ledger, type_id)
+        name = known_type_name(session, ledger, type_id)
         changes = []
         if (holder := _holder(session, ledger, _ITEMS, type_id)) is not None:
             if holder.gone_at is None:
@@ -233,18 +241,6 @@ def consider_type(ledger: Ledger, type_id: str) -> None:
         if not (changes := stop_ignoring(session, ledger, type_id)):
             raise LedgerError(f"worklog type {type_id} is not ignored")
         record(session, ledger, changes)
-
-
-def _type_name(session: Session, ledger: Ledger, type_id: str) -> str:
-    if entry := _entries(session, ledger, WORKLOG_TYPE).get(type_id):
-        return entry.name
-    told = select(Worklog.type_name).where(
-        Worklog.connection_id == ledger.connection_id, Worklog.type_id == type_id
-    )
-    name = session.scalar(told.limit(1)) or ignored_types(session, ledger).get(type_id)
-    if name is None:
-        raise LedgerError(f"there is no worklog type {type_id}; `msp-xero types list` shows them")
-    return name
 
 
 # --------------------------------------------------------------------- both
@@ -332,8 +328,10 @@ def _link(ledger: Ledger, side: _Side, key: str, sdp_id: str) -> None:
                 raise _linked_already(side, key, before)
             if side is _ITEMS:
                 changes += stop_ignoring(session, ledger, sdp_id)
-            _set(row, side, sdp_id, entries[sdp_id].name if sdp_id in entries else None)
-            row.state, row.choice, row.how = "linked", LINK, "person"
+            name = entries[sdp_id].name if sdp_id in entries else None
+            _set(row, side, sdp_id, name)
+            row.state, row.choice = "linked", LINK
+            row.how = how_by_hand(getattr(row, side.name), name)
             data = {"sdp_id": sdp_id, "how": "person"}
             record(session, ledger, [*changes, Change(row.__tablename__, row.id, "linked", data)])
     except IntegrityError as error:
@@ -360,6 +358,9 @@ def _decide(ledger: Ledger, side: _Side, key: str, choice: str | None) -> None:
         state = "ignored" if choice == IGNORE else "unmapped"
         if (row.choice, row.state, linked_to) == (choice, state, None):
             return
+        remember_unlinked(row, linked_to if choice == LIST else None)
+        if choice is None:
+            row.unlinked = None  # judged like a new one, whatever was decided before
         _set(row, side, None, None)
         row.state, row.choice, row.how = state, choice, None
         action = {CREATE: "create_requested", IGNORE: "ignored", LIST: "unlinked", None: "considered"}[choice]
@@ -368,11 +369,9 @@ def _decide(ledger: Ledger, side: _Side, key: str, choice: str | None) -> None:
 
 
 def _set(row: Any, side: _Side, sdp_id: str | None, name: str | None) -> None:
-    """Set the link and forget what the last settle found; that a record is invalid stays true."""
     setattr(row, side.target, sdp_id)
     setattr(row, side.target_name, name)
-    row.candidates = row.written_digest = None
-    row.problem = row.problem if (row.problem or "").startswith(INVALID) else None
+    forget_findings(row, sdp_id)
 
 
 def _no_creation(row: AccountLink | WorklogTypeLink) -> str | None:

@@ -77,6 +77,8 @@ class BillingConnection(Base):
     ``bookmarks``: the bookmarks of the worklogs stream that this ledger has let pass, by module.
     ``contacts_read_to``: up to which time of change this generation has all contacts; None before it
     was given all of them once.
+    ``sdp_base_url``: the address that the links of accounts were made with; ``sdp_types_url``: that of
+    the links of worklog types. Each job compares its own links before it replaces its own address.
     """
 
     __tablename__ = "connection"
@@ -85,6 +87,7 @@ class BillingConnection(Base):
     name: Mapped[str] = mapped_column(String(100), unique=True)
     generation: Mapped[int] = mapped_column(default=1)
     sdp_base_url: Mapped[str | None] = mapped_column(Text)
+    sdp_types_url: Mapped[str | None] = mapped_column(Text)
     organisation_id: Mapped[str | None] = mapped_column(String(64))
     organisation_name: Mapped[str | None] = mapped_column(Text)
     short_code: Mapped[str | None] = mapped_column(String(32))
@@ -157,7 +160,13 @@ class LineToldApart(Base):
 
 
 class AccountLink(Base):
-    """A Xero contact as last delivered, and the SDP account it is linked to, if any."""
+    """A Xero contact as last delivered, and the SDP account it is linked to, if any.
+
+    ``unlinked``: ids of accounts that a person took from it; they are not linked to it again by themselves.
+    ``creating_name``: stored before an account is created, so that a lost answer makes no second one.
+    ``lost_at``: since when ServiceDesk Plus does not list the linked account: the id may be given out anew.
+    ``unanswered_at``: when a write last had no usable answer; such records are written last.
+    """
 
     __tablename__ = "account_link"
     __table_args__ = (
@@ -194,13 +203,23 @@ class AccountLink(Base):
     candidates: Mapped[list[Any] | None]
     written_digest: Mapped[str | None] = mapped_column(String(64))
     written_at: Mapped[datetime | None]
+    lost_at: Mapped[datetime | None]
+    unanswered_at: Mapped[datetime | None]
+    creating_name: Mapped[str | None] = mapped_column(Text)
+    unlinked: Mapped[list[Any] | None]
     problem: Mapped[str | None] = mapped_column(Text)
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 
 
 class WorklogTypeLink(Base):
-    """A Xero item as last delivered, and the SDP worklog type it is linked to, if any."""
+    """A Xero item as last delivered, and the SDP worklog type it is linked to, if any.
+
+    ``unlinked``: ids of types that a person took from it; they are not linked to it again by themselves.
+    ``creating_name``: stored before a type is created, so that a lost answer makes no second one.
+    ``lost_at``: since when ServiceDesk Plus does not list the linked type: the id may be given out anew.
+    ``unanswered_at``: when a write last had no usable answer; such records are written last.
+    """
 
     __tablename__ = "worklog_type_link"
     __table_args__ = (
@@ -236,6 +255,10 @@ class WorklogTypeLink(Base):
     written_digest: Mapped[str | None] = mapped_column(String(64))
     written_at: Mapped[datetime | None]
     gone_at: Mapped[datetime | None]
+    lost_at: Mapped[datetime | None]
+    unanswered_at: Mapped[datetime | None]
+    creating_name: Mapped[str | None] = mapped_column(Text)
+    unlinked: Mapped[list[Any] | None]
     problem: Mapped[str | None] = mapped_column(Text)
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]

@@ -375,6 +375,6 @@ def _links(session: Session, ledger: Ledger, model: Any, is_linked: ColumnElemen
 
     return Links(
         linked=count(is_linked),
-        by_person=count(is_linked, model.how == "person"),
+        by_person=count(is_linked, model.choice == "link"),
         ignored=count(model.state == "ignored"),
     )

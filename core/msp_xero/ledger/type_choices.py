@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change
 from msp_xero.ledger.link_staging import WORKLOG_TYPE
-from msp_xero.ledger.models import SdpEntry, WorklogTypeChoice
+from msp_xero.ledger.models import SdpEntry, Worklog, WorklogTypeChoice
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -25,6 +26,23 @@ def listed_types(session: Session, ledger: Ledger) -> dict[str, SdpEntry]:
         select(SdpEntry).where(SdpEntry.connection_id == ledger.connection_id, SdpEntry.kind == WORKLOG_TYPE)
     )
     return {row.sdp_id: row for row in rows}
+
+
+def known_type_name(session: Session, ledger: Ledger, type_id: str) -> str:
+    """Return the name of a worklog type as it is listed, or as worklogs tell it.
+
+    Raises:
+        LedgerError: nothing names the type.
+    """
+    if entry := listed_types(session, ledger).get(type_id):
+        return entry.name
+    told = select(Worklog.type_name).where(
+        Worklog.connection_id == ledger.connection_id, Worklog.type_id == type_id
+    )
+    name = session.scalar(told.limit(1)) or ignored_types(session, ledger).get(type_id)
+    if name is None:
+        raise LedgerError(f"there is no worklog type {type_id}; `msp-xero types list` shows them")
+    return name
 
 
 def ignored_types(session: Session, ledger: Ledger) -> dict[str, str]:

@@ -223,6 +223,8 @@ def _advice_on_names(status: str, row: WorklogTypeLink) -> _Advice:
 
 
 def _advice_on_xero_only(row: WorklogTypeLink) -> _Advice:
+    if row.choice == LIST and row.problem:
+        return _to_do("link it, or choose create or ignore")
     if row.choice == LIST:
         return _to_do("you took its link away: link it, or choose create or ignore")
     if row.problem:

@@ -1,0 +1,72 @@
+"""Ids that ServiceDesk Plus MSP does not list any more, and that come back as something else. Pure: no I/O.
+
+Ids are given out in order. After an installation was put back from a backup, the id of an account that
+was made since is given to the next new one, which may be anybody's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from msp_xero.directory.match import exact_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from msp_xero.ledger.models import AccountLink, WorklogTypeLink
+
+LOST: Final = "lost"
+"""How such a link ends, for the audit log."""
+
+RETURNED: Final = (
+    "{} {}, which it was linked to, was not listed by ServiceDesk Plus MSP for a while and has another name "
+    "now, so its id may have been given out anew: link it again if it is the same, or choose otherwise"
+)
+
+_RowT = TypeVar("_RowT", "AccountLink", "WorklogTypeLink")
+
+
+class Linked(NamedTuple):
+    """A linked record on our side.
+
+    Attributes:
+        sdp_id: what it is linked to.
+        known_as: what that was called when it was last listed, None if it never was.
+        name: of the contact or item.
+    """
+
+    sdp_id: str
+    known_as: str | None
+    name: str
+
+
+def note_losses(
+    rows: Iterable[tuple[_RowT, Linked]], listed: Mapping[str, str], now: datetime
+) -> list[tuple[_RowT, str]]:
+    """Note on rows since when their id is not listed; return those whose id is another's now.
+
+    Args:
+        rows: what is linked.
+        listed: name by id, as listed now.
+        now: aware UTC.
+
+    Returns:
+        Rows whose link has to be taken away, with the id.
+    """
+    strangers = []
+    for row, linked in rows:
+        name = listed.get(linked.sdp_id)
+        if name is None:
+            row.lost_at = row.lost_at or now
+        elif row.lost_at is not None and _is_another(name, linked):
+            strangers.append((row, linked.sdp_id))
+        else:
+            row.lost_at = None
+    return strangers
+
+
+def _is_another(name: str, linked: Linked) -> bool:
+    if linked.known_as is None:
+        return False
+    return exact_key(name) not in {exact_key(linked.known_as), exact_key(linked.name)}

@@ -1,0 +1,112 @@
+"""What was decided about a contact holds for those that were merged into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from msp_xero.ledger.links import (
+    account_links,
+    ignore_contact,
+    link_account,
+    request_create,
+    unlink_account,
+)
+
+if TYPE_CHECKING:
+    from conftest import World
+
+
+def merged(world: World) -> None:
+    """Acme was merged into Beta, and its account followed."""
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Beta"), world.contact("c2", "Acme"))
+    world.settle()
+    world.deliver(world.contact("c2", "Acme", "ARCHIVED", merged_to_contact_id="c1"))
+    world.settle()
+    assert world.links() == {"c1": "301", "c2": None}
+
+
+@pytest.mark.parametrize("then", ["listed", "ignored", "linked to another", "created"])
+def test_an_account_that_a_person_took_from_a_surviving_contact_is_not_given_back(
+    world: World, then: str
+) -> None:
+    merged(world)
+    world.sdp.account("302", "Beta Ltd")
+    world.settle()
+    unlink_account(world.ledger, "c1")  # the account is another customer's, says a person
+    if then == "ignored":
+        ignore_contact(world.ledger, "c1")
+    elif then == "linked to another":
+        link_account(world.ledger, "c1", "302")
+    elif then == "created":
+        request_create(world.ledger, "c1")
+    for _ in range(2):
+        world.settle()
+    assert "301" not in world.links().values()
+    assert world.link("c2").problem is None  # a person has decided, so nothing is asked of one
+
+
+@pytest.mark.parametrize("survivor", ["listed", "ignored", "invalid"])
+def test_an_account_is_not_linked_by_the_name_of_a_contact_whose_survivor_was_decided_about(
+    world: World, survivor: str
+) -> None:
+    """As in ledgers of earlier versions, where a merge left nothing on the contact that was merged away."""
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Beta"))
+    unlink_account(world.ledger, "c1")
+    if survivor == "ignored":
+        ignore_contact(world.ledger, "c1")
+    elif survivor == "invalid":
+        world.deliver(world.contact("c1", "Beta", invalid="name is missing"))
+    world.deliver(world.contact("c2", "Acme", "ARCHIVED", merged_to_contact_id="c1"))
+    summary = world.settle()
+    assert world.links() == {"c1": None, "c2": None}
+    assert "a person decided otherwise" in (world.link("c2").problem or "")
+    assert summary.outcome == "needs_person"
+    ignore_contact(world.ledger, "c2")
+    assert world.settle().failed == (survivor == "invalid")
+    assert world.link("c2").problem is None
+
+
+def old_merge(world: World, survivors_account: str | None) -> None:
+    """Acme was merged into Beta long ago, and had no account then."""
+    world.sdp.account("302", survivors_account or "Somebody")
+    world.deliver(
+        world.contact("c1", "Beta"), world.contact("c2", "Acme", "ARCHIVED", merged_to_contact_id="c1")
+    )
+    world.settle()
+
+
+def test_an_account_called_like_a_contact_merged_away_long_ago_is_listed_and_not_billed_to_the_survivor(
+    world: World,
+) -> None:
+    old_merge(world, "Beta")
+    world.sdp.account("301", "Acme")  # new in ServiceDesk Plus
+    summary = world.settle()
+    assert world.links() == {"c1": "302", "c2": None}
+    assert "account 301 is called like it" in (world.link("c2").problem or "")
+    assert (summary.failed, summary.outcome) == (1, "needs_person")
+    del world.sdp.rows["301"]
+    assert world.settle().outcome == "done"
+    assert world.link("c2").problem is None
+    world.sdp.account("301", "Acme")
+    world.settle()
+    link_account(world.ledger, "c2", "301")  # it is that customer, says a person
+    assert world.settle().outcome == "done"
+    assert world.links() == {"c1": "302", "c2": "301"}
+
+
+def test_an_account_called_like_a_contact_merged_away_long_ago_is_offered_to_the_survivor(
+    world: World,
+) -> None:
+    old_merge(world, None)
+    world.sdp.account("301", "Acme")
+    summary = world.settle(unmatched_contacts="create")
+    assert (summary.ambiguous, summary.created) == (1, 0)
+    assert world.links() == {"c1": None, "c2": None}
+    assert [row.contact_id for row in account_links(world.ledger, unmapped_only=True)] == ["c1"]
+    assert world.link("c1").candidates == ["301"]
+    assert "called like a contact that was merged into it" in (world.link("c1").problem or "")
+    link_account(world.ledger, "c1", "301")
+    assert world.settle().outcome == "done"

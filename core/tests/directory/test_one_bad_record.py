@@ -1,0 +1,264 @@
+"""What is wrong with one record holds up no other one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msp_xero.errors import Missing, Unavailable
+from msp_xero.ledger.links import unlink_account, unlink_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import World
+
+
+def no_answer(*names: str, status: int | None = 500, sent: bool = True) -> Callable[[str, Any], None]:
+    """ServiceDesk Plus cannot digest records of these names (or cities), whatever else it can."""
+
+    def digest(_kind: str, values: Any) -> None:
+        if not names or not {values.get("name"), values.get("city")}.isdisjoint(names):
+            raise Unavailable("internal error", system="SDP", address="POST x", status=status, sent=sent)
+
+    return digest
+
+
+def slowly(world: World, digest: Callable[[str, Any], None]) -> Callable[[str, Any], None]:
+    def wait(kind: str, values: Any) -> None:
+        world.clock.sleep(1)
+        digest(kind, values)
+
+    return wait
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_account_that_gets_no_answer_is_listed_and_the_run_fails_after_all_others(
+    world: World, linked: bool
+) -> None:
+    if linked:
+        world.sdp.account("301", "Bad")
+        world.sdp.account("302", "Good")
+        world.deliver(world.contact("c1", "Bad"), world.contact("c2", "Good"))
+    world.settle()
+    world.clock.sleep(7200)
+    now = {"updated_time": world.clock.now()}
+    world.deliver(
+        world.contact("c1", "Bad", wanted={"city": "?"}, **now),
+        world.contact("c2", "Good", wanted={"city": "York"}, **now),
+    )
+    world.sdp.before_write = no_answer("?")
+    for tries in (1, 2):
+        with pytest.raises(Unavailable, match="internal error"):
+            world.settle()
+        assert [row["city"] for row in world.sdp.rows.values() if row["name"] == "Good"] == ["York"]
+        assert "internal error" in (world.link("c1").problem or "")
+        assert len(world.events("failed")) == 1
+        assert world.sdp.calls["PUT accounts" if linked else "POST accounts"] == tries + 1
+    world.sdp.before_write = lambda _kind, _values: None
+    assert world.settle().outcome == "done"
+    assert (world.link("c1").problem, world.link("c1").unanswered_at) == (None, None)
+
+
+def test_several_writes_without_an_answer_end_the_run_and_the_next_one_begins_with_the_others(
+    world: World,
+) -> None:
+    world.settle()
+    world.clock.sleep(7200)
+    now = {"updated_time": world.clock.now()}
+    world.deliver(*(world.contact(f"c{n}", f"Name {n}", **now) for n in range(8)))
+    world.sdp.before_write = slowly(world, no_answer(*(f"Name {n}" for n in range(5))))
+    with pytest.raises(Unavailable):
+        world.settle()
+    assert world.sdp.calls["POST accounts"] == 3
+    with pytest.raises(Unavailable):
+        world.settle()
+    assert sorted(row["name"] for row in world.sdp.rows.values()) == ["Name 5", "Name 6", "Name 7"]
+    # Each has its turn: what got no answer the longest time ago is tried first.
+    world.sdp.before_write = slowly(world, no_answer("Name 0", "Name 1", "Name 2"))
+    with pytest.raises(Unavailable):
+        world.settle()
+    assert {"Name 3", "Name 4"} <= {row["name"] for row in world.sdp.rows.values()}
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_writes_without_an_answer_between_others_end_no_run_early(world: World, refused: bool) -> None:
+    world.deliver(*(world.contact(f"c{n}", f"Name {n}") for n in range(8)))
+    bad = no_answer("Name 0", "Name 2", "Name 4", "Name 6")
+
+    def every_second(kind: str, values: Any) -> None:
+        bad(kind, values)
+        if refused:
+            raise world.rejected(4021, "the name has the wrong form", ["name"])
+
+    world.sdp.before_write = every_second
+    with pytest.raises(Unavailable):
+        world.settle(unmatched_contacts="create")
+    assert world.sdp.calls["POST accounts"] == 8
+
+
+def test_where_a_write_cannot_leave_the_run_ends_at_once(world: World) -> None:
+    world.deliver(*(world.contact(f"c{n}", f"Name {n}") for n in range(3)))
+    world.sdp.before_write = no_answer(status=None, sent=False)
+    with pytest.raises(Unavailable):
+        world.settle(unmatched_contacts="create")
+    assert world.sdp.calls["POST accounts"] == 1
+    assert world.link("c0").problem is None
+    world.deliver_items(*(world.item(f"i{n}", f"Name {n}") for n in range(3)))
+    with pytest.raises(Unavailable):
+        world.settle_types()
+    assert world.sdp.calls["POST worklog_types"] == 1
+
+
+def test_a_record_that_never_gets_an_answer_does_not_keep_the_first_sync_from_being_the_first(
+    world: World,
+) -> None:
+    world.sdp.account("301", "Bad")
+    world.deliver(world.contact("c1", "Bad", wanted={"city": "?"}))
+    world.sdp.before_write = no_answer("?")
+    for synced in (False, True):
+        with pytest.raises(Unavailable):
+            world.settle()
+        with world.ledger.read() as session:
+            assert (world.ledger.connection(session).accounts_synced_at is not None) == synced
+
+
+def test_a_worklog_type_that_gets_no_answer_does_not_hold_up_the_others(world: World) -> None:
+    world.sdp.worklog_type("1", "Old")
+    world.deliver_items(world.item("i1", "Old"))
+    world.settle_types()
+    world.deliver_items(world.item("i1", "Bad"), world.item("i2", "Worse"), world.item("i3", "Good"))
+    world.sdp.before_write = no_answer("Bad", "Worse")
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            world.settle_types()
+        assert [row["name"] for row in world.sdp.types.values()] == ["Old", "Good"]
+        assert "internal error" in (world.type_link("i1").problem or "")
+        assert world.type_link("i2").state == "unmapped"
+    world.sdp.before_write = lambda _kind, _values: None
+    assert world.settle_types().outcome == "done"
+    assert {row["name"] for row in world.sdp.types.values()} == {"Bad", "Worse", "Good"}
+
+
+def test_types_that_got_no_answer_are_tried_last(world: World) -> None:
+    bad = [f"Bad {n}" for n in range(3)]
+    world.sdp.before_write = no_answer(*bad)
+    world.deliver_items(*(world.item(name, name) for name in bad), world.item("good", "Good"))
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            world.settle_types()
+    assert "Good" in {row["name"] for row in world.sdp.types.values()}
+
+
+def test_an_account_that_lacks_a_mandatory_field_does_not_keep_the_others_from_updates(world: World) -> None:
+    world.sdp.account("301", "Acme")  # made before the field became mandatory
+    world.sdp.account("302", "Beta", login_url="beta.test")
+    world.sdp.mandatory = ("login_url",)
+    world.deliver(
+        world.contact("c1", "Acme", wanted={"city": "Leeds"}),
+        world.contact("c2", "Beta", wanted={"city": "York"}),
+    )
+    summary = world.settle()
+    assert (summary.updated, summary.failed) == (1, 1)
+    assert world.sdp.rows["302"]["city"] == "York"
+    assert "mandatory" in (world.link("c1").problem or "")
+
+
+def test_a_type_that_cannot_be_created_does_not_keep_others_from_their_names(world: World) -> None:
+    world.sdp.worklog_type("1", "Old", colour="red")
+    world.deliver_items(world.item("i1", "Old"))
+    world.settle_types()
+    world.sdp.mandatory = ("colour",)
+    world.deliver_items(world.item("i1", "New name"), world.item("i2", "Another"))
+    world.settle_types()
+    assert world.sdp.types["1"]["name"] == "New name"
+    assert "mandatory" in (world.type_link("i2").problem or "")
+
+
+def test_one_type_that_vanished_during_the_run_keeps_no_other_from_its_name(world: World) -> None:
+    for n in range(3):
+        world.sdp.worklog_type(str(n), f"Old {n}")
+    world.deliver_items(*(world.item(f"i{n}", f"Old {n}") for n in range(3)))
+    world.settle_types()
+    world.deliver_items(*(world.item(f"i{n}", f"New {n}") for n in range(3)))
+
+    def vanish(_kind: str, values: Any) -> None:
+        if values["name"] == "New 0":
+            raise Missing("there is no such row or path", system="SDP", address="PUT x", status=404)
+
+    world.sdp.before_write = vanish
+    world.settle_types()
+    assert [world.sdp.types[str(n)]["name"] for n in range(3)] == ["Old 0", "New 1", "New 2"]
+
+
+def test_types_that_may_not_be_renamed_are_asked_for_a_few_times_only(world: World) -> None:
+    for n in range(9):
+        world.sdp.worklog_type(str(n), f"Old {n}")
+    world.deliver_items(*(world.item(f"i{n}", f"Old {n}") for n in range(9)))
+    world.settle_types()
+    world.deliver_items(*(world.item(f"i{n}", f"New {n}") for n in range(9)))
+
+    def refuse(_kind: str, _values: Any) -> None:
+        raise world.refused()
+
+    world.sdp.before_write = refuse
+    assert world.settle_types().refused == 9
+    assert world.sdp.calls["PUT worklog_types"] == 3
+
+
+def test_a_link_that_a_person_takes_away_during_the_settle_writes_no_account(world: World) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("302", "Beta", city="York")
+    world.deliver(
+        world.contact("c1", "Acme", wanted={"city": "Leeds"}),
+        world.contact("c2", "Beta", wanted={"city": "London"}),
+    )
+
+    def person(_kind: str, _row: Any) -> None:
+        world.sdp.after_write = lambda _kind, _row: None
+        unlink_account(world.ledger, "c2")
+
+    world.sdp.after_write = person
+    world.settle()
+    assert world.links() == {"c1": "301", "c2": None}
+    assert world.sdp.rows["302"]["city"] == "York"
+
+
+def test_a_link_that_a_person_takes_away_during_the_settle_renames_no_type(world: World) -> None:
+    for n in range(2):
+        world.sdp.worklog_type(str(n), f"Old {n}")
+    world.deliver_items(*(world.item(f"i{n}", f"Old {n}") for n in range(2)))
+    world.settle_types()
+    world.deliver_items(*(world.item(f"i{n}", f"New {n}") for n in range(2)))
+
+    def person(_kind: str, _row: Any) -> None:
+        world.sdp.after_write = lambda _kind, _row: None
+        unlink_type(world.ledger, "i1")
+
+    world.sdp.after_write = person
+    world.settle_types()
+    assert [row["name"] for row in world.sdp.types.values()] == ["New 0", "Old 1"]
+
+
+def test_what_a_person_decides_before_an_account_is_created_creates_none(world: World) -> None:
+    world.deliver(*(world.contact(one, one) for one in ("First", "Second")))
+
+    def person(_kind: str, _row: Any) -> None:
+        world.sdp.after_write = lambda _kind, _row: None
+        unlink_account(world.ledger, "Second")
+
+    world.sdp.after_write = person
+    assert world.settle(unmatched_contacts="create").created == 1
+    assert [row["name"] for row in world.sdp.rows.values()] == ["First"]
+
+
+def test_what_a_person_decides_before_a_type_is_created_creates_none(world: World) -> None:
+    world.deliver_items(*(world.item(one, one) for one in ("First", "Second")))
+
+    def person(_kind: str, _row: Any) -> None:
+        world.sdp.after_write = lambda _kind, _row: None
+        unlink_type(world.ledger, "Second")
+
+    world.sdp.after_write = person
+    assert world.settle_types().created == 1
+    assert [row["name"] for row in world.sdp.types.values()] == ["First"]
