@@ -191,7 +191,8 @@ def push(project: Project, *, account: OnlyAccounts = None, as_json: AsJson = Fa
             stop_requested=stop.requested,
         )
     if as_json:
-        show.data({**settled.counts(), "outcome": settled.outcome, "calls": settled.calls})
+        told = {"differing": settled.differing, "outcome": settled.outcome, "calls": settled.calls}
+        show.data({**settled.counts(), **told})
     else:
         show.say(settled.sentence())
         _draw_held(settled.held, settled.currency)

@@ -35,7 +35,8 @@ def reconcile(project: Project, *, as_json: AsJson = False) -> None:
     """
     found = billing.reconcile(project)
     if as_json:
-        show.data({**found.counts(), "outcome": found.outcome, "calls": found.calls})
+        told = {"differing": found.differing, "outcome": found.outcome, "calls": found.calls}
+        show.data({**found.counts(), **told})
     else:
         _draw(found)
     if found.needs_person:

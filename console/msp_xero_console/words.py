@@ -94,6 +94,7 @@ def counted(counts: Mapping[str, Any] | None) -> str:
     """Write a run's counts as ``3 created, 12 unchanged``; nothing for zeros."""
     known = dict(counts or {})
     currency, total, minutes = known.pop("currency", None), known.pop("total", None), known.pop("minutes", 0)
+    totals = known.pop("totals", None) or ({currency: total} if total else {})
     held = known.pop("held", 0)
     known["held"] = sum(held.values()) if isinstance(held, dict) else held
     parts = [
@@ -103,6 +104,5 @@ def counted(counts: Mapping[str, Any] | None) -> str:
     ]
     if minutes:
         parts.append(f"{hours(minutes)} hours")
-    if total:
-        parts.append(money(total, currency))
+    parts += [money(total, currency) for currency, total in totals.items()]
     return ", ".join(parts)

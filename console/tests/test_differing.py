@@ -5,7 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from msp_xero.ledger.generations import COUNTED
 from msp_xero.ledger.models import Invoice
+from msp_xero_console.words import counted
 from sqlalchemy import update
 
 
@@ -35,3 +37,19 @@ def test_status_names_the_invoice_and_why(differs):
 def test_status_says_nothing_where_nothing_differs(cli):
     assert cli.data("status")["differing"] == []
     assert "as it was sent" not in cli.says("status")
+
+
+def test_what_counts_as_billed_on_a_person_s_word_is_not_told_as_differing(cli):
+    """As ``reinitialise --count-as-billed`` leaves it: nobody knows whether Xero has it at all."""
+    with cli.ledger() as ledger, ledger.write() as session:
+        unseen = {"xero_id": None, "xero_status": None, "xero_total": None, "reason": COUNTED}
+        session.execute(
+            update(Invoice).where(Invoice.number == "SDP-00001").values(state="created", **unseen)
+        )
+    assert cli.data("status")["differing"] == []
+
+
+def test_the_sums_of_a_run_name_each_currency():
+    counts = {"invoices": 2, "minutes": 60, "totals": {"AUD": Decimal(5), "NZD": Decimal(7)}}
+    assert counted(counts) == "2 invoices, 1:00 hours, AUD 5.00, NZD 7.00"
+    assert counted({"invoices": 1, "total": Decimal(7), "currency": "NZD"}) == "1 invoice, NZD 7.00"

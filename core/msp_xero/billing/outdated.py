@@ -18,7 +18,8 @@ from msp_xero.billing.preflight import Hold, invoice_hold
 from msp_xero.billing.reconcile import is_of_an_earlier_life, look_up
 from msp_xero.billing.strangers import is_gone
 from msp_xero.ledger import planning
-from msp_xero.ledger.models import WORKLOG_MODULES, Invoice, InvoiceLine, PushBatch, Worklog
+from msp_xero.ledger.lines import is_of_sdp
+from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.withdrawing import withdraw
 from msp_xero.xero import wire
 
@@ -40,7 +41,6 @@ OLDEST: Final = timedelta(days=7)
 OUTDATED: Final = "It was planned and never sent, and would not be planned so any more."
 _NAME_AND_DATES: Final = frozenset({"InvoiceNumber", "Date", "DueDate"})
 _IS_CHANGED: Final = Worklog.newest.is_not(None) | Worklog.changed.is_not(None)
-_IS_CHANGED_BY_ANOTHER_TAP: Final = Worklog.newest.is_not(None) & Worklog.module.not_in(WORKLOG_MODULES)
 
 
 class Planned(NamedTuple):
@@ -78,8 +78,7 @@ def find_outdated(ledger: Ledger, reference: Reference, settings: BillingSetting
         planned = _never_sent(session, ledger)
         if not planned:
             return []
-        changed = set(session.scalars(_on_invoices(ledger).where(_IS_CHANGED)))
-        fixed = set(session.scalars(_on_invoices(ledger).where(_IS_CHANGED_BY_ANOTHER_TAP)))
+        changed, fixed = _changed(session, ledger)
         kept = {one.batch_id for one in planned if one.id in fixed}
         now = _Now(session, ledger, reference, settings)
         outdated: set[int] = set()
@@ -150,8 +149,7 @@ def planned_with(ledger: Ledger, row: int) -> list[Planned]:
     with ledger.read() as session:
         planned = _never_sent(session, ledger)
         its = set(session.scalars(_on_invoices(ledger).where(Worklog.id == row)))
-        others = _on_invoices(ledger).where(_IS_CHANGED_BY_ANOTHER_TAP, Worklog.id != row)
-        fixed = set(session.scalars(others))
+        _, fixed = _changed(session, ledger, but=row)
     batches = {one.batch_id for one in planned if one.id in its}
     batches -= {one.batch_id for one in planned if one.id in fixed}
     return [one for one in planned if one.batch_id in batches]
@@ -197,6 +195,17 @@ def _never_sent(session: Session, ledger: Ledger) -> list[Planned]:
         .order_by(Invoice.id)
     )
     return [Planned(*row) for row in rows]
+
+
+def _changed(session: Session, ledger: Ledger, *, but: int | None = None) -> tuple[set[int], set[int]]:
+    """Return the invoices with a worklog that was changed, and those on which another tap changed one.
+
+    ``but``: leave this worklog out.
+    """
+    columns = (Worklog.module, Worklog.worklog_id, Worklog.source)
+    rows = session.execute(_on_invoices(ledger).add_columns(*columns).where(_IS_CHANGED, Worklog.id != but))
+    found = [(invoice_id, is_of_sdp(*worklog)) for invoice_id, *worklog in rows]
+    return {one for one, _ in found}, {one for one, is_ours in found if not is_ours}
 
 
 def _on_invoices(ledger: Ledger) -> Select[tuple[int]]:

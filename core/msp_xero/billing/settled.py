@@ -83,6 +83,7 @@ class Settled:
             "unplanned": self.unplanned,
             "held": {code: held.lines for code, held in sorted(self.held.items())},
             "excluded": self.excluded,
+            "differing": len(self.differing),
         }
 
     def _money(self) -> dict[str, Any]:
@@ -136,7 +137,7 @@ class Settled:
 
 def is_differing(invoice: Invoice) -> bool:
     """Tell whether an invoice stands in Xero in another way than it was sent."""
-    stands = invoice.state in {"created", "paid"}
+    stands = invoice.state in {"created", "paid"} and invoice.xero_id is not None
     return stands and (bool(invoice.reason) or invoice.xero_total not in {None, invoice.total})
 
 

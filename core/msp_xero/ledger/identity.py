@@ -141,7 +141,9 @@ def that_waits(
     def is_it(row: Known) -> bool:
         if row.pending is not None or (row.state in SETTLED and not row.unsent):
             return False
-        return row.line_digest == digest or encode_exact(row.newest or sources.get(row.id)) == made_of
+        if row.newest is not None:
+            return encode_exact(row.newest) == made_of
+        return row.line_digest == digest or encode_exact(sources.get(row.id)) == made_of
 
     return next(filter(is_it, same_id), None)
 

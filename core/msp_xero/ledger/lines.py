@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msp_xero.ledger.models import WORKLOG_MODULES
 from msp_xero.ledger.types import encode_exact
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ class Line:
 
 
 _TERMS = tuple(Line.__slots__)
+
+
+def is_of_sdp(module: str, worklog_id: str, source: Mapping[str, Any]) -> bool:
+    """Tell whether a worklog's record is one of ServiceDesk Plus, as its tap reads it.
+
+    Of others only their own mapper knows what the record means: here no line can be made anew of it.
+    """
+    is_named_so = module in WORKLOG_MODULES and source.get("module") in WORKLOG_MODULES
+    return is_named_so and str(source.get("worklog_id")) == worklog_id
 
 
 def moment_of_creation(source: Mapping[str, Any]) -> str | None:

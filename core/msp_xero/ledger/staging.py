@@ -12,14 +12,15 @@ worklog, moved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import String, Text, bindparam, case, insert, select, update
 
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.identity import SETTLED, Known, held_if_in_doubt, is_older, same_worklog, that_waits
-from msp_xero.ledger.models import WORKLOG_MODULES, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.lines import is_of_sdp
+from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.unsent import is_unsent
 from msp_xero.lots import lots
 
@@ -331,10 +332,11 @@ def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
         billed = sources.get(row.id) or {}
         changed = differences(billed, line.source) or None
         # What another tap's record means nobody here knows: it could not be made anew of its newest copy.
-        differs = line.module in WORKLOG_MODULES and _of_the_worklog(billed) != _of_the_worklog(line.source)
+        is_ours = is_of_sdp(line.module, line.worklog_id, line.source)
+        differs = _of_the_worklog(billed) != _of_the_worklog(line.source)
         # What never left is judged by the rules of now: it is taken back, and made anew of this copy.
-        is_judged_anew = row.unsent and line.module in WORKLOG_MODULES
-        newest = line.source if changed or differs or is_judged_anew else None
+        is_judged_anew = row.unsent and _comes_out_differently(row, line, billed)
+        newest = line.source if changed or (is_ours and (differs or is_judged_anew)) else None
     if newest != row.newest:
         work.update(row.id, {"newest": newest})
         row.newest = newest
@@ -346,6 +348,14 @@ def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
     action = "changed_after_billing" if changed else "as_billed_again"
     work.changes.append(Change("worklog", row.id, action, {"fields": sorted(changed or {})}))
     staged.changed_after_billing += 1
+
+
+def _comes_out_differently(row: Known, line: Line, billed: dict[str, Any]) -> bool:
+    """Tell whether the mapper's rules of now say something else of a worklog than when it was planned.
+
+    Of one that a person included the digest was given up; it is left as it is.
+    """
+    return row.line_digest not in {"", replace(line, source=billed).digest()}
 
 
 def _of_the_worklog(record: Mapping[str, Any]) -> dict[str, Any]:

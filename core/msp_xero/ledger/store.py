@@ -17,6 +17,7 @@ from msp_xero.edges.clock import Clock, SystemClock
 from msp_xero.errors import LedgerError, SettingError
 from msp_xero.ledger.address import ledger_address, shown, without_parameters
 from msp_xero.ledger.defaults import DEFAULT_LEDGER_URL
+from msp_xero.ledger.lines import is_of_sdp
 from msp_xero.ledger.lock import hold_settle_lock, open_one_by_one
 from msp_xero.ledger.models import WORKLOG_MODULES, BillingConnection, Worklog
 from msp_xero.ledger.unsent import is_unsent
@@ -206,19 +207,26 @@ class Ledger:
         while True:
             with self.read() as session:
                 rows = session.execute(
-                    select(Worklog.id, Worklog.worklog_id, func.coalesce(Worklog.newest, Worklog.source))
+                    select(
+                        Worklog.id,
+                        Worklog.module,
+                        Worklog.worklog_id,
+                        func.coalesce(Worklog.newest, Worklog.source),
+                    )
                     .where(
                         Worklog.connection_id == self.connection_id,
                         Worklog.module.in_(WORKLOG_MODULES),
-                        or_(Worklog.state.in_(("open", "held", "excluded")), is_unsent()),
+                        # Said in two, the first of which an index finds.
+                        Worklog.state.in_(("open", "held", "excluded", "planned")),
+                        or_(Worklog.state != "planned", is_unsent()),
                         Worklog.reason_code.is_distinct_from("EXCLUDED_BY_PERSON"),
                         Worklog.id > last,
                     )
                     .order_by(Worklog.id)
                     .limit(_READ_BATCH)
                 ).all()
-            for _, worklog_id, source in rows:
-                if source.get("module") in WORKLOG_MODULES and str(source.get("worklog_id")) == worklog_id:
+            for _, module, worklog_id, source in rows:
+                if is_of_sdp(module, worklog_id, source):
                     yield source
             if len(rows) < _READ_BATCH:
                 return

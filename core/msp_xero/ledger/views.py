@@ -260,7 +260,9 @@ def unsettled_invoices(ledger: Ledger, *, limit: int = _BATCH) -> list[InvoiceRo
 def differing_invoices(ledger: Ledger, *, limit: int = _BATCH) -> list[InvoiceRow]:
     """Return the invoices that stood in Xero in another way than they were sent, when that was first seen."""
     differs = or_(Invoice.reason.is_not(None), Invoice.xero_total != Invoice.total)
-    return _newest_invoices(ledger, [Invoice.state.in_(("created", "paid")), differs], limit)
+    # One that only counts as billed, on a person's word, was never seen.
+    stands = (Invoice.state.in_(("created", "paid")), Invoice.xero_id.is_not(None))
+    return _newest_invoices(ledger, [*stands, differs], limit)
 
 
 def _newest_invoices(

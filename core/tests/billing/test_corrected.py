@@ -6,10 +6,13 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from msp_xero.billing.preflight import SETTLE_REASONS
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
+from msp_xero.ledger.decisions import exclude_worklog, include_worklog
 from msp_xero.ledger.links import ignore_contact, ignore_type, link_type, unlink_account, unlink_type
 from msp_xero.ledger.models import Worklog
+from msp_xero.ledger.staging import stage_lines
 from sqlalchemy import select
 
 
@@ -219,3 +222,78 @@ def test_an_item_whose_link_a_person_took_away_bills_nothing_by_its_name(sqlite_
     world.deliver(world.line(1, account=0, type_id=None))
     world.settle()
     assert (world.ours(), set(world.reasons().values())) == ([], {"TYPE_NOT_SYNCED"})
+
+
+def judged(world, *lines):
+    """Store what the mapper made anew of the ledger's own worklogs."""
+    return stage_lines(world.ledger, lines, settle_reasons=SETTLE_REASONS, from_ledger=True)
+
+
+def test_what_the_mapper_made_of_an_older_copy_takes_no_edit_back(stopped):
+    """One job's mapper reads the ledger, another one's tap delivers an edit, then the first one stores."""
+    world = stopped()
+    source = {"worklog_id": "1002", "module": "request", "minutes": 90}
+    world.deliver(world.line(2, minutes=90, source=source))
+    judged(world, world.line(2))
+    world.settle()
+    assert world.reasons()["1002"] == "CHANGED_AFTER_BILLING"
+    [again] = [source for source in world.ledger.unbilled_sources() if source["worklog_id"] == "1002"]
+    assert again["minutes"] == 90
+
+
+def test_a_moved_worklog_is_not_billed_twice_after_an_older_copy_came_late(sqlite_world):
+    """Where no creation time is told the start stands in: edited, then moved, before its invoice left."""
+    world = sqlite_world
+
+    def copy(start, module="problem"):
+        source = {"worklog_id": "1000", "module": module, "minutes": 45, "technician_id": "9"}
+        return world.line(0, module=module, created_time=start, source=source | {"start_time": start})
+
+    nine, ten = "2026-11-01T09:00:00.000Z", "2026-11-01T10:00:00.000Z"
+    world.deliver(copy(nine))
+    settle(world.ledger, world.client(), BillingSettings(), stop_requested=lambda: True)
+    world.deliver(copy(ten))
+    judged(world, copy(nine))
+    world.settle()
+    world.deliver(copy(ten, "change"))
+    world.settle()
+    assert len([line for row in world.ours() for line in row["LineItems"]]) == 1
+
+
+@pytest.mark.parametrize("touched", ["parent_status", "parent_updated_time", "parent_changed_time"])
+def test_a_ticket_that_was_only_touched_takes_nothing_back(stopped, touched):
+    world = stopped()
+    line = world.line(2)
+    world.deliver(world.line(2, source=line.source | {touched: "2026-11-22T09:30:00.000Z"}))
+    world.settle()
+    assert [row["InvoiceNumber"] for row in invoices(world)] == ["SDP-00001", "SDP-00002", "SDP-00003"]
+    world.assert_exactly_once(9)
+
+
+def test_what_a_person_included_is_not_taken_back_for_nothing(sqlite_world):
+    world = sqlite_world
+    world.deliver(world.line(0))
+    with world.ledger.read() as session:
+        row = session.scalar(select(Worklog.id))
+    exclude_worklog(world.ledger, row, "why")
+    include_worklog(world.ledger, row)
+    settle(world.ledger, world.client(), BillingSettings(), stop_requested=lambda: True)
+    judged(world, world.line(0))
+    world.settle()
+    world.assert_exactly_once(1)
+
+
+@pytest.mark.parametrize("edit", [{"unit_price": Decimal(200)}, {"minutes": 90}])
+def test_a_line_of_another_tap_in_a_module_of_ours_goes_out_as_it_was_planned(sqlite_world, edit):
+    """Only that tap could deliver it again, and may never do so."""
+    world = sqlite_world
+
+    def theirs(number, **changes):
+        source = {"minutes": changes.get("minutes", 45), "account_id": str(number % 3)}
+        return world.line(number, module="task", source=source, **changes)
+
+    world.deliver(*(theirs(number) for number in range(9)))
+    settle(world.ledger, world.client(), BillingSettings(), stop_requested=lambda: True)
+    world.deliver(theirs(2, **edit))
+    world.settle()
+    assert world.states() == {"invoiced": 9}

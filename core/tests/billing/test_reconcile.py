@@ -149,6 +149,7 @@ def test_what_xero_warns_of_is_told(sqlite_world):
     client.put_invoices = warned
     settled = settle(world.ledger, client, BillingSettings())
     assert (settled.differing, settled.needs_person) == (["SDP-00001"], True)
+    assert settled.counts()["differing"] == 1
 
 
 @pytest.mark.parametrize(("action", "state"), [("delete", "deleted"), ("void", "voided")])
