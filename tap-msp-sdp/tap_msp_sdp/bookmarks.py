@@ -80,18 +80,16 @@ class Bookmarks:
         if len(positions) == len(walks):
             state[_VALUE] = min(positions.values())
 
-    def lately_open(self, module: str, walk: str) -> dict[str, list[str]] | None:
-        """Return what a walk saw open lately, as LatelyOpen keeps it, None where it did not say."""
-        if self.get(module, walk) is None:
-            return None  # it begins anew
-        found: dict[str, list[str]] | None = self._state_of(module).get(_LATELY_OPEN, {}).get(walk)
+    def lately_open(self, module: str, walk: str) -> dict[str, list[str]]:
+        """Return what a walk saw open lately, as LatelyOpen keeps it."""
+        found: dict[str, list[str]] = self._state_of(module).get(_LATELY_OPEN, {}).get(walk, {})
         return found
 
-    def remember_open(self, module: str, walk: str, days: dict[str, list[str]] | None) -> None:
-        """Keep what a walk saw open lately for its next run; None forgets it."""
+    def remember_open(self, module: str, walk: str, days: dict[str, list[str]]) -> None:
+        """Keep what a walk saw open lately for its next run."""
         state = self._state_of(module)
         walks = {**state.pop(_LATELY_OPEN, {}), walk: days}
-        kept = {name: told for name, told in walks.items() if told is not None}
+        kept = {name: told for name, told in walks.items() if told}
         if kept:
             state[_LATELY_OPEN] = kept
 

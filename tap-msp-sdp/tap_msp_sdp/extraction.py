@@ -164,7 +164,7 @@ class Extraction:
 
     def _walk(self, walk: Walk, pool: ThreadPoolExecutor) -> Iterator[Record]:
         parents = ParentLists(self._client, walk.name)
-        self._reader.paths.is_in_doubt = False
+        self._reader.paths.begin_walk()
         since = {module: self._since(module, walk.name) for module in walk.modules}
         # Asked before the walk by time of change moves the bookmarks, which may break off at a later page.
         window_start = self._window_start(walk, since)
@@ -176,14 +176,21 @@ class Extraction:
             lately_open = self._lately_open(walk)
             yield from self._read_within(walk, parents, window_start, pool, lately_open)
             seen = lately_open.to_remember(*self._days_of_window())
-            for module in walk.modules:
+            for module in self._read_to_the_end(walk):
                 self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
                 self._bookmarks.remember_open(module, walk.name, seen)
             return
         if self._settings.sweep_ms:
             start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
-            yield from self._read_within(walk, parents, start, pool, LatelyOpen(None))
-        self._advance(walk, reached)
+            yield from self._read_within(walk, parents, start, pool, LatelyOpen({}))
+        for module in walk.modules:
+            self._bookmarks.remember_open(module, walk.name, {})  # of no use to walks by time of change
+        self._advance(walk, reached, self._read_to_the_end(walk))
+
+    def _read_to_the_end(self, walk: Walk) -> tuple[str, ...]:
+        """Return the modules of a walk that is over which lack nothing: their bookmarks may move."""
+        in_doubt = self._reader.paths.is_in_doubt()
+        return tuple(name for name in walk.modules if not (in_doubt and name == "tasks"))
 
     def _since(self, module: str, walk: str) -> int | None:
         """Return from when parents are read for a module, None for all."""
@@ -222,13 +229,11 @@ class Extraction:
         return min(reached_back, *(at for at in since.values() if at is not None))
 
     def _lately_open(self, walk: Walk) -> LatelyOpen:
-        """Return what was open lately, as far as it is known for all modules that a walk serves."""
+        """Return what was open lately, as far as any module knows that a walk serves."""
         days: dict[str, list[str]] = {}
         for module in walk.modules:
-            told = self._bookmarks.lately_open(module, walk.name)
-            if told is None:
-                return LatelyOpen(None)
-            days = {day: [*days.get(day, ()), *told.get(day, ())] for day in {*days, *told}}
+            for day, ids in self._bookmarks.lately_open(module, walk.name).items():
+                days[day] = [*days.get(day, ()), *ids]
         return LatelyOpen(days)
 
     def _days_of_window(self) -> tuple[str, str]:
@@ -258,16 +263,17 @@ class Extraction:
             if parent.updated_ms is not None:
                 # A date in the future must not hide what comes until then.
                 reached |= dict.fromkeys(modules, iso_utc(min(parent.updated_ms, self._started_ms)))
-            if not self._reader.paths.is_in_doubt:
-                self._advance(walk, reached)
+            waits = self._reader.paths.has_left_out
+            self._advance(walk, reached, [name for name in modules if not (waits and name == "tasks")])
             self._unsaved += 1
             if self._unsaved >= PARENTS_A_CHECKPOINT:
                 self._save()
 
-    def _advance(self, walk: Walk, reached: dict[str, str]) -> None:
-        """Move the bookmarks of a walk to where it stands, by module."""
-        for module, at in reached.items():
-            self._bookmarks.advance(module, walk.name, at)
+    def _advance(self, walk: Walk, reached: dict[str, str], modules: Iterable[str]) -> None:
+        """Move the bookmarks of some modules to where a walk stands."""
+        for module in modules:
+            if module in reached:
+                self._bookmarks.advance(module, walk.name, reached[module])
 
     def _read_within(
         self,

@@ -1,8 +1,8 @@
 """Which parents were open lately, where nothing tells since when one is closed.
 
 Of projects and tasks only an end is told that a person types, often afterwards. One that was open at the
-last run was closed since, whatever end it has; without that, all that were ever closed would have to be
-read on every run.
+last run was closed since, whatever end it has; of what was never seen open the end has to be believed, or
+all that were ever closed would have to be read.
 """
 
 from __future__ import annotations
@@ -23,47 +23,33 @@ class LatelyOpen:
 
     Args:
         remembered: ids of what was ``open`` at the last run, and of what was closed by the day of the first
-            run that saw it closed (``2026-11-27``). None when nothing is remembered: then nothing is known
-            to be closed for long.
+            run that saw it closed (``2026-11-27``).
     """
 
-    def __init__(self, remembered: Mapping[str, Sequence[str]] | None) -> None:
-        self._closed_on = (
-            None
-            if remembered is None
-            else {identity: day for day, ids in remembered.items() for identity in ids}
-        )
+    def __init__(self, remembered: Mapping[str, Sequence[str]]) -> None:
+        self._closed_on = {identity: day for day, ids in remembered.items() for identity in ids}
         self._open: list[str] = []
-        self._tells_end = False
 
     def is_long_closed(self, parent: Parent, since_ms: int) -> bool:
         """Tell whether a parent was closed before a time, although no time of closing is told."""
-        return (
-            self._closed_on is not None
-            and parent.id not in self._closed_on
-            and parent.created_ms is not None  # a new one may be closed before any run sees it open
-            and parent.ended_ms is not None
-            and max(parent.created_ms, parent.ended_ms) < since_ms
-        )
+        if parent.id in self._closed_on or parent.ended_ms is None:
+            return False
+        # A new one may be closed before any run sees it open, with whatever end.
+        return max(parent.created_ms or 0, parent.ended_ms) < since_ms
 
     def see(self, parent: Parent) -> None:
-        """Take in a parent that this run lists."""
-        self._tells_end |= parent.tells_end
-        if parent.is_open:
+        """Take in a parent that this run lists; only where ends are told something has to be remembered."""
+        if parent.is_open and parent.tells_end:
             self._open.append(parent.id)
 
-    def to_remember(self, today: str, first_day: str) -> dict[str, list[str]] | None:
-        """Return what the next run has to know, None where ends are not told and all are read anyway.
+    def to_remember(self, today: str, first_day: str) -> dict[str, list[str]]:
+        """Return what the next run has to know.
 
         Args:
             today: the day of this run.
             first_day: what was closed on an earlier one is closed for long.
         """
-        if self._closed_on is None and not self._tells_end:
-            return None
-        closed_on = {
-            identity: today if day == OPEN else day for identity, day in (self._closed_on or {}).items()
-        }
+        closed_on = {identity: today if day == OPEN else day for identity, day in self._closed_on.items()}
         by_day: dict[str, list[str]] = {}
         for identity, day in sorted((closed_on | dict.fromkeys(self._open, OPEN)).items()):
             if day == OPEN or day >= first_day:

@@ -50,6 +50,9 @@ class Module:
 LICENSED: Final = frozenset({"problems", "changes"})
 """Modules that are not in every licence, and may have tasks (sdp-msp-api §7, code 7001)."""
 
+CONTAINERS: Final = ("project", "request", "problem", "change")
+"""What tasks belong to, the first that is told wins; a milestone is one of a project."""
+
 PARENTS_OF_TASKS: Final = ("request", "problem", "change", "project", "milestone")
 
 MODULES: Final = {

@@ -11,7 +11,7 @@ from msp_xero.errors import Missing, NotLicensed, RemoteError
 from msp_xero.sdp import CannotWalk
 from msp_xero.sdp.dialects import NOTHING, Reference, boolean, epoch_ms, reference, text
 
-from tap_msp_sdp.modules import CHANGED, CREATED, MODULES, PARENTS_OF_TASKS, Module
+from tap_msp_sdp.modules import CHANGED, CONTAINERS, CREATED, MODULES, PARENTS_OF_TASKS, Module
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -115,7 +115,13 @@ def read_single(client: SdpClient, module: Module, path: str) -> Parent:
     Raises:
         Missing: it does not exist.
     """
-    return replace(read_parent(module, client.read_row(path, module.singular)), tells_account=True)
+    return read_whole(module, client.read_row(path, module.singular))
+
+
+def read_whole(module: Module, row: Row) -> Parent:
+    """Return a single row as a parent."""
+    belongs_to = parents_of_task(row, is_whole=True) if module.name == "tasks" else None
+    return replace(read_parent(module, row), tells_account=True, belongs_to=belongs_to)
 
 
 def _times(row: Row, names: Iterable[str]) -> list[int]:
@@ -133,12 +139,19 @@ def _account_in(module: Module, row: Row) -> object:
     return None
 
 
-def parents_of_task(row: Row) -> Mapping[str, str] | None:
-    """Return the ids of what a task says that it belongs to, by kind; None when it says nothing about it."""
-    if not any(name in row for name in PARENTS_OF_TASKS):
-        return None
+def parents_of_task(row: Row, *, is_whole: bool = False) -> Mapping[str, str] | None:
+    """Return the ids of what a task says that it belongs to, by kind; None when it says nothing about it.
+
+    Args:
+        row: of a list, which says *nothing* only with a column for each kind of ticket; an installation may
+            lack one of them.
+        is_whole: it is the task's own row, where one such member is enough.
+    """
     ids = {name: reference(row.get(name)).id for name in PARENTS_OF_TASKS}
-    return {name: identity for name, identity in ids.items() if identity is not None}
+    if found := {name: identity for name, identity in ids.items() if identity is not None}:
+        return found
+    says_so = any if is_whole else all
+    return {} if says_so(name in row for name in (PARENTS_OF_TASKS if is_whole else CONTAINERS)) else None
 
 
 class Accounts:

@@ -6,61 +6,55 @@ import logging
 from threading import Lock
 from typing import Final
 
-from msp_xero.errors import Missing, Rejected, RemoteError, Unavailable
-from msp_xero.sdp.envelope import SYSTEM, UNKNOWN_VALUE
+from msp_xero.errors import Missing, Rejected, RemoteError
+from msp_xero.sdp.envelope import UNKNOWN_VALUE
 
 logger: Final = logging.getLogger("tap_msp_sdp")
 
 UNCONFIRMED: Final = frozenset(
     {"GET tasks/{id}/worklogs", "GET problems/{id}/tasks", "GET problems/{id}/tasks/{id}/worklogs"}
 )
+"""All of them serve time of the module ``tasks``."""
 
 
 class UnconfirmedPaths:
     """Remembers which of them answer and which are not there; called from several threads.
 
     One that is not there for one ticket and answers for another is no path that is missing: the time
-    of the first one would be lost.
-
-    Attributes:
-        is_in_doubt: one was left out since this was last set to False, so that the bookmark of what
-            was left out must not move before it is sure that the path answers for nobody.
+    of the first one is asked for again by the next run.
     """
 
     def __init__(self) -> None:
-        self.is_in_doubt = False
         self._answering: set[str] = set()
-        self._absent: set[str] = set()
+        self._left_out: dict[str, str] = {}  # name -> whose it was, of the walk that runs
         self._told: set[str] = set()
         self._lock = Lock()
+
+    def begin_walk(self) -> None:
+        """Forget what was left out so far: it was judged at the end of its own walk."""
+        self._left_out.clear()
+
+    @property
+    def has_left_out(self) -> bool:
+        """Whether something was left out in this walk, and nobody knows yet whether that is right."""
+        return bool(self._left_out)
 
     def has_answered(self, name: str) -> None:
         """Remember that a path answers.
 
         Args:
             name: method and path with ids replaced, as :func:`~msp_xero.sdp.calls.endpoint` gives it.
-
-        Raises:
-            Unavailable: it was left out for others in this run.
         """
-        if name not in UNCONFIRMED or name in self._answering:
-            return
-        with self._lock:
+        if name in UNCONFIRMED:
             self._answering.add(name)
-            if name in self._absent:
-                raise Unavailable(
-                    "the path was answered as if it did not exist, and now it does",
-                    system=SYSTEM,
-                    address=name,
-                    advice="The next run reads all of it again",
-                )
 
-    def leave_out(self, name: str, refusal: RemoteError, *, for_all: bool) -> None:
-        """Go on without a path that this installation does not have, and tell that once.
+    def leave_out(self, name: str, refusal: RemoteError, owner: str, *, for_all: bool) -> None:
+        """Go on without a path that this installation may not have.
 
         Args:
             name: as for :meth:`has_answered`.
             refusal: what was answered, although the owner is there.
+            owner: what it was asked for, such as ``problems/45``.
             for_all: False where the path may serve some owners only.
 
         Raises:
@@ -70,14 +64,27 @@ class UnconfirmedPaths:
             raise refusal
         with self._lock:
             if for_all:
-                if name in self._answering:
-                    raise refusal
-                self._absent.add(name)
-                self.is_in_doubt = True
-            if name not in self._told:
-                self._told.add(name)
-                lack = "does not exist on this installation" if for_all else "does not serve every task"
-                logger.warning("%s %s: worklogs there are not read", name, lack)
+                self._left_out.setdefault(name, owner)
+            else:
+                self._tell(name, "does not serve every task: worklogs there are not read")
+
+    def is_in_doubt(self) -> bool:
+        """Tell people, at the end of a walk, what was left out, and return whether it may be there."""
+        doubtful = self._left_out.keys() & self._answering
+        for name in sorted(doubtful):
+            logger.warning(
+                "%s answers for others and not for %s: the next run asks again for its tasks' time",
+                name,
+                self._left_out[name],
+            )
+        for name in sorted(self._left_out.keys() - doubtful):
+            self._tell(name, "does not exist on this installation: worklogs there are not read")
+        return bool(doubtful)
+
+    def _tell(self, name: str, what: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            logger.warning("%s %s", name, what)
 
 
 def _means_no_path(refusal: RemoteError) -> bool:

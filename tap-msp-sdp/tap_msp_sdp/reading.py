@@ -13,8 +13,8 @@ from msp_xero.sdp.calls import endpoint
 from msp_xero.sdp.dialects import iso_utc, read_worklog, text
 from msp_xero.sdp.envelope import SYSTEM
 
-from tap_msp_sdp.modules import MODULES
-from tap_msp_sdp.parents import Accounts, Parent, parents_of_task, read_parent, read_single
+from tap_msp_sdp.modules import CONTAINERS, MODULES
+from tap_msp_sdp.parents import Accounts, Parent, parents_of_task, read_single, read_whole
 from tap_msp_sdp.paths import UnconfirmedPaths
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ logger: Final = logging.getLogger("tap_msp_sdp")
 Row = dict[str, Any]
 Record = dict[str, Any]
 
-_CONTAINERS: Final = ("project", "request", "problem", "change")
 _REMEMBERED_PARENTS: Final = 500
 
 
@@ -136,14 +135,7 @@ class Reader:
             single = self._single(task)
             if single is None:
                 return []
-            if not _names_its_container(single):
-                raise Unavailable(
-                    "a task does not tell what it belongs to",
-                    system=SYSTEM,
-                    address=f"GET {self._client.settings.api_url}{task.path}",
-                    advice="Set task_discovery: parents",
-                )
-            task = single
+            task = self._of_known_container(single)
         if task.belongs_to:
             return self._contained_task(task, wanted)
         if "tasks" not in wanted:
@@ -151,8 +143,18 @@ class Reader:
         try:
             rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
         except _ServedBelow as elsewhere:
-            return self._contained_task(elsewhere.task, wanted)
+            return self._contained_task(self._of_known_container(elsewhere.task), wanted)
         return self._general_task(task, rows)
+
+    def _of_known_container(self, task: Parent) -> Parent:
+        if _names_its_container(task):
+            return task
+        raise Unavailable(
+            "a task does not tell what it belongs to",
+            system=SYSTEM,
+            address=f"GET {self._client.settings.api_url}{task.path}",
+            advice="Set task_discovery: parents",
+        )
 
     def _general_task(self, task: Parent, rows: list[Row]) -> list[Record]:
         return self._records(task, rows, "task", task={"id": task.id, "title": task.title})
@@ -169,7 +171,7 @@ class Reader:
 
     def _contained_task(self, task: Parent, wanted: Collection[str]) -> list[Record]:
         ids = task.belongs_to or {}
-        kind = next(name for name in _CONTAINERS if name in ids)
+        kind = next(name for name in CONTAINERS if name in ids)
         if ("projects" if kind == "project" else "tasks") not in wanted:
             return []
         owner = f"{kind}s/{quote(ids[kind], safe='')}"
@@ -214,12 +216,12 @@ class Reader:
             if row is None:
                 return []
             if owner.startswith("tasks/"):
-                task = read_parent(MODULES["tasks"], row)
+                task = read_whole(MODULES["tasks"], row)
                 if task.belongs_to:
                     raise _ServedBelow(task) from refusal
-                self.paths.leave_out(name, refusal, for_all=task.belongs_to is not None)
+                self.paths.leave_out(name, refusal, owner, for_all=task.belongs_to is not None)
             else:
-                self.paths.leave_out(name, refusal, for_all=True)
+                self.paths.leave_out(name, refusal, owner, for_all=True)
             return []
         self.paths.has_answered(name)
         return rows
@@ -268,7 +270,7 @@ class Reader:
 def _names_its_container(task: Parent) -> bool:
     """Tell whether a task says what it belongs to; its milestone alone does not tell the project."""
     return task.belongs_to is not None and (
-        not task.belongs_to or any(name in task.belongs_to for name in _CONTAINERS)
+        not task.belongs_to or any(name in task.belongs_to for name in CONTAINERS)
     )
 
 

@@ -118,12 +118,10 @@ def test_a_place_by_another_clock_never_goes_back_by_that_clock_and_never_before
     )
 
 
-def test_what_was_open_counts_only_for_a_walk_that_goes_on(bookmarks, states):
+def test_what_was_open_is_kept_by_walk_until_nothing_is(bookmarks, states):
     open_ones = {"open": ["7"]}
     bookmarks.remember_open("projects", "projects", open_ones)
-    assert bookmarks.lately_open("projects", "projects") is None
-    bookmarks.advance("projects", "projects", MID)
     assert bookmarks.lately_open("projects", "projects") == open_ones
-    assert bookmarks.lately_open("projects", "tasks") is None
-    bookmarks.remember_open("projects", "projects", None)
+    assert bookmarks.lately_open("projects", "tasks") == {}
+    bookmarks.remember_open("projects", "projects", {})
     assert "lately_open" not in states["projects"]

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msp_xero.sdp.dialects import iso_utc
 from tap_msp_sdp.lately_open import LatelyOpen
 from tap_msp_sdp.modules import MODULES as MODULES_BY_NAME
 from tap_msp_sdp.parents import read_parent
@@ -110,9 +111,7 @@ def test_a_project_is_read_for_the_window_after_it_was_seen_closed_and_no_longer
     assert projects_read(small, config, state)[1] == len(projects) - 3
 
 
-@pytest.mark.parametrize("absent", [(), ("created_time",)], ids=["as it is", "creation not told"])
-def test_a_project_that_no_run_saw_open_is_read(small, monkeypatch, absent):
-    listed_without(monkeypatch, "projects", *absent)
+def test_a_project_that_no_run_saw_open_is_read(small):
     config = settings(small, modules=["projects"])
     state = run(config).state
     added = person(small, "project", "add", title="In and out")
@@ -145,14 +144,50 @@ def test_only_general_tasks_are_remembered_where_the_others_are_found_by_their_p
     assert set(memory(everything, "projects")["tasks"]["open"]) > set(remembered)
 
 
-def test_a_bookmark_without_a_memory_reads_all_that_were_ever_closed(small):
-    """Such as one of an earlier version, or one that a person wrote."""
+def test_a_bookmark_without_a_memory_believes_the_end_and_has_one_afterwards(small):
+    """Such as one of an earlier version, or one that a person wrote: nobody knows what was open then."""
+    long_ago(small, "project")
     config = settings(small, modules=["projects"])
     projects = small.get("dump")["projects"]
-    ended(small, "project", projects, 100)
+    ended(small, "project", projects[1:], 100)
     state = run(config).state
     del state["bookmarks"]["worklogs"]["partitions"][0]["lately_open"]
-    assert projects_read(small, config, state)[1] == len(projects)
+    person(small, "project", "edit", projects[0]["id"], status="Open", completed_time=None)
+    state, read = projects_read(small, config, state)
+    assert read == 1
+    assert memory(state, "projects")["projects"] == {"open": [projects[0]["id"]]}
+
+
+@pytest.mark.parametrize("is_upgraded", [False, True], ids=["the first run", "after an upgrade"])
+@pytest.mark.parametrize("kind", ["project", "task"])
+def test_a_start_date_keeps_away_what_ended_long_before(small, kind, is_upgraded):
+    if kind == "project":
+        parent = person(small, "project", "add", title="Old")
+        task = person(small, "task", "add", parent=f"projects/{parent['id']}", title="Do it")
+        new_worklog(small, f"projects/{parent['id']}/tasks/{task['id']}")
+    else:
+        tasks = small.get("dump")["tasks"]
+        parent = next(t for t in tasks if t["parent_kind"] == "general" and t["status"] == "Open")
+        new_worklog(small, f"tasks/{parent['id']}")
+    person(small, kind, "edit", parent["id"], created_time=days_ago(small, 800))
+    ended(small, kind, [parent], 700)
+    config = settings(small, modules=[f"{kind}s"], start_date=iso_utc(days_ago(small, 60)))
+    out = run(config)
+    if is_upgraded:
+        [partition] = out.state["bookmarks"]["worklogs"]["partitions"]
+        for name in ("lately_open", "by_own_clock"):
+            partition.pop(name, None)
+        out = run(config, state=out.state)
+    assert out.trailer is not None
+    assert found(out) == []
+
+
+def test_closed_projects_are_not_all_read_for_ever_where_creation_is_not_told(small, monkeypatch):
+    listed_without(monkeypatch, "projects", "created_time")
+    config = settings(small, modules=["projects"])
+    ended(small, "project", small.get("dump")["projects"], 300)
+    state, _ = projects_read(small, config, None)
+    assert projects_read(small, config, state)[1] == 0
 
 
 def test_nothing_is_remembered_where_a_module_can_be_asked_by_time_of_change(small):

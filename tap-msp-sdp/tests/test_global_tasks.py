@@ -72,6 +72,26 @@ def test_a_task_that_the_list_takes_for_a_general_one_is_read_below_its_project(
     assert set(out.ids()) == set(small.reachable())
 
 
+@pytest.mark.parametrize("modules", [["projects"], MODULES])
+@pytest.mark.parametrize("serves", ["general", "all"])
+def test_a_list_that_lacks_one_column_does_not_say_that_a_task_belongs_to_nothing(
+    small, monkeypatch, modules, serves
+):
+    small.post("set", {"task_worklogs": serves})
+    listed_without(monkeypatch, "tasks", "project")
+    out = run(settings(small, modules=modules, task_discovery="global"))
+    assert set(out.ids()) == of_modules(small, *modules)
+    kinds = {record["worklog_id"]: record["module"] for record in out.records()}
+    assert kinds == {one: w["module"] for one, w in small.reachable().items() if one in kinds}
+
+
+def test_a_task_of_which_only_its_own_row_names_the_milestone_ends_with_a_sentence(small, monkeypatch):
+    listed_without(monkeypatch, "tasks", "project", single_too=True, where=has_milestone)
+    listed_without(monkeypatch, "tasks", "milestone")
+    with pytest.raises(Unavailable, match="task_discovery: parents"):
+        run(settings(small, task_discovery="global"))
+
+
 def test_global_discovery_asks_no_general_task_for_what_is_not_wanted(small):
     run(settings(small, modules=["projects"], task_discovery="global"))
     assert not {"GET tasks/{id}", "GET tasks/{id}/worklogs"} & set(small.calls())
@@ -113,6 +133,16 @@ def test_a_general_task_that_is_deleted_meanwhile_hides_no_other(small, monkeypa
     out = run(settings(small))
     assert out.trailer is not None
     assert set(out.ids()) == {one for one, w in small.reachable().items() if w["parent_id"] != gone}
+
+
+def test_a_list_that_lacks_one_column_takes_no_task_away_from_its_project(small, monkeypatch):
+    listed_without(monkeypatch, "tasks", "project")
+    small.post("set", {"task_worklogs": "all", "account_on": "requests,problems,changes,projects"})
+    newest = {record["worklog_id"]: record for record in run(settings(small)).records()}
+    for one, worklog in small.reachable().items():
+        assert newest[one]["module"] == worklog["module"]
+        if worklog["module"] == "project":
+            assert newest[one]["account_id"] == worklog["account_id"]
 
 
 @pytest.mark.parametrize("how", ["no member", "no path"])

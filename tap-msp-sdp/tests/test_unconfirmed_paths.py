@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from msp_xero.errors import Rejected, Unavailable
+from msp_xero.errors import AccessRefused, Rejected
 from msp_xero.sdp.dialects import iso_utc
 from tap_msp_sdp import extraction
 from tap_msp_sdp.settings import MINUTE_MS
@@ -78,13 +78,54 @@ def test_a_refusal_that_is_no_word_about_the_path_ends_the_run(small):
         run(settings(small, modules=["tasks"]))
 
 
-def test_a_path_that_comes_and_goes_says_so(small):
+def of_one_task(sandbox):
+    task = next(task for task in busy_tasks(sandbox) if task["parent_kind"] == "general")
+    return f"tasks/{task['id']}", f"/api/v3/tasks/{task['id']}/worklogs"
+
+
+def of_one_problem(sandbox):
+    dump = sandbox.get("dump")
+    for problem in dump["problems"][:2]:
+        task = person(sandbox, "task", "add", parent=f"problems/{problem['id']}", title="Look again")
+        new_worklog(sandbox, f"tasks/{task['id']}")
+    identity = min(dump["problems"][:2], key=lambda row: row["last_updated_time"])["id"]
+    return f"problems/{identity}", f"/api/v3/problems/{identity}/tasks"
+
+
+@pytest.mark.parametrize("one", [of_one_task, of_one_problem])
+@pytest.mark.parametrize("by_change", [True, False], ids=["by change", "all that is open"])
+def test_a_path_that_answers_for_all_but_one_ends_no_run_and_that_one_is_asked_again(
+    small, caplog, one, by_change
+):
+    """Such as a task of something that no list of ours names: its time is served elsewhere."""
+    if by_change:
+        small.post("set", ASKED_BY_CHANGE)
+    owner, path = one(small)
+    small.post("faults", [{"match": {"path": path}, **refused(404, 4007)}])
+    state, delivered = None, set()
+    for number in range(1, 4):
+        out = run(settings(small, modules=["tasks"]), state=state)
+        state = out.state
+        delivered |= set(out.ids())
+        assert out.trailer is not None
+        assert len([line for line in caplog.messages if f"not for {owner}: " in line]) == number
+    small.mend()
+    assert not of_tasks(small) <= delivered
+    assert of_tasks(small) <= {*delivered, *run(settings(small, modules=["tasks"]), state=state).ids()}
+
+
+def test_a_path_that_is_missing_holds_up_the_time_of_tasks_only(small):
+    """A run that ends early goes on where it was with the worklogs of problems themselves."""
     small.post("set", ASKED_BY_CHANGE)
-    task = next(task for task in busy_tasks(small) if task["parent_kind"] == "general")
-    fault = {"match": {"path": f"/api/v3/tasks/{task['id']}/worklogs"}, **refused(404, 4007)}
-    small.post("faults", [fault])
-    with pytest.raises(Unavailable, match="as if it did not exist"):
-        run(settings(small, modules=["tasks"], concurrency=1))
+    problems = small.get("dump")["problems"]
+    last = max(problems, key=lambda row: row["last_updated_time"])["id"]
+    stop = {"match": {"path": f"/api/v3/problems/{last}/worklogs"}, **refused(403, 4002)}
+    small.post("faults", [{"match": {"regex": r"/problems/\d+/tasks$"}, **refused(404, 4007)}, stop])
+    with pytest.raises(AccessRefused) as caught:
+        run(settings(small, modules=["problems", "tasks"], concurrency=1))
+    partitions = caught.value.collector.state["bookmarks"]["worklogs"]["partitions"]
+    assert [p["context"]["module"] for p in partitions if p.get("replication_key_value")] == ["problems"]
+    assert all("problems" not in p.get("positions", {}) for p in partitions)
 
 
 def test_where_a_path_answers_for_nobody_the_bookmark_moves_at_the_end(small, caplog):
@@ -124,8 +165,7 @@ def test_no_bookmark_moves_past_what_was_left_out_before_it_is_sure(small, monke
     since = iso_utc(start)
     config = settings(small, modules=["tasks"], start_date=since, overlap_minutes=0, concurrency=1)
     small.post("faults", [{"match": {"path": path}, **refused(404, 4007)}])
-    with pytest.raises(Unavailable) as caught:
-        run(config)
+    first = run(config)
     small.mend()
-    again = run(config, state=caught.value.collector.state)
+    again = run(config, state=first.state)
     assert {record["task_id"] for record in found(again)} == set(tasks)
