@@ -80,16 +80,33 @@ class Bookmarks:
         if len(positions) == len(walks):
             state[_VALUE] = min(positions.values())
 
-    def lately_open(self, module: str, walk: str) -> dict[str, list[str]]:
-        """Return what a walk saw open lately, as LatelyOpen keeps it."""
-        found: dict[str, list[str]] = self._state_of(module).get(_LATELY_OPEN, {}).get(walk, {})
-        return found
+    def lately_open(self, module: str, walk: str, discovery: str) -> dict[str, list[str]] | None:
+        """Return what a walk saw open lately, as LatelyOpen keeps it; None where that is not known.
 
-    def remember_open(self, module: str, walk: str, days: dict[str, list[str]]) -> None:
-        """Keep what a walk saw open lately for its next run."""
+        It is not known either after the bookmark was set back by hand, or of another way to discover tasks.
+        """
+        told = self._state_of(module).get(_LATELY_OPEN, {}).get(walk)
+        at = self.get(module, walk)
+        if told is None or at is None or at < told["at"] or told["discovery"] != discovery:
+            return None
+        days: dict[str, list[str]] = told["ids"]
+        return days
+
+    def remember_open(
+        self, module: str, walk: str, days: dict[str, list[str]] | None, discovery: str
+    ) -> None:
+        """Keep what a walk saw open lately for its next run; None forgets it.
+
+        Args:
+            module: whose bookmark it is, moved already.
+            walk: which of its walks.
+            days: as LatelyOpen keeps it.
+            discovery: the setting ``task_discovery``, which decides which tasks are seen.
+        """
         state = self._state_of(module)
-        walks = {**state.pop(_LATELY_OPEN, {}), walk: days}
-        kept = {name: told for name, told in walks.items() if told}
+        told = {"at": self.get(module, walk), "discovery": discovery, "ids": days}
+        walks = {**state.pop(_LATELY_OPEN, {}), walk: told}
+        kept = {name: told for name, told in walks.items() if told["ids"] is not None}
         if kept:
             state[_LATELY_OPEN] = kept
 

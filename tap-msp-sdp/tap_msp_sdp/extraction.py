@@ -178,13 +178,14 @@ class Extraction:
             seen = lately_open.to_remember(*self._days_of_window())
             for module in self._read_to_the_end(walk):
                 self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
-                self._bookmarks.remember_open(module, walk.name, seen)
+                self._bookmarks.remember_open(module, walk.name, seen, self._settings.task_discovery)
             return
         if self._settings.sweep_ms:
             start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
             yield from self._read_within(walk, parents, start, pool, LatelyOpen({}))
         for module in walk.modules:
-            self._bookmarks.remember_open(module, walk.name, {})  # of no use to walks by time of change
+            # Walks by time of change see nothing of what is open.
+            self._bookmarks.remember_open(module, walk.name, None, self._settings.task_discovery)
         self._advance(walk, reached, self._read_to_the_end(walk))
 
     def _read_to_the_end(self, walk: Walk) -> tuple[str, ...]:
@@ -229,11 +230,13 @@ class Extraction:
         return min(reached_back, *(at for at in since.values() if at is not None))
 
     def _lately_open(self, walk: Walk) -> LatelyOpen:
-        """Return what was open lately, as far as any module knows that a walk serves."""
+        """Return what was open lately, if that is known for all modules that a walk serves."""
         days: dict[str, list[str]] = {}
         for module in walk.modules:
-            for day, ids in self._bookmarks.lately_open(module, walk.name).items():
-                days[day] = [*days.get(day, ()), *ids]
+            told = self._bookmarks.lately_open(module, walk.name, self._settings.task_discovery)
+            if told is None:
+                return LatelyOpen(None, self._settings.start_ms or 0)
+            days = {day: [*days.get(day, ()), *told.get(day, ())] for day in {*days, *told}}
         return LatelyOpen(days)
 
     def _days_of_window(self) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """Which parents were open lately, where nothing tells since when one is closed.
 
 Of projects and tasks only an end is told that a person types, often afterwards. One that was open at the
-last run was closed since, whatever end it has; of what was never seen open the end has to be believed, or
-all that were ever closed would have to be read.
+last run was closed since, whatever end it has; of what was not seen open the end is believed, or all that
+were ever closed would have to be read on every run.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ class LatelyOpen:
 
     Args:
         remembered: ids of what was ``open`` at the last run, and of what was closed by the day of the first
-            run that saw it closed (``2026-11-27``).
+            run that saw it closed (``2026-11-27``). None where that is not known: then all are read once
+            more that ended since the beginning.
+        beginning_ms: what ended before it is of no interest at all, such as a ``start_date``.
     """
 
-    def __init__(self, remembered: Mapping[str, Sequence[str]]) -> None:
-        self._closed_on = {identity: day for day, ids in remembered.items() for identity in ids}
+    def __init__(self, remembered: Mapping[str, Sequence[str]] | None, beginning_ms: int = 0) -> None:
+        self._latest_ms = beginning_ms if remembered is None else None
+        self._closed_on = {identity: day for day, ids in (remembered or {}).items() for identity in ids}
         self._open: list[str] = []
 
     def is_long_closed(self, parent: Parent, since_ms: int) -> bool:
@@ -35,7 +38,8 @@ class LatelyOpen:
         if parent.id in self._closed_on or parent.ended_ms is None:
             return False
         # A new one may be closed before any run sees it open, with whatever end.
-        return max(parent.created_ms or 0, parent.ended_ms) < since_ms
+        latest = since_ms if self._latest_ms is None else self._latest_ms
+        return max(parent.created_ms or 0, parent.ended_ms) < latest
 
     def see(self, parent: Parent) -> None:
         """Take in a parent that this run lists; only where ends are told something has to be remembered."""

@@ -118,10 +118,14 @@ def test_a_place_by_another_clock_never_goes_back_by_that_clock_and_never_before
     )
 
 
-def test_what_was_open_is_kept_by_walk_until_nothing_is(bookmarks, states):
+def test_what_was_open_is_known_of_the_walk_that_goes_on_from_there(bookmarks, states):
     open_ones = {"open": ["7"]}
-    bookmarks.remember_open("projects", "projects", open_ones)
-    assert bookmarks.lately_open("projects", "projects") == open_ones
-    assert bookmarks.lately_open("projects", "tasks") == {}
-    bookmarks.remember_open("projects", "projects", {})
+    bookmarks.advance("projects", "projects", MID)
+    bookmarks.remember_open("projects", "projects", open_ones, "parents")
+    assert bookmarks.lately_open("projects", "projects", "parents") == open_ones
+    assert bookmarks.lately_open("projects", "projects", "global") is None
+    assert bookmarks.lately_open("projects", "tasks", "parents") is None
+    states["projects"]["replication_key_value"] = OLD
+    assert bookmarks.lately_open("projects", "projects", "parents") is None, "set back by hand"
+    bookmarks.remember_open("projects", "projects", None, "parents")
     assert "lately_open" not in states["projects"]

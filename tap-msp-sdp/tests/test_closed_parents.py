@@ -67,15 +67,20 @@ def projects_read(sandbox, config, state):
     return out.state, sandbox.calls()["GET projects/{id}/milestones"] - before
 
 
-def memory(state, module):
+def partition_of(state, module):
     partitions = state["bookmarks"]["worklogs"]["partitions"]
-    return next(p for p in partitions if p["context"]["module"] == module).get("lately_open")
+    return next(p for p in partitions if p["context"]["module"] == module)
+
+
+def memory(state, module):
+    told = partition_of(state, module).get("lately_open")
+    return told and {walk: one["ids"] for walk, one in told.items()}
 
 
 def aged(state, module, days):
     """Return a state as if its runs had been that many days earlier."""
     state = copy.deepcopy(state)
-    [told] = memory(state, module).values()
+    [told] = [one["ids"] for one in partition_of(state, module)["lately_open"].values()]
     for day in [day for day in told if day != "open"]:
         told[str(date.fromisoformat(day) - timedelta(days=days))] = told.pop(day)
     return state
@@ -144,18 +149,65 @@ def test_only_general_tasks_are_remembered_where_the_others_are_found_by_their_p
     assert set(memory(everything, "projects")["tasks"]["open"]) > set(remembered)
 
 
-def test_a_bookmark_without_a_memory_believes_the_end_and_has_one_afterwards(small):
+def test_a_bookmark_without_a_memory_reads_all_once_that_were_ever_closed(small):
     """Such as one of an earlier version, or one that a person wrote: nobody knows what was open then."""
     long_ago(small, "project")
     config = settings(small, modules=["projects"])
     projects = small.get("dump")["projects"]
-    ended(small, "project", projects[1:], 100)
+    ended(small, "project", projects, 100)
     state = run(config).state
     del state["bookmarks"]["worklogs"]["partitions"][0]["lately_open"]
-    person(small, "project", "edit", projects[0]["id"], status="Open", completed_time=None)
     state, read = projects_read(small, config, state)
-    assert read == 1
-    assert memory(state, "projects")["projects"] == {"open": [projects[0]["id"]]}
+    assert read == len(projects)
+    assert projects_read(small, config, state)[1] == 0
+
+
+def old_project(sandbox):
+    """Add a project of long ago with time on it."""
+    project = person(sandbox, "project", "add", title="Older")
+    task = person(sandbox, "task", "add", parent=f"projects/{project['id']}", title="Do it")
+    new_worklog(sandbox, f"projects/{project['id']}/tasks/{task['id']}")
+    person(sandbox, "project", "edit", project["id"], created_time=days_ago(sandbox, 400))
+    return project
+
+
+def test_a_bookmark_set_back_by_hand_reads_what_was_open_then(small):
+    config = settings(small, modules=["projects"])
+    project = old_project(small)
+    state = run(config).state
+    ended(small, "project", [project], 70)
+    for days in (0, 45, 0):
+        state = run(config, state=aged(state, "projects", days)).state
+    [partition] = state["bookmarks"]["worklogs"]["partitions"]
+    partition["replication_key_value"] = iso_utc(days_ago(small, 60))
+    assert len(found(run(config, state=state))) == 1
+
+
+def test_a_memory_from_before_a_time_of_walks_by_change_is_not_believed(small):
+    config = settings(small, modules=["projects"])
+    state = run(config).state
+    small.post("set", {"last_updated_on": "all"})
+    project = old_project(small)
+    state = run(config, state=state).state
+    assert memory(state, "projects") is None
+    small.post("set", {"last_updated_on": "requests"})
+    ended(small, "project", [project], 40)
+    assert len(found(run(config, state=state))) == 1
+
+
+def test_another_way_to_discover_tasks_does_not_believe_the_memory_of_general_tasks(small):
+    reachable = {worklog["parent_id"] for worklog in small.reachable().values()}
+    task = next(
+        task
+        for task in small.get("dump")["tasks"]
+        if task["parent_kind"] == "request" and task["status"] == "Open" and task["id"] in reachable
+    )
+    person(small, "task", "edit", task["id"], created_time=days_ago(small, 400))
+    first = run(settings(small, modules=["tasks"]))
+    new_worklog(small, f"requests/{task['parent_id']}/tasks/{task['id']}")
+    person(small, "task", "edit", task["id"], status="Closed", actual_end_time=days_ago(small, 60))
+    second = run(settings(small, modules=["tasks"], task_discovery="global"), state=first.state)
+    assert len(found(second)) == 1
 
 
 @pytest.mark.parametrize("is_upgraded", [False, True], ids=["the first run", "after an upgrade"])
