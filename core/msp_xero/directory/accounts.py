@@ -256,6 +256,8 @@ def _apply(work: AccountWork, plan: AccountPlan) -> list[Change]:
     changes = []
     for row, account, how in made:
         set_link(row, account, how)
+        if account.id not in work.listed:
+            row.lost_at = work.ledger.clock.now()  # only a merge moves it on: its id may come back as another
         changes.append(Change(_TABLE, row.id, "linked", {"sdp_id": account.id, "how": how}))
         if work.policy.dry_run:
             summary.planned.append({"id": row.contact_id, "action": "link", "sdp_id": account.id})

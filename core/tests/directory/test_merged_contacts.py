@@ -110,3 +110,23 @@ def test_an_account_called_like_a_contact_merged_away_long_ago_is_offered_to_the
     assert "called like a contact that was merged into it" in (world.link("c1").problem or "")
     link_account(world.ledger, "c1", "301")
     assert world.settle().outcome == "done"
+
+
+def test_that_an_account_was_lost_is_remembered_when_its_link_follows_a_merge(world: World) -> None:
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Acme", wanted={"city": "Leeds"}), world.contact("c2", "Beta"))
+    world.settle()
+    del world.sdp.rows["301"]  # ServiceDesk Plus was put back from a backup
+    world.settle()
+    assert world.link("c1").lost_at is not None
+    world.deliver(
+        world.contact("c1", "Acme", "ARCHIVED", merged_to_contact_id="c2"),
+        world.contact("c2", "Beta", wanted={"city": "Leeds"}),
+    )
+    world.settle()
+    assert world.links() == {"c1": None, "c2": "301"}
+    world.sdp.account("301", "Stranger Ltd", city="York")  # the id is given out anew
+    world.sdp.writes.clear()
+    world.settle()
+    assert world.sdp.writes == []
+    assert world.links() == {"c1": None, "c2": None}
