@@ -181,7 +181,7 @@ class AccountWriter:
         linkable = [one for one in alike if one not in self._work.reserved() and self._is_free(one)]
         free = [one for one in linkable if one not in claimed and one not in (row.unlinked or ())]
         same = [one for one in free if exact_key(name_of(alike[one])) == wanted]
-        if len(same) == 1:
+        if len(same) == 1 and not self._is_awaited_by_another(row):
             if self._store_link(row, Named(same[0], name_of(alike[same[0]])), EXACT):
                 self._summary.new += 1
             return
@@ -197,6 +197,18 @@ class AccountWriter:
         with self._work.ledger.read() as session:
             holder = select(AccountLink.id).where(*self._work.mine(), AccountLink.account_id == account_id)
             return session.scalar(holder) is None
+
+    def _is_awaited_by_another(self, row: AccountLink) -> bool:
+        """Whether an account of this name may be what another contact's create made, whose answer was lost."""
+        awaiting = select(AccountLink.creating_name).where(
+            *self._work.mine(),
+            AccountLink.id != row.id,
+            AccountLink.account_id.is_(None),
+            AccountLink.creating_name.is_not(None),
+        )
+        with self._work.ledger.read() as session:
+            names = {exact_key(str(name)) for name in session.scalars(awaiting)}
+        return exact_key(row.contact_name) in names
 
     def _store_link(self, row: AccountLink, account: Named, how: str, digest: str | None = None) -> bool:
         """Store a link unless a person decided about the contact in the meantime."""

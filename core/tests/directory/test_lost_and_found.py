@@ -135,6 +135,22 @@ def test_a_contact_that_is_ignored_after_a_lost_answer_keeps_what_was_being_crea
     assert len(world.sdp.rows) == 1
 
 
+def test_an_account_whose_answer_was_lost_is_not_given_to_another_contact_of_its_name(world: World) -> None:
+    world.deliver(
+        world.contact("c1", "Acme", wanted={"city": "Leeds"}),
+        world.contact("c2", "Acme", wanted={"city": "York"}),
+    )
+    world.settle()
+    request_create(world.ledger, "c1")
+    request_create(world.ledger, "c2")
+    world.sdp.after_write = lost_answer(world)
+    with pytest.raises(Unavailable):
+        world.settle()
+    assert world.links() == {"c1": None, "c2": None}
+    assert world.link("c2").candidates == ["1000"]
+    assert world.sdp.rows["1000"]["city"] == "Leeds"
+
+
 def test_an_item_renamed_after_a_lost_answer_gets_no_second_type(world: World) -> None:
     world.deliver_items(world.item("i1", "Remot support"))
     world.sdp.after_write = lost_answer(world)
