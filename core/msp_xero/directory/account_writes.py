@@ -131,18 +131,8 @@ class AccountWriter:
         fields = self._work.fields
         try:
             answer = self._work.client.create_account(fields.nested(values))
-        except Unavailable as error:
-            self._leave_unknown(row, error)
-            return
-        except REFUSALS as error:
-            self.unanswered.answered()
-            about_name = not getattr(error, "fields", ()) or "name" in getattr(error, "fields", ())
-            if isinstance(error, Rejected) and DUPLICATE in error.codes and about_name:
-                self._find_by_name(row, error)
-                return
-            problem = words(error) + self._who_provides(error, values)
-            self._creating.refused(error, problem, values)
-            self._fail(row, problem, error)
+        except RemoteError as error:
+            self._not_created(row, error, values)
             return
         self.unanswered.answered()
         self._creating.passed()
@@ -156,6 +146,29 @@ class AccountWriter:
         if self._store_link(row, account, CREATED, digest=digest_of(remaining)):
             self._created.add(row.id)
         self._summary.created += 1
+
+    def _not_created(self, row: AccountLink, error: RemoteError, values: Values) -> None:
+        """Store why an account was not created, or that nobody knows whether it was."""
+        if isinstance(error, Unavailable) and error.sent:
+            self._leave_unknown(row, error)
+            return
+        self._withdraw(row)
+        if not isinstance(error, REFUSALS):
+            raise error
+        self.unanswered.answered()
+        about_name = not getattr(error, "fields", ()) or "name" in getattr(error, "fields", ())
+        if isinstance(error, Rejected) and DUPLICATE in error.codes and about_name:
+            self._find_by_name(row, error)
+            return
+        problem = words(error) + self._who_provides(error, values)
+        self._creating.refused(error, problem, values)
+        self._fail(row, problem, error)
+
+    def _withdraw(self, row: AccountLink) -> None:
+        """Take back what was announced, as it was not made: else a stranger of that name is taken for it."""
+        with self._work.ledger.write(self._work.fence) as session:
+            session.get_one(AccountLink, row.id).creating_name = None
+        row.creating_name = None
 
     def _who_provides(self, error: RemoteError, sent: Values) -> str:
         """Name the settings that give the fields which were missing."""
@@ -199,7 +212,7 @@ class AccountWriter:
             return session.scalar(holder) is None
 
     def _is_awaited_by_another(self, row: AccountLink) -> bool:
-        """Whether an account of this name may be what another contact's create made, whose answer was lost."""
+        """Whether an account of this name may be what a create for another contact made without an answer."""
         awaiting = select(AccountLink.creating_name).where(
             *self._work.mine(),
             AccountLink.id != row.id,
@@ -369,23 +382,22 @@ class AccountWriter:
     ) -> None:
         """Store why a record could not be written; the others go on.
 
-        ``error`` is what ServiceDesk Plus MSP said to a write. Whatever it refused it has not created.
+        ``error`` is what ServiceDesk Plus MSP said to a write.
         """
         self._summary.failed += 1
         if row.account_id is None:
             self._summary.unmapped += 1
         ledger = self._work.ledger
         unanswered_at = ledger.clock.now() if isinstance(error, Unavailable) else None
-        was_under_way = row.creating_name is not None or row.unanswered_at is not None
         is_told = row.problem == problem
-        if self._work.policy.dry_run or (is_told and (error is None or not (was_under_way or unanswered_at))):
+        is_known = error is None or unanswered_at == row.unanswered_at
+        if self._work.policy.dry_run or (is_told and is_known):
             return
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(AccountLink, row.id)
             stored.problem, stored.candidates = problem, list(candidates) or None
             if error is not None:
                 stored.unanswered_at = unanswered_at
-                stored.creating_name = stored.creating_name if unanswered_at else None
             if not is_told:
                 told = facts(error) if error else None
                 record(session, ledger, [Change(_TABLE, row.id, "failed", told)], run_id=self._work.run_id)

@@ -14,7 +14,7 @@ from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_i
 from msp_xero.directory.account_writes import AccountWriter, set_link
 from msp_xero.directory.clues import account_clues, carried_clue
 from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
-from msp_xero.directory.losses import LOST, RETURNED, Linked, note_losses
+from msp_xero.directory.losses import LOST, RETURNED, Linked, forget_what_was_not_made, note_losses
 from msp_xero.directory.match import Named
 from msp_xero.directory.work import is_own
 from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
@@ -165,14 +165,14 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
         with work.ledger.read() as session:
             rows, first_synced_at = _read(work, session)
             session.expunge_all()
-        _release_strangers(work, rows)
+        _compare_with_list(work, rows)
         plan = _plan(work, rows, first_synced_at)
         _release_moved(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
         rows, first_synced_at = _read(work, session)
-        changes = _release_strangers(work, rows)
+        changes = _compare_with_list(work, rows)
         plan = _plan(work, rows, first_synced_at)
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
@@ -217,6 +217,15 @@ def _plan(work: AccountWork, rows: Sequence[AccountLink], first_synced_at: datet
         reserved=work.reserved(),
         carried=work.carried(),
     )
+
+
+def _compare_with_list(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:
+    """Take note of what the list tells about links, and about creates that got no answer."""
+    changes = _release_strangers(work, rows)
+    linked = {row.account_id for row in rows}
+    free = [name for one, name in work.names().items() if one not in linked]
+    forget_what_was_not_made(rows, free)
+    return changes
 
 
 def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from msp_xero.directory.match import exact_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from msp_xero.ledger.models import AccountLink, WorklogTypeLink
@@ -64,6 +64,19 @@ def note_losses(
         else:
             row.lost_at = None
     return strangers
+
+
+def forget_what_was_not_made(rows: Iterable[_RowT], free: Collection[str]) -> None:
+    """Forget creates without an answer that made nothing, so that no later stranger is taken for theirs.
+
+    Args:
+        rows: all contacts or items.
+        free: the names of all that is listed now and that nobody is linked to.
+    """
+    made = {exact_key(name) for name in free}
+    for row in rows:
+        if row.creating_name is not None and exact_key(row.creating_name) not in made:
+            row.creating_name = None
 
 
 def _is_another(name: str, linked: Linked) -> bool:

@@ -102,21 +102,8 @@ class TypeWriter:
     def _send_new(self, row: WorklogTypeLink, values: dict[str, str]) -> None:
         try:
             answer = self._work.client.create_worklog_type(values)
-        except Unavailable as error:
-            self._leave_unknown(row, error)
-            return
-        except Rejected as error:
-            self.unanswered.answered()
-            if DUPLICATE in error.codes:
-                self._find_by_name(row, error)
-            else:
-                self._creating.refused(error, words(error), values)
-                self._fail(row, words(error), error)
-            return
-        except REFUSALS as error:
-            self.unanswered.answered()
-            self._creating.refused(error, words(error))
-            self._refuse(row, words(error), error)
+        except RemoteError as error:
+            self._not_created(row, error, values)
             return
         self.unanswered.answered()
         type_id = identity(answer)
@@ -127,6 +114,30 @@ class TypeWriter:
         self._work.listed[type_id] = {**values, **answer, "id": type_id}
         if self._store_link(row, Named(type_id, name_of(answer) or row.name), CREATED):
             self._created.add(row.id)
+
+    def _not_created(self, row: WorklogTypeLink, error: RemoteError, values: dict[str, str]) -> None:
+        """Store why a type was not created, or that nobody knows whether it was."""
+        if isinstance(error, Unavailable) and error.sent:
+            self._leave_unknown(row, error)
+            return
+        self._withdraw(row)
+        if not isinstance(error, REFUSALS):
+            raise error
+        self.unanswered.answered()
+        if isinstance(error, Rejected) and DUPLICATE in error.codes:
+            self._find_by_name(row, error)
+            return
+        self._creating.refused(error, words(error), values)
+        if isinstance(error, Rejected):
+            self._fail(row, words(error), error)
+        else:
+            self._refuse(row, words(error), error)
+
+    def _withdraw(self, row: WorklogTypeLink) -> None:
+        """Take back what was announced, as it was not made: else a stranger of that name is taken for it."""
+        with self._work.ledger.write(self._work.fence) as session:
+            session.get_one(WorklogTypeLink, row.id).creating_name = None
+        row.creating_name = None
 
     def _find_by_name(self, row: WorklogTypeLink, error: Rejected | None) -> None:
         """The name exists: made a moment ago by somebody else, or by us before a crash. Look again."""
@@ -327,17 +338,16 @@ class TypeWriter:
     ) -> None:
         ledger = self._work.ledger
         unanswered_at = ledger.clock.now() if isinstance(error, Unavailable) else None
-        was_under_way = row.creating_name is not None or row.unanswered_at is not None
         is_told = row.problem == problem and state in (None, row.state)
-        if self._work.policy.dry_run or (is_told and (error is None or not (was_under_way or unanswered_at))):
+        is_known = error is None or unanswered_at == row.unanswered_at
+        if self._work.policy.dry_run or (is_told and is_known):
             return
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(WorklogTypeLink, row.id)
             stored.problem, stored.candidates = problem, list(candidates) or None
             stored.state = state or stored.state
-            if error is not None:  # whatever ServiceDesk Plus MSP refused it has not created
+            if error is not None:
                 stored.unanswered_at = unanswered_at
-                stored.creating_name = stored.creating_name if unanswered_at else None
             if not is_told:
                 told: dict[str, Any] | None = facts(error) if error else None
                 action = "refused" if state == "refused" else "failed"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.losses import LOST, RETURNED, Linked, note_losses
+from msp_xero.directory.losses import LOST, RETURNED, Linked, forget_what_was_not_made, note_losses
 from msp_xero.directory.match import Named
 from msp_xero.directory.type_plan import TypePlan, is_invalid, plan_types
 from msp_xero.directory.type_writes import TypeWriter, set_link
@@ -69,14 +69,14 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
         with work.ledger.read() as session:
             rows, ignored = _read(work, session)
             session.expunge_all()
-        _release_strangers(work, rows)
+        _compare_with_list(work, rows)
         plan = _plan(work, rows, ignored)
         _release_gone(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
         rows, ignored = _read(work, session)
-        changes = _release_strangers(work, rows)
+        changes = _compare_with_list(work, rows)
         plan = _plan(work, rows, ignored)
         if work.base_url:
             work.ledger.connection(session).sdp_types_url = work.base_url
@@ -103,6 +103,15 @@ def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], Coll
 def _plan(work: TypeWork, rows: Sequence[WorklogTypeLink], ignored: Collection[str]) -> TypePlan:
     types = [Named(one, name) for one, name in work.names().items()]
     return plan_types(rows, types, work.policy.match_names, ignored=ignored)
+
+
+def _compare_with_list(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[Change]:
+    """Take note of what the list tells about links, and about creates that got no answer."""
+    changes = _release_strangers(work, rows)
+    linked = {row.type_id for row in rows}
+    free = [name for one, name in work.names().items() if one not in linked]
+    forget_what_was_not_made(rows, free)
+    return changes
 
 
 def _release_strangers(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[Change]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msp_xero.directory import AccountPolicy, TypePolicy, run_accounts, run_worklog_types
-from msp_xero.errors import LedgerError, Unavailable
+from msp_xero.errors import LedgerError, Throttled, Unavailable
 from msp_xero.ledger.links import (
     account_links,
     ignore_contact,
@@ -123,6 +123,64 @@ def test_a_name_that_was_refused_is_not_looked_for_later(world: World) -> None:
     assert world.links() == {"c1": None}
 
 
+def announced_in_vain(world: World, error: Exception) -> None:
+    """The contact c1 is to be created as Akme, and nothing is made."""
+    world.settle()
+    world.clock.sleep(7200)
+    world.deliver(world.contact("c1", "Akme", updated_time=world.clock.now()))
+
+    def fail(_kind: str, _values: Any) -> None:
+        raise error
+
+    world.sdp.before_write = fail
+    with pytest.raises(type(error)):
+        world.settle()
+    world.sdp.before_write = lambda _kind, _values: None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("no route", system="SDP", address="POST x", sent=False),
+        Throttled("too many calls", system="SDP", address="POST x"),
+    ],
+)
+def test_a_name_that_never_left_is_not_looked_for_later(world: World, error: Exception) -> None:
+    announced_in_vain(world, error)
+    world.sdp.account("301", "Akme", city="York")  # another customer's
+    world.deliver(world.contact("c1", "Acme", wanted={"city": "Leeds"}, updated_time=world.clock.now()))
+    world.settle()
+    assert world.links() == {"c1": "1001"}
+    assert world.sdp.rows["301"]["name"] == "Akme"
+
+
+def test_a_name_that_was_looked_for_and_not_found_is_not_looked_for_again(world: World) -> None:
+    announced_in_vain(world, Unavailable("internal error", system="SDP", address="POST x", status=500))
+    world.sdp.account("300", "ACME")
+    world.deliver(world.contact("c1", "Acme", updated_time=world.clock.now()))
+    world.settle()  # listed: an account is called nearly the same
+    world.sdp.account("301", "Akme", city="York")  # months later, another customer's
+    world.settle()
+    assert world.links() == {"c1": None}
+    assert world.sdp.rows["301"]["name"] == "Akme"
+
+
+def test_a_name_that_is_taken_is_not_looked_for_later_when_the_list_gets_no_answer(world: World) -> None:
+    world.deliver(world.contact("c1", "Akme"))
+
+    def broken(_fields: Any = None) -> Any:
+        raise Unavailable("internal error", system="SDP", address="GET accounts", status=500)
+
+    def taken(_kind: str, _values: Any) -> None:
+        world.sdp.accounts = broken  # type: ignore[method-assign]
+        raise world.rejected(4008, "not unique", ["name"])
+
+    world.sdp.before_write = taken
+    with pytest.raises(Unavailable):
+        world.settle(unmatched_contacts="create")
+    assert world.link("c1").creating_name is None
+
+
 def test_a_contact_that_is_ignored_after_a_lost_answer_keeps_what_was_being_created(world: World) -> None:
     created_without_answer(world, "Akme")
     ignore_contact(world.ledger, "c1")
@@ -174,6 +232,34 @@ def test_a_name_of_a_type_that_was_refused_is_not_looked_for_later(world: World)
         world.settle_types()
         assert world.type_link("i1").creating_name is None
     assert len(world.events("failed")) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("no route", system="SDP", address="POST x", sent=False),
+        Throttled("too many calls", system="SDP", address="POST x"),
+        Unavailable("internal error", system="SDP", address="POST x", status=500),
+    ],
+)
+def test_a_name_of_a_type_that_was_not_made_is_not_looked_for_for_ever(
+    world: World, error: Exception
+) -> None:
+    world.deliver_items(world.item("i1", "Remot"))
+
+    def fail(_kind: str, _values: Any) -> None:
+        raise error
+
+    world.sdp.before_write = fail
+    with pytest.raises(type(error)):
+        world.settle_types()
+    world.sdp.before_write = lambda _kind, _values: None
+    world.deliver_items(world.item("i1", "Remote", is_sold=False))
+    world.settle_types()
+    world.sdp.worklog_type("5", "Remot")  # somebody else's
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    assert [row["name"] for row in world.sdp.types.values()] == ["Remot", "Remote"]
 
 
 # ------------------------------------------------------- ids that are given out anew
