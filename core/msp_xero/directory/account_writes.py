@@ -264,7 +264,7 @@ class AccountWriter:
             self._fail(row, _too_long(too_long))
         elif not changed or self._kept_by_sdp(row, current, changed):
             self._summary.unchanged += 1
-            self._settled(row, name_of(current))
+            self._settled(row)
         elif known := self._updating.problem():
             self._fail(row, known)
         elif self._work.policy.dry_run:
@@ -343,14 +343,13 @@ class AccountWriter:
     def _beside(self, account: Row, values: Values) -> dict[str, Any]:
         return {path: [value, self._work.fields.current(account, path)] for path, value in values.items()}
 
-    def _settled(self, row: AccountLink, name: str) -> None:
-        """Note SDP's present name, and that an earlier problem is over; most rows need neither."""
-        if self._work.policy.dry_run or (row.problem is None and row.account_name == name):
+    def _settled(self, row: AccountLink) -> None:
+        """Note that an earlier problem is over; most rows have none."""
+        if self._work.policy.dry_run or row.problem is None:
             return
         with self._work.ledger.write(self._work.fence) as session:
             stored = session.get_one(AccountLink, row.id)
             if stored.account_id == row.account_id:
-                stored.account_name = name
                 stored.problem = stored.problem if is_invalid(stored) else None
                 stored.unanswered_at = None
 

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_invalid, plan_accounts
 from msp_xero.directory.account_writes import AccountWriter, set_link
+from msp_xero.directory.carried import read_claims
 from msp_xero.directory.clues import account_clues, carried_clue
 from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
 from msp_xero.directory.losses import LOST, RETURNED, Linked, forget_what_was_not_made, note_losses
@@ -222,16 +223,28 @@ def _plan(work: AccountWork, rows: Sequence[AccountLink], first_synced_at: datet
 def _compare_with_list(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:
     """Take note of what the list tells about links, and about creates that got no answer."""
     changes = _release_strangers(work, rows)
+    names = work.names()
+    for row in rows:
+        # The name by which a stranger is told apart is the last one that was listed, written or not.
+        row.account_name = names.get(row.account_id or "") or row.account_name
     linked = {row.account_id for row in rows}
-    free = [name for one, name in work.names().items() if one not in linked]
-    forget_what_was_not_made(rows, free)
+    forget_what_was_not_made(rows, [name for one, name in names.items() if one not in linked])
     return changes
 
 
 def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:
     """Take the link from contacts whose account was lost and whose id another account has now."""
+    claims = read_claims([row.contact_id for row in rows], work.carried())
     linked = [
-        (row, Linked(row.account_id, row.account_name, row.contact_name))
+        (
+            row,
+            Linked(
+                row.account_id,
+                row.account_name,
+                row.contact_name,
+                carries_our_id=claims.get(row.account_id) == row.contact_id,
+            ),
+        )
         for row in rows
         if row.account_id is not None
     ]

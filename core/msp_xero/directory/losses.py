@@ -34,11 +34,13 @@ class Linked(NamedTuple):
         sdp_id: what it is linked to.
         known_as: what that was called when it was last listed, None if it never was.
         name: of the contact or item.
+        carries_our_id: whether it says itself that it belongs to the contact, whatever it is called.
     """
 
     sdp_id: str
     known_as: str | None
     name: str
+    carries_our_id: bool = False
 
 
 def note_losses(
@@ -80,6 +82,6 @@ def forget_what_was_not_made(rows: Iterable[_RowT], free: Collection[str]) -> No
 
 
 def _is_another(name: str, linked: Linked) -> bool:
-    if linked.known_as is None:
+    if linked.known_as is None or linked.carries_our_id:
         return False
     return exact_key(name) not in {exact_key(linked.known_as), exact_key(linked.name)}

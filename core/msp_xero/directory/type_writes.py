@@ -215,7 +215,7 @@ class TypeWriter:
         changed = {name: value for name, value in wanted.items() if _text(current.get(name)) != _text(value)}
         if not changed:
             self._summary.unchanged += 1
-            self._settled(row, name_of(current))
+            self._settled(row)
         elif known := self._renaming.problem():
             self._refuse(row, known, None)
         elif self._work.policy.dry_run:
@@ -289,14 +289,13 @@ class TypeWriter:
             wanted["description"] = row.description
         return wanted
 
-    def _settled(self, row: WorklogTypeLink, name: str) -> None:
-        """Note SDP's present name, and that an earlier problem is over; most rows need neither."""
-        if self._work.policy.dry_run or (row.problem is None and row.type_name == name):
+    def _settled(self, row: WorklogTypeLink) -> None:
+        """Note that an earlier problem is over; most rows have none."""
+        if self._work.policy.dry_run or row.problem is None:
             return
         with self._work.ledger.write(self._work.fence) as session:
             stored = session.get_one(WorklogTypeLink, row.id)
             if stored.type_id == row.type_id:
-                stored.type_name = name
                 stored.problem = stored.problem if is_invalid(stored) else None
                 stored.unanswered_at = None
 

@@ -108,9 +108,12 @@ def _plan(work: TypeWork, rows: Sequence[WorklogTypeLink], ignored: Collection[s
 def _compare_with_list(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[Change]:
     """Take note of what the list tells about links, and about creates that got no answer."""
     changes = _release_strangers(work, rows)
+    names = work.names()
+    for row in rows:
+        # The name by which a stranger is told apart is the last one that was listed, written or not.
+        row.type_name = names.get(row.type_id or "") or row.type_name
     linked = {row.type_id for row in rows}
-    free = [name for one, name in work.names().items() if one not in linked]
-    forget_what_was_not_made(rows, free)
+    forget_what_was_not_made(rows, [name for one, name in names.items() if one not in linked])
     return changes
 
 

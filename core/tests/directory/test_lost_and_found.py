@@ -335,6 +335,50 @@ def test_that_an_account_was_lost_is_forgotten_with_another_link(world: World) -
     assert world.links() == {"c1": "302"}
 
 
+@pytest.mark.parametrize("kind", ["archived", "merged", "invalid", "refused"])
+def test_an_account_that_was_renamed_while_it_was_listed_is_known_by_that_name(
+    world: World, kind: str
+) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("302", "Beta")
+    world.deliver(world.contact("c1", "Acme"), world.contact("c2", "Beta"))
+    world.settle()
+    if kind == "archived":
+        world.deliver(world.contact("c1", "Acme", "ARCHIVED"))
+    elif kind == "merged":
+        world.deliver(world.contact("c1", "Acme", "ARCHIVED", merged_to_contact_id="c2"))
+    elif kind == "invalid":
+        world.deliver(world.contact("c1", "Acme", invalid="x"))
+    else:
+
+        def refuse(_kind: str, _values: Any) -> None:
+            raise world.refused()
+
+        world.sdp.before_write = refuse
+    world.sdp.rows["301"]["name"] = "Acme (old)"  # by a technician
+    world.settle()
+    row = world.sdp.rows.pop("301")  # one list lacks it
+    world.settle()
+    assert world.link("c1").lost_at is not None
+    world.sdp.rows["301"] = row
+    world.settle()
+    assert world.links()["c1"] == "301"
+    assert world.link("c1").lost_at is None
+
+
+def test_an_account_that_carries_the_contact_id_is_no_stranger_whatever_it_is_called(world: World) -> None:
+    settings = {"write_link_to": FIELD}
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Acme"))
+    world.settle(**settings)
+    row = world.sdp.rows.pop("301")  # the key did not see it for one run
+    world.settle(**settings)
+    world.sdp.rows["301"] = row | {"name": "Acme NZ"}
+    world.settle(**settings)
+    assert world.links() == {"c1": "301"}
+    assert world.link("c1").lost_at is None
+
+
 def test_a_dry_run_takes_no_link_away(world: World) -> None:
     world.sdp.account("301", "Acme")
     world.deliver(world.contact("c1", "Acme"))
@@ -375,6 +419,32 @@ def test_a_type_that_was_not_listed_for_a_while_is_the_same_one_under_its_name(w
     world.sdp.types["5"] = row
     assert world.settle_types().outcome == "done"
     assert (world.type_links(), world.type_link("i1").lost_at) == ({"i1": "5"}, None)
+
+
+@pytest.mark.parametrize("kind", ["not sold", "gone", "refused"])
+def test_a_type_that_was_renamed_while_it_was_listed_is_known_by_that_name(world: World, kind: str) -> None:
+    world.sdp.worklog_type("5", "Remote")
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    present: set[str] | None = None
+    if kind == "not sold":
+        world.deliver_items(world.item("i1", "Remote", is_sold=False))
+    elif kind == "gone":
+        present = set()
+    else:
+
+        def refuse(_kind: str, _values: Any) -> None:
+            raise world.refused()
+
+        world.sdp.before_write = refuse
+    world.sdp.types["5"]["name"] = "Remote help"
+    world.settle_types(present=present)
+    row = world.sdp.types.pop("5")
+    world.settle_types(present=present)
+    world.sdp.types["5"] = row
+    world.settle_types(present=present)
+    assert world.type_links() == {"i1": "5"}
+    assert world.type_link("i1").lost_at is None
 
 
 # ---------------------------------------------------------- another installation
