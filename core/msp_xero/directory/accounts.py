@@ -18,7 +18,7 @@ from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
 from msp_xero.directory.losses import LOST, RETURNED, Linked, forget_what_was_not_made, note_losses
 from msp_xero.directory.match import Named
 from msp_xero.directory.work import is_own
-from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
+from msp_xero.directory.writes import name_of, refuse_another_installation, write_in_turn
 from msp_xero.errors import RemoteError, SettingError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, store_listing
@@ -118,15 +118,7 @@ def settle_accounts(work: AccountWork) -> None:
     work.summary.archived = sum(not is_active(row) and row.merged_to_contact_id is None for row in rows)
     work.summary.failed += sum(is_invalid(row) for row in rows)
     writer = AccountWriter(work, [row.contact_id for row in rows])
-    for row in unanswered_last(creates):
-        if work.stopping():
-            break
-        writer.create(row)
-    for row in unanswered_last(rows):
-        if work.stopping():
-            break
-        writer.bring_up_to_date(row)
-    writer.rename_again()
+    write_in_turn(writer, rows, creates)
     if not writer.unanswered.has_news:
         _finish(work, decided_at)
     writer.unanswered.end_the_run()

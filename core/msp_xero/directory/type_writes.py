@@ -69,6 +69,7 @@ class TypeWriter:
         self.unanswered = Unanswered()
         self._created: set[int] = set()
         self._not_unique: list[tuple[WorklogTypeLink, Rejected]] = []
+        self._tried_after = 0  # so many updates the names that others had were tried last
         self._relisted = False
         # The attribute is only likely; that a row shows it proves that it is there.
         self._has_description = any("description" in row for row in work.listed.values())
@@ -226,16 +227,23 @@ class TypeWriter:
 
     def rename_again(self) -> None:
         """Try the names again that another type had, as long as types get new names of their own."""
-        updated = 0
-        while self._not_unique and updated != self._summary.updated:
-            updated = self._summary.updated
-            rows, self._not_unique = self._not_unique, []
-            for row, _ in rows:
-                if self._work.stopping():
-                    return
-                self.bring_up_to_date(row)
-        for row, error in self._not_unique:
+        while self._not_unique and self._tried_after != self._summary.updated:
+            self._tried_after = self._summary.updated
+            held, self._not_unique = self._not_unique, []
+            for row, error in held:
+                if self.is_over():
+                    self._not_unique.append((row, error))
+                else:
+                    self.bring_up_to_date(row)
+
+    def tell_held_names(self) -> None:
+        """Store which names others have still; after a signal they were not tried to the end."""
+        for row, error in [] if self._summary.stopped else self._not_unique:
             self._fail(row, name_is_held(error), error)
+
+    def is_over(self) -> bool:
+        """Whether nothing more is written in this run: a signal came, or too many writes had no answer."""
+        return self.unanswered.are_too_many or self._work.stopping()
 
     def _is_linked_still(self, row: WorklogTypeLink, type_id: str) -> bool:
         """Whether no person took the link away since the settle decided: it may be another's type."""
@@ -303,7 +311,7 @@ class TypeWriter:
         """Store that a write had no usable answer; the others go on, until there are several in a row.
 
         Raises:
-            Unavailable: it never left, as ServiceDesk Plus MSP cannot be reached, or it is one too many.
+            Unavailable: it never left, as ServiceDesk Plus MSP cannot be reached.
         """
         if not error.sent:
             raise error

@@ -14,7 +14,7 @@ from msp_xero.directory.losses import LOST, RETURNED, Linked, forget_what_was_no
 from msp_xero.directory.match import Named
 from msp_xero.directory.type_plan import TypePlan, is_invalid, plan_types
 from msp_xero.directory.type_writes import TypeWriter, set_link
-from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
+from msp_xero.directory.writes import name_of, refuse_another_installation, write_in_turn
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, store_listing
 from msp_xero.ledger.links import LIST, release_gone
@@ -48,15 +48,7 @@ def settle_worklog_types(work: TypeWork) -> None:
     work.summary.gone_linked = sum(row.gone_at is not None and row.type_id is not None for row in rows)
     work.summary.failed += sum(is_invalid(row) and row.gone_at is None for row in rows)
     writer = TypeWriter(work)
-    for row in unanswered_last(creates):
-        if work.stopping():
-            break
-        writer.create(row)
-    for row in unanswered_last(rows):
-        if work.stopping():
-            break
-        writer.bring_up_to_date(row)
-    writer.rename_again()
+    write_in_turn(writer, rows, creates)
     if not work.summary.stopped and not work.policy.dry_run and not writer.unanswered.has_news:
         with work.ledger.write(work.fence) as session:
             work.ledger.connection(session).worklog_types_synced_at = work.ledger.clock.now()

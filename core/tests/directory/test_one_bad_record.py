@@ -123,6 +123,90 @@ def test_a_record_that_never_gets_an_answer_does_not_keep_the_first_sync_from_be
             assert (world.ledger.connection(session).accounts_synced_at is not None) == synced
 
 
+def settle_without_answers(world: World, times: int, **settings: Any) -> None:
+    for _ in range(times):
+        with pytest.raises(Unavailable):
+            world.settle(**settings)
+
+
+def test_three_records_that_never_get_an_answer_keep_neither_the_first_sync_nor_new_contacts_waiting(
+    world: World,
+) -> None:
+    for n in range(3):
+        world.sdp.account(f"30{n}", f"Bad {n}")
+        world.deliver(world.contact(f"c{n}", f"Bad {n}", wanted={"city": f"?{n}"}))
+    world.sdp.before_write = slowly(world, no_answer("?0", "?1", "?2"))
+    for synced in (False, True):
+        settle_without_answers(world, 1)
+        with world.ledger.read() as session:
+            assert (world.ledger.connection(session).accounts_synced_at is not None) == synced
+    world.clock.sleep(7200)
+    world.deliver(world.contact("new", "Newcomer", updated_time=world.clock.now()))
+    settle_without_answers(world, 1)
+    assert world.links()["new"] is not None
+
+
+def test_three_creates_that_never_get_an_answer_do_not_keep_updates_from_being_made(world: World) -> None:
+    world.sdp.account("301", "Good", city="Leeds")
+    world.deliver(world.contact("c0", "Good", wanted={"city": "York"}))
+    for n in range(3):
+        world.deliver(world.contact(f"c{n + 1}", f"Name {n}"))
+    world.sdp.before_write = slowly(world, no_answer("Name 0", "Name 1", "Name 2"))
+    settle_without_answers(world, 2, unmatched_contacts="create")
+    assert world.sdp.rows["301"]["city"] == "York"
+    # And each of them has its turn still.
+    world.sdp.before_write = slowly(world, no_answer("Name 0", "Name 1"))
+    settle_without_answers(world, 1, unmatched_contacts="create")
+    assert world.links()["c3"] is not None
+
+
+def test_three_types_that_never_get_created_do_not_keep_renames_from_being_made(world: World) -> None:
+    world.sdp.worklog_type("1", "Old")
+    world.deliver_items(world.item("i0", "Old"))
+    world.settle_types()
+    world.deliver_items(world.item("i0", "New"), *(world.item(f"i{n + 1}", f"Name {n}") for n in range(3)))
+    world.sdp.before_write = slowly(world, no_answer("Name 0", "Name 1", "Name 2"))
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            world.settle_types()
+    assert world.sdp.types["1"]["name"] == "New"
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_names_that_move_on_are_followed_beside_three_updates_that_never_get_an_answer(
+    world: World, is_late: bool
+) -> None:
+    for n, name in enumerate("ABC"):
+        world.sdp.account(f"30{n}", name)
+        world.deliver(world.contact(f"c{n}", name))
+    for n in range(3):
+        world.sdp.account(f"40{n}", f"Bad {n}")
+        world.deliver(world.contact(f"d{n}", f"Bad {n}"))
+    world.settle()
+    world.deliver(*(world.contact(f"d{n}", f"Bad {n}", wanted={"city": f"?{n}"}) for n in range(3)))
+    world.sdp.before_write = slowly(world, no_answer("?0", "?1", "?2"))
+    if is_late:
+        settle_without_answers(world, 1)
+    world.deliver(world.contact("c0", "B"), world.contact("c1", "C"), world.contact("c2", "D"))
+    settle_without_answers(world, 1 if is_late else 2)
+    assert [world.sdp.rows[f"30{n}"]["name"] for n in range(3)] == ["B", "C", "D"]
+
+
+def test_a_name_that_an_account_without_an_answer_lets_go_of_is_given_in_the_same_run(world: World) -> None:
+    world.sdp.account("301", "A")
+    world.sdp.account("302", "B")
+    world.deliver(world.contact("c1", "A"), world.contact("c2", "B"))
+    world.settle()
+    world.deliver(world.contact("c2", "C"))
+    world.sdp.before_write = no_answer("C")
+    settle_without_answers(world, 1)
+    world.sdp.before_write = lambda _kind, _values: None
+    world.deliver(world.contact("c1", "B"))
+    assert world.settle().outcome == "done"
+    assert [row["name"] for row in world.sdp.rows.values()] == ["B", "C"]
+    assert world.events("failed")[1:] == []
+
+
 def test_a_worklog_type_that_gets_no_answer_does_not_hold_up_the_others(world: World) -> None:
     world.sdp.worklog_type("1", "Old")
     world.deliver_items(world.item("i1", "Old"))
