@@ -248,7 +248,9 @@ def _waits(row: AccountLink) -> bool:
 
 
 def _left_to_a_person(row: AccountLink) -> bool:
-    return row.account_id is None and row.choice == "list" and is_active(row) and not is_invalid(row)
+    # Of contacts that are not in use, those only whose link a settle took away: the reason waits to be read.
+    is_wanted = is_active(row) or row.problem is not None
+    return row.account_id is None and row.choice == "list" and is_wanted and not is_invalid(row)
 
 
 def _may_create(row: AccountLink, policy: AccountPolicy, first_synced_at: datetime | None) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msp_xero.directory.suggest import read_suggestions
+from msp_xero.ledger.link_views import account_totals
 from msp_xero.ledger.links import (
     account_links,
     ignore_contact,
@@ -130,3 +132,30 @@ def test_that_an_account_was_lost_is_remembered_when_its_link_follows_a_merge(wo
     world.settle()
     assert world.sdp.writes == []
     assert world.links() == {"c1": None, "c2": None}
+
+
+@pytest.mark.parametrize("merged_to", ["c2", None])
+def test_a_link_that_was_taken_from_a_contact_not_in_use_is_told_until_a_person_decides(
+    world: World, merged_to: str | None
+) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("302", "Beta")
+    world.deliver(world.contact("c1", "Acme"), world.contact("c2", "Beta"))
+    world.settle()
+    world.deliver(world.contact("c1", "Acme", "ARCHIVED", merged_to_contact_id=merged_to))
+    world.settle()
+    row = world.sdp.rows.pop("301")
+    world.settle()
+    world.sdp.rows["301"] = row | {"name": "Acme NZ"}
+    assert world.settle().outcome == "needs_person"
+    world.sdp.account("303", "ACME")
+    for _ in range(2):
+        assert world.settle().unmapped == 1
+        assert account_totals(world.ledger).unmapped == 1
+        assert [row.contact_id for row in account_links(world.ledger, unmapped_only=True)] == ["c1"]
+    assert world.links() == {"c1": None, "c2": "302"}
+    assert read_suggestions(world.ledger).by_contact == {}  # no name links what is not in use
+    ignore_contact(world.ledger, "c1")
+    assert world.settle().unmapped == 0
+    assert account_links(world.ledger, unmapped_only=True) == []
+    assert account_totals(world.ledger).unmapped == 0
