@@ -159,3 +159,20 @@ def test_a_link_that_was_taken_from_a_contact_not_in_use_is_told_until_a_person_
     assert world.settle().unmapped == 0
     assert account_links(world.ledger, unmapped_only=True) == []
     assert account_totals(world.ledger).unmapped == 0
+
+
+def test_a_link_does_not_follow_to_a_contact_whose_own_was_taken_away_and_no_person_is_named(
+    world: World,
+) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("305", "Zed")
+    world.deliver(world.contact("c1", "Acme"), world.contact("c2", "Zed"))
+    world.settle()
+    del world.sdp.rows["301"]
+    world.settle()
+    world.sdp.account("301", "Stranger")
+    world.settle()
+    world.deliver(world.contact("c2", "Zed", "ARCHIVED", merged_to_contact_id="c1"))
+    world.settle()
+    assert world.links() == {"c1": None, "c2": "305"}
+    assert world.link("c2").problem == "it was merged in Xero into a contact that waits for a person"
