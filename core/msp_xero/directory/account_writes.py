@@ -19,6 +19,7 @@ from msp_xero.directory.writes import (
     digest_of,
     facts,
     identity,
+    is_put_last,
     name_is_held,
     name_of,
     update_gate,
@@ -63,14 +64,14 @@ def set_link(row: AccountLink, account: Named | None, how: str | None) -> None:
     row.state = "linked" if account else "unmapped"
     row.how = how
     row.candidates = None
-    row.problem = None
+    row.problem = row.problem if is_invalid(row) else None
     row.written_digest = None
     row.creating_name = row.lost_at = row.unanswered_at = None
 
 
 def _was_decided(stored: AccountLink, row: AccountLink) -> bool:
     """Whether a person decided about a contact since the settle read it."""
-    return stored.account_id is not None or stored.state == "ignored" or stored.choice != row.choice
+    return stored.account_id != row.account_id or stored.state == "ignored" or stored.choice != row.choice
 
 
 def _is_held_name(error: Rejected, changed: Values) -> bool:
@@ -136,7 +137,6 @@ class AccountWriter:
             self._not_created(row, error, values)
             return
         self.unanswered.answered()
-        self._creating.passed()
         account_id = identity(answer)
         if account_id is None:
             self._find_by_name(row, None)
@@ -278,7 +278,8 @@ class AccountWriter:
         """Try the names again that another account had, as long as accounts get new names of their own."""
         while self._not_unique and self._tried_after != self._summary.updated:
             self._tried_after = self._summary.updated
-            held, self._not_unique = self._not_unique, []
+            # The last of a chain lets go of its name first.
+            held, self._not_unique = self._not_unique[::-1], []
             for row, error in held:
                 if self.is_over():
                     self._not_unique.append((row, error))
@@ -309,17 +310,21 @@ class AccountWriter:
         except Unavailable as error:
             self._leave_unknown(row, error)
             return
+        except Rejected as error:
+            self.unanswered.answered()
+            self._updating.allowed()
+            if _is_held_name(error, changed):
+                self._not_unique.append((row, error))
+            else:
+                self._fail(row, words(error), error)
+            return
         except REFUSALS as error:
             self.unanswered.answered()
-            if isinstance(error, Rejected) and _is_held_name(error, changed):
-                self._not_unique.append((row, error))
-                return
-            problem = words(error)
-            self._updating.refused(error, problem)
-            self._fail(row, problem, error)
+            self._updating.refused(error, words(error))
+            self._fail(row, words(error), error)
             return
         self.unanswered.answered()
-        self._updating.passed()
+        self._updating.allowed()
         remaining = self._not_taken(answer, changed)
         overwrote = {path: work.fields.current(current, path) for path in changed}
         name = name_of(answer) or str(changed.get("name", name_of(current)))
@@ -395,13 +400,17 @@ class AccountWriter:
         if row.account_id is None:
             self._summary.unmapped += 1
         ledger = self._work.ledger
-        unanswered_at = ledger.clock.now() if isinstance(error, Unavailable) else None
+        unanswered_at = (
+            ledger.clock.now() if is_put_last(error, is_linked=row.account_id is not None) else None
+        )
         is_told = row.problem == problem
         is_known = error is None or unanswered_at == row.unanswered_at
         if self._work.policy.dry_run or (is_told and is_known):
             return
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(AccountLink, row.id)
+            if _was_decided(stored, row):
+                return
             stored.problem, stored.candidates = problem, list(candidates) or None
             if error is not None:
                 stored.unanswered_at = unanswered_at

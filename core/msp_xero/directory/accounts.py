@@ -119,6 +119,8 @@ def settle_accounts(work: AccountWork) -> None:
     work.summary.failed += sum(is_invalid(row) for row in rows)
     writer = AccountWriter(work, [row.contact_id for row in rows])
     write_in_turn(writer, rows, creates)
+    if work.summary.stopped:
+        return
     if not writer.unanswered.has_news:
         _finish(work, decided_at)
     writer.unanswered.end_the_run()
@@ -245,8 +247,9 @@ def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> list[C
         changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": account_id, "how": LOST}))
         set_link(row, None, None)
         row.choice, row.candidates = LIST, [account_id]
-        row.problem = RETURNED.format("account", account_id)
-        work.summary.failed += 1
+        if not is_invalid(row):  # that says more, and is counted for itself
+            row.problem = RETURNED.format("account", account_id)
+            work.summary.failed += 1
     return changes
 
 
@@ -291,7 +294,7 @@ def _apply(work: AccountWork, plan: AccountPlan) -> list[Change]:
 
 def _finish(work: AccountWork, decided_at: datetime) -> None:
     """The first sync is done when all its decisions were carried out; its time then stays."""
-    if work.summary.stopped or work.policy.dry_run:
+    if work.policy.dry_run:
         return
     with work.ledger.write(work.fence) as session:
         connection = work.ledger.connection(session)

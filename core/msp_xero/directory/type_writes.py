@@ -15,6 +15,7 @@ from msp_xero.directory.writes import (
     Unanswered,
     facts,
     identity,
+    is_put_last,
     name_is_held,
     name_of,
     update_gate,
@@ -49,13 +50,13 @@ def set_link(row: WorklogTypeLink, found: Named | None, how: str | None) -> None
     row.state = "linked" if found else "unmapped"
     row.how = how
     row.candidates = None
-    row.problem = None
+    row.problem = row.problem if is_invalid(row) else None
     row.creating_name = row.lost_at = row.unanswered_at = None
 
 
 def _was_decided(stored: WorklogTypeLink, row: WorklogTypeLink) -> bool:
     """Whether a person decided about an item since the settle read it."""
-    return stored.type_id is not None or stored.state == "ignored" or stored.choice != row.choice
+    return stored.type_id != row.type_id or stored.state == "ignored" or stored.choice != row.choice
 
 
 class TypeWriter:
@@ -229,7 +230,8 @@ class TypeWriter:
         """Try the names again that another type had, as long as types get new names of their own."""
         while self._not_unique and self._tried_after != self._summary.updated:
             self._tried_after = self._summary.updated
-            held, self._not_unique = self._not_unique, []
+            # The last of a chain lets go of its name first.
+            held, self._not_unique = self._not_unique[::-1], []
             for row, error in held:
                 if self.is_over():
                     self._not_unique.append((row, error))
@@ -263,6 +265,7 @@ class TypeWriter:
             return
         except Rejected as error:
             self.unanswered.answered()
+            self._renaming.allowed()
             if DUPLICATE in error.codes:
                 self._not_unique.append((row, error))
             else:
@@ -274,7 +277,7 @@ class TypeWriter:
             self._refuse(row, words(error), error)
             return
         self.unanswered.answered()
-        self._renaming.passed()
+        self._renaming.allowed()
         ledger = self._work.ledger
         name = name_of(answer) or changed.get("name", name_of(current))
         overwrote = {member: current.get(member) for member in changed}
@@ -344,13 +347,15 @@ class TypeWriter:
         candidates: Sequence[str] = (),
     ) -> None:
         ledger = self._work.ledger
-        unanswered_at = ledger.clock.now() if isinstance(error, Unavailable) else None
+        unanswered_at = ledger.clock.now() if is_put_last(error, is_linked=row.type_id is not None) else None
         is_told = row.problem == problem and state in (None, row.state)
         is_known = error is None or unanswered_at == row.unanswered_at
         if self._work.policy.dry_run or (is_told and is_known):
             return
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(WorklogTypeLink, row.id)
+            if _was_decided(stored, row):
+                return
             stored.problem, stored.candidates = problem, list(candidates) or None
             stored.state = state or stored.state
             if error is not None:

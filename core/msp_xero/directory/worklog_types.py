@@ -49,7 +49,9 @@ def settle_worklog_types(work: TypeWork) -> None:
     work.summary.failed += sum(is_invalid(row) and row.gone_at is None for row in rows)
     writer = TypeWriter(work)
     write_in_turn(writer, rows, creates)
-    if not work.summary.stopped and not work.policy.dry_run and not writer.unanswered.has_news:
+    if work.summary.stopped:
+        return
+    if not work.policy.dry_run and not writer.unanswered.has_news:
         with work.ledger.write(work.fence) as session:
             work.ledger.connection(session).worklog_types_synced_at = work.ledger.clock.now()
     writer.unanswered.end_the_run()
@@ -117,8 +119,9 @@ def _release_strangers(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[
         changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": type_id, "how": LOST}))
         set_link(row, None, None)
         row.choice, row.candidates = LIST, [type_id]
-        row.problem = RETURNED.format("worklog type", type_id)
-        work.summary.failed += 1
+        if not is_invalid(row):  # that says more, and is counted for itself
+            row.problem = RETURNED.format("worklog type", type_id)
+            work.summary.failed += 1
     return changes
 
 

@@ -35,12 +35,12 @@ class Gate:
     A role or licence that does not allow one create allows none; a mandatory field that no record
     fills is missing in all of them. Updates may be refused one by one (a key that reaches some
     accounts, a row that is gone), so those end only after several refusals in a row. What an update is
-    refused for its content, such as a mandatory field that was empty before, says nothing of others.
+    refused for its content, such as a mandatory field that was empty before, says nothing of others: it was
+    allowed.
     """
 
-    def __init__(self, *, patience: int = 1, learns_from_content: bool = True) -> None:
+    def __init__(self, *, patience: int = 1) -> None:
         self._patience = patience
-        self._learns_from_content = learns_from_content
         self._refusals = 0
         self._lacking: frozenset[str] = frozenset()
         self._problem: str | None = None
@@ -53,15 +53,15 @@ class Gate:
             return None
         return self._problem
 
-    def passed(self) -> None:
-        """Take note of a write that went through."""
+    def allowed(self) -> None:
+        """Take note of a write that was not refused as such, whatever became of it."""
         self._refusals = 0
 
     def refused(self, error: RemoteError, problem: str, sent: Collection[str] = ()) -> None:
         """Take note of a refusal."""
         if isinstance(error, Rejected):
             missing = _last_names(error.fields) - _last_names(sent)
-            if self._learns_from_content and MANDATORY in error.codes and missing:
+            if MANDATORY in error.codes and missing:
                 self._lacking, self._problem = missing, problem
             return
         self._refusals += 1
@@ -76,7 +76,7 @@ def _last_names(paths: Collection[str]) -> frozenset[str]:
 
 def update_gate() -> Gate:
     """Return the gate of updates."""
-    return Gate(patience=_PATIENCE, learns_from_content=False)
+    return Gate(patience=_PATIENCE)
 
 
 class Unanswered:
@@ -134,7 +134,7 @@ class Writer(Protocol[_RowT_contra]):
 
 
 def write_in_turn(writer: Writer[_RowT], rows: Sequence[_RowT], creates: Sequence[_RowT]) -> None:
-    """Make all writes, and last those whose last try had no answer, so that they hold up nobody.
+    """Make all writes, and last those that had no answer or were not allowed, so that they hold up nobody.
 
     Among themselves the one comes first that was tried the longest time ago: each has its turn, also
     where a few of them end every run.
@@ -177,6 +177,14 @@ def words(error: RemoteError) -> str:
     """Return the system's own words for a record's ``problem``."""
     advice = f" {error.advice}." if error.advice else ""
     return f"ServiceDesk Plus MSP: {error.problem}.{advice}"[:_LONGEST_PROBLEM]
+
+
+def is_put_last(error: RemoteError | None, *, is_linked: bool) -> bool:
+    """Whether such a failure may have ended the writes of others, so that those come first the next time.
+
+    A create that is not allowed says the same of all of them, whichever comes first.
+    """
+    return isinstance(error, Unavailable) or (is_linked and isinstance(error, (AccessRefused, Missing)))
 
 
 def facts(error: RemoteError) -> dict[str, Any]:

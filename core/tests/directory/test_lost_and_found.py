@@ -481,3 +481,17 @@ def test_the_job_of_accounts_takes_no_guard_away_from_the_types(world: World) ->
     with pytest.raises(LedgerError, match="another installation"):
         run_worklog_types(world.ledger, world.sdp, TypePolicy(), base_url="https://other.test")
     assert world.sdp.types["1"]["name"] == "Travel"
+
+
+def test_a_stranger_does_not_make_an_invalid_contact_valid(world: World) -> None:
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Acme"))
+    world.settle()
+    del world.sdp.rows["301"]
+    world.deliver(world.contact("c1", "Acme", invalid="name is too long"))
+    world.settle()
+    world.sdp.account("301", "Stranger")
+    assert world.settle().failed == 1
+    assert world.links() == {"c1": None}
+    request_create(world.ledger, "c1")
+    assert world.settle().created == 0
