@@ -439,6 +439,31 @@ def test_a_run_that_a_signal_ends_after_a_write_without_an_answer_is_a_stopped_o
     summary = world.settle(unmatched_contacts="create", should_stop=stop)
     assert (summary.outcome, summary.failed) == ("stopped", 1)
     assert "internal error" in (world.link("c0").problem or "")
+    world.deliver_items(*(world.item(f"i{n}", f"Name {n}") for n in range(3)))
+    asked.clear()
+    assert world.settle_types(should_stop=stop).outcome == "stopped"
+
+
+def test_names_that_a_signal_kept_from_being_tried_again_are_no_problem(world: World) -> None:
+    for n, name in enumerate("AB"):
+        world.sdp.account(f"30{n}", name)
+        world.deliver(world.contact(f"c{n}", name))
+        world.deliver_items(world.item(f"i{n}", name))
+    world.settle()
+    world.settle_types()
+    for n, name in enumerate("BC"):
+        world.deliver(world.contact(f"c{n}", name))
+        world.deliver_items(world.item(f"i{n}", name))
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 2
+
+    for settle in (world.settle, world.settle_types):
+        asked.clear()
+        summary = settle(should_stop=stop)
+        assert (summary.outcome, summary.updated, summary.failed) == ("stopped", 1, 0)
 
 
 @pytest.mark.parametrize("step", [1, -1])
