@@ -42,6 +42,7 @@ _MOST_MERGES: Final = 20
 _NOT_YET: Final = "it was merged in Xero into a contact that has not been delivered yet"
 _UNUSABLE: Final = "it was merged in Xero into a contact that cannot be used"
 _DECIDED: Final = "it was merged in Xero into a contact about which a person decided otherwise"
+_UNDECIDED: Final = "it was merged in Xero into a contact that waits for a person"
 _LATE_NAMESAKE: Final = (
     "account {} is called like it, but it was merged in Xero into a contact that has an account of its own: "
     "link it by hand, if that one is to be billed for this account, or ignore it"
@@ -248,7 +249,9 @@ def _waits(row: AccountLink) -> bool:
 
 
 def _left_to_a_person(row: AccountLink) -> bool:
-    return row.account_id is None and row.choice == "list" and is_active(row) and not is_invalid(row)
+    # Of contacts that are not in use, those only whose link a settle took away: the reason waits to be read.
+    is_wanted = is_active(row) or row.problem is not None
+    return row.account_id is None and row.choice == "list" and is_wanted and not is_invalid(row)
 
 
 def _may_create(row: AccountLink, policy: AccountPolicy, first_synced_at: datetime | None) -> bool:
@@ -345,7 +348,7 @@ def _follow_merges(  # noqa: PLR0913 - a decision needs all of these
         reason = _NOT_YET if survivor is None else _obstacle(survivor)
         if survivor is None or reason is not None:
             plan.stranded.append((row, reason or _NOT_YET))
-            if is_doubtful or (row.account_id is None and reason is _DECIDED):
+            if is_doubtful or (row.account_id is None and reason in (_DECIDED, _UNDECIDED)):
                 del proposed[row.contact_id]
         elif survivor.account_id is not None or survivor.contact_id in given | proposed.keys():
             if is_doubtful:
@@ -366,7 +369,9 @@ def _follow_merges(  # noqa: PLR0913 - a decision needs all of these
 def _obstacle(survivor: AccountLink) -> str | None:
     """Return why the link of a merged contact cannot follow, None when it can."""
     if survivor.account_id is None and (survivor.state == "ignored" or survivor.choice is not None):
-        return _DECIDED
+        # A settle that took the link away left its reason; a person's own decision needs none.
+        is_told = survivor.problem is not None and not is_invalid(survivor)
+        return _UNDECIDED if survivor.choice == "list" and is_told else _DECIDED
     return _UNUSABLE if is_invalid(survivor) or not is_active(survivor) else None
 
 

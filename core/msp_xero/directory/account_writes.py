@@ -19,6 +19,7 @@ from msp_xero.directory.writes import (
     digest_of,
     facts,
     identity,
+    is_put_last,
     name_is_held,
     name_of,
     update_gate,
@@ -63,14 +64,14 @@ def set_link(row: AccountLink, account: Named | None, how: str | None) -> None:
     row.state = "linked" if account else "unmapped"
     row.how = how
     row.candidates = None
-    row.problem = None
+    row.problem = row.problem if is_invalid(row) else None
     row.written_digest = None
     row.creating_name = row.lost_at = row.unanswered_at = None
 
 
 def _was_decided(stored: AccountLink, row: AccountLink) -> bool:
     """Whether a person decided about a contact since the settle read it."""
-    return stored.account_id is not None or stored.state == "ignored" or stored.choice != row.choice
+    return stored.account_id != row.account_id or stored.state == "ignored" or stored.choice != row.choice
 
 
 def _is_held_name(error: Rejected, changed: Values) -> bool:
@@ -93,6 +94,7 @@ class AccountWriter:
         self._updating = update_gate()
         self.unanswered = Unanswered()
         self._not_unique: list[tuple[AccountLink, Rejected]] = []
+        self._tried_after = 0  # so many updates the names that others had were tried last
         self._created: set[int] = set()
         self._relisted = False
 
@@ -131,21 +133,10 @@ class AccountWriter:
         fields = self._work.fields
         try:
             answer = self._work.client.create_account(fields.nested(values))
-        except Unavailable as error:
-            self._leave_unknown(row, error)
-            return
-        except REFUSALS as error:
-            self.unanswered.answered()
-            about_name = not getattr(error, "fields", ()) or "name" in getattr(error, "fields", ())
-            if isinstance(error, Rejected) and DUPLICATE in error.codes and about_name:
-                self._find_by_name(row, error)
-                return
-            problem = words(error) + self._who_provides(error, values)
-            self._creating.refused(error, problem, values)
-            self._fail(row, problem, error)
+        except RemoteError as error:
+            self._not_created(row, error, values)
             return
         self.unanswered.answered()
-        self._creating.passed()
         account_id = identity(answer)
         if account_id is None:
             self._find_by_name(row, None)
@@ -156,6 +147,29 @@ class AccountWriter:
         if self._store_link(row, account, CREATED, digest=digest_of(remaining)):
             self._created.add(row.id)
         self._summary.created += 1
+
+    def _not_created(self, row: AccountLink, error: RemoteError, values: Values) -> None:
+        """Store why an account was not created, or that nobody knows whether it was."""
+        if isinstance(error, Unavailable) and error.sent:
+            self._leave_unknown(row, error)
+            return
+        self._withdraw(row)
+        if not isinstance(error, REFUSALS):
+            raise error
+        self.unanswered.answered()
+        about_name = not getattr(error, "fields", ()) or "name" in getattr(error, "fields", ())
+        if isinstance(error, Rejected) and DUPLICATE in error.codes and about_name:
+            self._find_by_name(row, error)
+            return
+        problem = words(error) + self._who_provides(error, values)
+        self._creating.refused(error, problem, values)
+        self._fail(row, problem, error)
+
+    def _withdraw(self, row: AccountLink) -> None:
+        """Take back what was announced, as it was not made: else a stranger of that name is taken for it."""
+        with self._work.ledger.write(self._work.fence) as session:
+            session.get_one(AccountLink, row.id).creating_name = None
+        row.creating_name = None
 
     def _who_provides(self, error: RemoteError, sent: Values) -> str:
         """Name the settings that give the fields which were missing."""
@@ -181,7 +195,7 @@ class AccountWriter:
         linkable = [one for one in alike if one not in self._work.reserved() and self._is_free(one)]
         free = [one for one in linkable if one not in claimed and one not in (row.unlinked or ())]
         same = [one for one in free if exact_key(name_of(alike[one])) == wanted]
-        if len(same) == 1:
+        if len(same) == 1 and not self._is_awaited_by_another(row):
             if self._store_link(row, Named(same[0], name_of(alike[same[0]])), EXACT):
                 self._summary.new += 1
             return
@@ -197,6 +211,18 @@ class AccountWriter:
         with self._work.ledger.read() as session:
             holder = select(AccountLink.id).where(*self._work.mine(), AccountLink.account_id == account_id)
             return session.scalar(holder) is None
+
+    def _is_awaited_by_another(self, row: AccountLink) -> bool:
+        """Whether an account of this name may be what a create for another contact made without an answer."""
+        awaiting = select(AccountLink.creating_name).where(
+            *self._work.mine(),
+            AccountLink.id != row.id,
+            AccountLink.account_id.is_(None),
+            AccountLink.creating_name.is_not(None),
+        )
+        with self._work.ledger.read() as session:
+            names = {exact_key(str(name)) for name in session.scalars(awaiting)}
+        return exact_key(row.contact_name) in names
 
     def _store_link(self, row: AccountLink, account: Named, how: str, digest: str | None = None) -> bool:
         """Store a link unless a person decided about the contact in the meantime."""
@@ -239,7 +265,7 @@ class AccountWriter:
             self._fail(row, _too_long(too_long))
         elif not changed or self._kept_by_sdp(row, current, changed):
             self._summary.unchanged += 1
-            self._settled(row, name_of(current))
+            self._settled(row)
         elif known := self._updating.problem():
             self._fail(row, known)
         elif self._work.policy.dry_run:
@@ -250,16 +276,24 @@ class AccountWriter:
 
     def rename_again(self) -> None:
         """Try the names again that another account had, as long as accounts get new names of their own."""
-        updated = 0
-        while self._not_unique and updated != self._summary.updated:
-            updated = self._summary.updated
-            rows, self._not_unique = self._not_unique, []
-            for row, _ in rows:
-                if self._work.stopping():
-                    return
-                self.bring_up_to_date(row)
-        for row, error in self._not_unique:
+        while self._not_unique and self._tried_after != self._summary.updated:
+            self._tried_after = self._summary.updated
+            # The last of a chain lets go of its name first.
+            held, self._not_unique = self._not_unique[::-1], []
+            for row, error in held:
+                if self.is_over():
+                    self._not_unique.append((row, error))
+                else:
+                    self.bring_up_to_date(row)
+
+    def tell_held_names(self) -> None:
+        """Store which names others have still; after a signal they were not tried to the end."""
+        for row, error in [] if self._summary.stopped else self._not_unique:
             self._fail(row, name_is_held(error), error)
+
+    def is_over(self) -> bool:
+        """Whether nothing more is written in this run: a signal came, or too many writes had no answer."""
+        return self.unanswered.are_too_many or self._work.stopping()
 
     def _is_linked_still(self, row: AccountLink, account_id: str) -> bool:
         """Whether no person took the link away since the settle decided: it may be another's account."""
@@ -276,17 +310,21 @@ class AccountWriter:
         except Unavailable as error:
             self._leave_unknown(row, error)
             return
+        except Rejected as error:
+            self.unanswered.answered()
+            self._updating.allowed()
+            if _is_held_name(error, changed):
+                self._not_unique.append((row, error))
+            else:
+                self._fail(row, words(error), error)
+            return
         except REFUSALS as error:
             self.unanswered.answered()
-            if isinstance(error, Rejected) and _is_held_name(error, changed):
-                self._not_unique.append((row, error))
-                return
-            problem = words(error)
-            self._updating.refused(error, problem)
-            self._fail(row, problem, error)
+            self._updating.refused(error, words(error))
+            self._fail(row, words(error), error)
             return
         self.unanswered.answered()
-        self._updating.passed()
+        self._updating.allowed()
         remaining = self._not_taken(answer, changed)
         overwrote = {path: work.fields.current(current, path) for path in changed}
         name = name_of(answer) or str(changed.get("name", name_of(current)))
@@ -318,14 +356,13 @@ class AccountWriter:
     def _beside(self, account: Row, values: Values) -> dict[str, Any]:
         return {path: [value, self._work.fields.current(account, path)] for path, value in values.items()}
 
-    def _settled(self, row: AccountLink, name: str) -> None:
-        """Note SDP's present name, and that an earlier problem is over; most rows need neither."""
-        if self._work.policy.dry_run or (row.problem is None and row.account_name == name):
+    def _settled(self, row: AccountLink) -> None:
+        """Note that an earlier problem is over; most rows have none."""
+        if self._work.policy.dry_run or row.problem is None:
             return
         with self._work.ledger.write(self._work.fence) as session:
             stored = session.get_one(AccountLink, row.id)
             if stored.account_id == row.account_id:
-                stored.account_name = name
                 stored.problem = stored.problem if is_invalid(stored) else None
                 stored.unanswered_at = None
 
@@ -344,7 +381,7 @@ class AccountWriter:
         """Store that a write had no usable answer; the others go on, until there are several in a row.
 
         Raises:
-            Unavailable: it never left, as ServiceDesk Plus MSP cannot be reached, or it is one too many.
+            Unavailable: it never left, as ServiceDesk Plus MSP cannot be reached.
         """
         if not error.sent:
             raise error
@@ -357,23 +394,26 @@ class AccountWriter:
     ) -> None:
         """Store why a record could not be written; the others go on.
 
-        ``error`` is what ServiceDesk Plus MSP said to a write. Whatever it refused it has not created.
+        ``error`` is what ServiceDesk Plus MSP said to a write.
         """
         self._summary.failed += 1
         if row.account_id is None:
             self._summary.unmapped += 1
         ledger = self._work.ledger
-        unanswered_at = ledger.clock.now() if isinstance(error, Unavailable) else None
-        was_under_way = row.creating_name is not None or row.unanswered_at is not None
+        unanswered_at = (
+            ledger.clock.now() if is_put_last(error, is_linked=row.account_id is not None) else None
+        )
         is_told = row.problem == problem
-        if self._work.policy.dry_run or (is_told and (error is None or not (was_under_way or unanswered_at))):
+        is_known = error is None or unanswered_at == row.unanswered_at
+        if self._work.policy.dry_run or (is_told and is_known):
             return
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(AccountLink, row.id)
+            if _was_decided(stored, row):
+                return
             stored.problem, stored.candidates = problem, list(candidates) or None
             if error is not None:
                 stored.unanswered_at = unanswered_at
-                stored.creating_name = stored.creating_name if unanswered_at else None
             if not is_told:
                 told = facts(error) if error else None
                 record(session, ledger, [Change(_TABLE, row.id, "failed", told)], run_id=self._work.run_id)

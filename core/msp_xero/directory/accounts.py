@@ -12,12 +12,13 @@ from sqlalchemy import select
 
 from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_invalid, plan_accounts
 from msp_xero.directory.account_writes import AccountWriter, set_link
+from msp_xero.directory.carried import read_claims
 from msp_xero.directory.clues import account_clues, carried_clue
 from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
-from msp_xero.directory.losses import LOST, RETURNED, Linked, note_losses
+from msp_xero.directory.losses import LOST, RETURNED, Linked, forget_what_was_not_made, note_losses
 from msp_xero.directory.match import Named
 from msp_xero.directory.work import is_own
-from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
+from msp_xero.directory.writes import name_of, refuse_another_installation, write_in_turn
 from msp_xero.errors import RemoteError, SettingError
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, store_listing
@@ -117,15 +118,9 @@ def settle_accounts(work: AccountWork) -> None:
     work.summary.archived = sum(not is_active(row) and row.merged_to_contact_id is None for row in rows)
     work.summary.failed += sum(is_invalid(row) for row in rows)
     writer = AccountWriter(work, [row.contact_id for row in rows])
-    for row in unanswered_last(creates):
-        if work.stopping():
-            break
-        writer.create(row)
-    for row in unanswered_last(rows):
-        if work.stopping():
-            break
-        writer.bring_up_to_date(row)
-    writer.rename_again()
+    write_in_turn(writer, rows, creates)
+    if work.summary.stopped:
+        return
     if not writer.unanswered.has_news:
         _finish(work, decided_at)
     writer.unanswered.end_the_run()
@@ -165,14 +160,14 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
         with work.ledger.read() as session:
             rows, first_synced_at = _read(work, session)
             session.expunge_all()
-        _release_strangers(work, rows)
+        _compare_with_list(work, rows)
         plan = _plan(work, rows, first_synced_at)
         _release_moved(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
         rows, first_synced_at = _read(work, session)
-        changes = _release_strangers(work, rows)
+        changes = _compare_with_list(work, rows)
         plan = _plan(work, rows, first_synced_at)
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
@@ -219,10 +214,31 @@ def _plan(work: AccountWork, rows: Sequence[AccountLink], first_synced_at: datet
     )
 
 
+def _compare_with_list(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:
+    """Take note of what the list tells about links, and about creates that got no answer."""
+    changes = _release_strangers(work, rows)
+    names = work.names()
+    for row in rows:
+        # The name by which a stranger is told apart is the last one that was listed, written or not.
+        row.account_name = names.get(row.account_id or "") or row.account_name
+    linked = {row.account_id for row in rows}
+    forget_what_was_not_made(rows, [name for one, name in names.items() if one not in linked])
+    return changes
+
+
 def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:
     """Take the link from contacts whose account was lost and whose id another account has now."""
+    claims = read_claims([row.contact_id for row in rows], work.carried())
     linked = [
-        (row, Linked(row.account_id, row.account_name, row.contact_name))
+        (
+            row,
+            Linked(
+                row.account_id,
+                row.account_name,
+                row.contact_name,
+                carries_our_id=claims.get(row.account_id) == row.contact_id,
+            ),
+        )
         for row in rows
         if row.account_id is not None
     ]
@@ -231,8 +247,9 @@ def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> list[C
         changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": account_id, "how": LOST}))
         set_link(row, None, None)
         row.choice, row.candidates = LIST, [account_id]
-        row.problem = RETURNED.format("account", account_id)
-        work.summary.failed += 1
+        if not is_invalid(row):  # that says more, and is counted for itself
+            row.problem = RETURNED.format("account", account_id)
+            work.summary.failed += 1
     return changes
 
 
@@ -256,6 +273,8 @@ def _apply(work: AccountWork, plan: AccountPlan) -> list[Change]:
     changes = []
     for row, account, how in made:
         set_link(row, account, how)
+        if account.id not in work.listed:
+            row.lost_at = work.ledger.clock.now()  # only a merge moves it on: its id may come back as another
         changes.append(Change(_TABLE, row.id, "linked", {"sdp_id": account.id, "how": how}))
         if work.policy.dry_run:
             summary.planned.append({"id": row.contact_id, "action": "link", "sdp_id": account.id})
@@ -275,7 +294,7 @@ def _apply(work: AccountWork, plan: AccountPlan) -> list[Change]:
 
 def _finish(work: AccountWork, decided_at: datetime) -> None:
     """The first sync is done when all its decisions were carried out; its time then stays."""
-    if work.summary.stopped or work.policy.dry_run:
+    if work.policy.dry_run:
         return
     with work.ledger.write(work.fence) as session:
         connection = work.ledger.connection(session)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from msp_xero.directory.match import exact_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from msp_xero.ledger.models import AccountLink, WorklogTypeLink
@@ -34,11 +34,13 @@ class Linked(NamedTuple):
         sdp_id: what it is linked to.
         known_as: what that was called when it was last listed, None if it never was.
         name: of the contact or item.
+        carries_our_id: whether it says itself that it belongs to the contact, whatever it is called.
     """
 
     sdp_id: str
     known_as: str | None
     name: str
+    carries_our_id: bool = False
 
 
 def note_losses(
@@ -66,7 +68,20 @@ def note_losses(
     return strangers
 
 
+def forget_what_was_not_made(rows: Iterable[_RowT], free: Collection[str]) -> None:
+    """Forget creates without an answer that made nothing, so that no later stranger is taken for theirs.
+
+    Args:
+        rows: all contacts or items.
+        free: the names of all that is listed now and that nobody is linked to.
+    """
+    made = {exact_key(name) for name in free}
+    for row in rows:
+        if row.creating_name is not None and exact_key(row.creating_name) not in made:
+            row.creating_name = None
+
+
 def _is_another(name: str, linked: Linked) -> bool:
-    if linked.known_as is None:
+    if linked.known_as is None or linked.carries_our_id:
         return False
     return exact_key(name) not in {exact_key(linked.known_as), exact_key(linked.name)}

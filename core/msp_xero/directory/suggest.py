@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rapidfuzz import fuzz, process
 
+from msp_xero.directory.account_plan import ACTIVE
 from msp_xero.directory.clues import CARRIED_ID, DOMAIN, PHONE, TAX, account_clues, carried_clue
 from msp_xero.directory.names import NameRead, read_name
 from msp_xero.ledger.link_staging import ACCOUNT
@@ -86,7 +87,10 @@ class Suggestions:
 def read_suggestions(ledger: Ledger, *, most: int = 3) -> Suggestions:
     """Return suggestions for all contacts on the unmapped list, from what the last settle stored."""
     rows = account_links(ledger)
-    waiting = {row.contact_id for row in account_links(ledger, unmapped_only=True)}
+    # Of contacts that are not in use a person may link one, but no likeness of names does.
+    waiting = {
+        row.contact_id for row in account_links(ledger, unmapped_only=True) if row.contact_status == ACTIVE
+    }
     free = {entry.sdp_id for entry in pick_list(ledger, ACCOUNT)}
     entries = listed_entries(ledger, ACCOUNT)
     contacts = [

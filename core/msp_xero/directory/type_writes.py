@@ -15,6 +15,7 @@ from msp_xero.directory.writes import (
     Unanswered,
     facts,
     identity,
+    is_put_last,
     name_is_held,
     name_of,
     update_gate,
@@ -49,13 +50,13 @@ def set_link(row: WorklogTypeLink, found: Named | None, how: str | None) -> None
     row.state = "linked" if found else "unmapped"
     row.how = how
     row.candidates = None
-    row.problem = None
+    row.problem = row.problem if is_invalid(row) else None
     row.creating_name = row.lost_at = row.unanswered_at = None
 
 
 def _was_decided(stored: WorklogTypeLink, row: WorklogTypeLink) -> bool:
     """Whether a person decided about an item since the settle read it."""
-    return stored.type_id is not None or stored.state == "ignored" or stored.choice != row.choice
+    return stored.type_id != row.type_id or stored.state == "ignored" or stored.choice != row.choice
 
 
 class TypeWriter:
@@ -69,6 +70,7 @@ class TypeWriter:
         self.unanswered = Unanswered()
         self._created: set[int] = set()
         self._not_unique: list[tuple[WorklogTypeLink, Rejected]] = []
+        self._tried_after = 0  # so many updates the names that others had were tried last
         self._relisted = False
         # The attribute is only likely; that a row shows it proves that it is there.
         self._has_description = any("description" in row for row in work.listed.values())
@@ -102,21 +104,8 @@ class TypeWriter:
     def _send_new(self, row: WorklogTypeLink, values: dict[str, str]) -> None:
         try:
             answer = self._work.client.create_worklog_type(values)
-        except Unavailable as error:
-            self._leave_unknown(row, error)
-            return
-        except Rejected as error:
-            self.unanswered.answered()
-            if DUPLICATE in error.codes:
-                self._find_by_name(row, error)
-            else:
-                self._creating.refused(error, words(error), values)
-                self._fail(row, words(error), error)
-            return
-        except REFUSALS as error:
-            self.unanswered.answered()
-            self._creating.refused(error, words(error))
-            self._refuse(row, words(error), error)
+        except RemoteError as error:
+            self._not_created(row, error, values)
             return
         self.unanswered.answered()
         type_id = identity(answer)
@@ -127,6 +116,30 @@ class TypeWriter:
         self._work.listed[type_id] = {**values, **answer, "id": type_id}
         if self._store_link(row, Named(type_id, name_of(answer) or row.name), CREATED):
             self._created.add(row.id)
+
+    def _not_created(self, row: WorklogTypeLink, error: RemoteError, values: dict[str, str]) -> None:
+        """Store why a type was not created, or that nobody knows whether it was."""
+        if isinstance(error, Unavailable) and error.sent:
+            self._leave_unknown(row, error)
+            return
+        self._withdraw(row)
+        if not isinstance(error, REFUSALS):
+            raise error
+        self.unanswered.answered()
+        if isinstance(error, Rejected) and DUPLICATE in error.codes:
+            self._find_by_name(row, error)
+            return
+        self._creating.refused(error, words(error), values)
+        if isinstance(error, Rejected):
+            self._fail(row, words(error), error)
+        else:
+            self._refuse(row, words(error), error)
+
+    def _withdraw(self, row: WorklogTypeLink) -> None:
+        """Take back what was announced, as it was not made: else a stranger of that name is taken for it."""
+        with self._work.ledger.write(self._work.fence) as session:
+            session.get_one(WorklogTypeLink, row.id).creating_name = None
+        row.creating_name = None
 
     def _find_by_name(self, row: WorklogTypeLink, error: Rejected | None) -> None:
         """The name exists: made a moment ago by somebody else, or by us before a crash. Look again."""
@@ -204,7 +217,7 @@ class TypeWriter:
         changed = {name: value for name, value in wanted.items() if _text(current.get(name)) != _text(value)}
         if not changed:
             self._summary.unchanged += 1
-            self._settled(row, name_of(current))
+            self._settled(row)
         elif known := self._renaming.problem():
             self._refuse(row, known, None)
         elif self._work.policy.dry_run:
@@ -215,16 +228,24 @@ class TypeWriter:
 
     def rename_again(self) -> None:
         """Try the names again that another type had, as long as types get new names of their own."""
-        updated = 0
-        while self._not_unique and updated != self._summary.updated:
-            updated = self._summary.updated
-            rows, self._not_unique = self._not_unique, []
-            for row, _ in rows:
-                if self._work.stopping():
-                    return
-                self.bring_up_to_date(row)
-        for row, error in self._not_unique:
+        while self._not_unique and self._tried_after != self._summary.updated:
+            self._tried_after = self._summary.updated
+            # The last of a chain lets go of its name first.
+            held, self._not_unique = self._not_unique[::-1], []
+            for row, error in held:
+                if self.is_over():
+                    self._not_unique.append((row, error))
+                else:
+                    self.bring_up_to_date(row)
+
+    def tell_held_names(self) -> None:
+        """Store which names others have still; after a signal they were not tried to the end."""
+        for row, error in [] if self._summary.stopped else self._not_unique:
             self._fail(row, name_is_held(error), error)
+
+    def is_over(self) -> bool:
+        """Whether nothing more is written in this run: a signal came, or too many writes had no answer."""
+        return self.unanswered.are_too_many or self._work.stopping()
 
     def _is_linked_still(self, row: WorklogTypeLink, type_id: str) -> bool:
         """Whether no person took the link away since the settle decided: it may be another's type."""
@@ -244,6 +265,7 @@ class TypeWriter:
             return
         except Rejected as error:
             self.unanswered.answered()
+            self._renaming.allowed()
             if DUPLICATE in error.codes:
                 self._not_unique.append((row, error))
             else:
@@ -255,7 +277,7 @@ class TypeWriter:
             self._refuse(row, words(error), error)
             return
         self.unanswered.answered()
-        self._renaming.passed()
+        self._renaming.allowed()
         ledger = self._work.ledger
         name = name_of(answer) or changed.get("name", name_of(current))
         overwrote = {member: current.get(member) for member in changed}
@@ -278,14 +300,13 @@ class TypeWriter:
             wanted["description"] = row.description
         return wanted
 
-    def _settled(self, row: WorklogTypeLink, name: str) -> None:
-        """Note SDP's present name, and that an earlier problem is over; most rows need neither."""
-        if self._work.policy.dry_run or (row.problem is None and row.type_name == name):
+    def _settled(self, row: WorklogTypeLink) -> None:
+        """Note that an earlier problem is over; most rows have none."""
+        if self._work.policy.dry_run or row.problem is None:
             return
         with self._work.ledger.write(self._work.fence) as session:
             stored = session.get_one(WorklogTypeLink, row.id)
             if stored.type_id == row.type_id:
-                stored.type_name = name
                 stored.problem = stored.problem if is_invalid(stored) else None
                 stored.unanswered_at = None
 
@@ -293,7 +314,7 @@ class TypeWriter:
         """Store that a write had no usable answer; the others go on, until there are several in a row.
 
         Raises:
-            Unavailable: it never left, as ServiceDesk Plus MSP cannot be reached, or it is one too many.
+            Unavailable: it never left, as ServiceDesk Plus MSP cannot be reached.
         """
         if not error.sent:
             raise error
@@ -326,18 +347,19 @@ class TypeWriter:
         candidates: Sequence[str] = (),
     ) -> None:
         ledger = self._work.ledger
-        unanswered_at = ledger.clock.now() if isinstance(error, Unavailable) else None
-        was_under_way = row.creating_name is not None or row.unanswered_at is not None
+        unanswered_at = ledger.clock.now() if is_put_last(error, is_linked=row.type_id is not None) else None
         is_told = row.problem == problem and state in (None, row.state)
-        if self._work.policy.dry_run or (is_told and (error is None or not (was_under_way or unanswered_at))):
+        is_known = error is None or unanswered_at == row.unanswered_at
+        if self._work.policy.dry_run or (is_told and is_known):
             return
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(WorklogTypeLink, row.id)
+            if _was_decided(stored, row):
+                return
             stored.problem, stored.candidates = problem, list(candidates) or None
             stored.state = state or stored.state
-            if error is not None:  # whatever ServiceDesk Plus MSP refused it has not created
+            if error is not None:
                 stored.unanswered_at = unanswered_at
-                stored.creating_name = stored.creating_name if unanswered_at else None
             if not is_told:
                 told: dict[str, Any] | None = facts(error) if error else None
                 action = "refused" if state == "refused" else "failed"

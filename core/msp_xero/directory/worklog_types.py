@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.losses import LOST, RETURNED, Linked, note_losses
+from msp_xero.directory.losses import LOST, RETURNED, Linked, forget_what_was_not_made, note_losses
 from msp_xero.directory.match import Named
 from msp_xero.directory.type_plan import TypePlan, is_invalid, plan_types
 from msp_xero.directory.type_writes import TypeWriter, set_link
-from msp_xero.directory.writes import name_of, refuse_another_installation, unanswered_last
+from msp_xero.directory.writes import name_of, refuse_another_installation, write_in_turn
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, store_listing
 from msp_xero.ledger.links import LIST, release_gone
@@ -48,16 +48,10 @@ def settle_worklog_types(work: TypeWork) -> None:
     work.summary.gone_linked = sum(row.gone_at is not None and row.type_id is not None for row in rows)
     work.summary.failed += sum(is_invalid(row) and row.gone_at is None for row in rows)
     writer = TypeWriter(work)
-    for row in unanswered_last(creates):
-        if work.stopping():
-            break
-        writer.create(row)
-    for row in unanswered_last(rows):
-        if work.stopping():
-            break
-        writer.bring_up_to_date(row)
-    writer.rename_again()
-    if not work.summary.stopped and not work.policy.dry_run and not writer.unanswered.has_news:
+    write_in_turn(writer, rows, creates)
+    if work.summary.stopped:
+        return
+    if not work.policy.dry_run and not writer.unanswered.has_news:
         with work.ledger.write(work.fence) as session:
             work.ledger.connection(session).worklog_types_synced_at = work.ledger.clock.now()
     writer.unanswered.end_the_run()
@@ -69,14 +63,14 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
         with work.ledger.read() as session:
             rows, ignored = _read(work, session)
             session.expunge_all()
-        _release_strangers(work, rows)
+        _compare_with_list(work, rows)
         plan = _plan(work, rows, ignored)
         _release_gone(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
         rows, ignored = _read(work, session)
-        changes = _release_strangers(work, rows)
+        changes = _compare_with_list(work, rows)
         plan = _plan(work, rows, ignored)
         if work.base_url:
             work.ledger.connection(session).sdp_types_url = work.base_url
@@ -105,6 +99,18 @@ def _plan(work: TypeWork, rows: Sequence[WorklogTypeLink], ignored: Collection[s
     return plan_types(rows, types, work.policy.match_names, ignored=ignored)
 
 
+def _compare_with_list(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[Change]:
+    """Take note of what the list tells about links, and about creates that got no answer."""
+    changes = _release_strangers(work, rows)
+    names = work.names()
+    for row in rows:
+        # The name by which a stranger is told apart is the last one that was listed, written or not.
+        row.type_name = names.get(row.type_id or "") or row.type_name
+    linked = {row.type_id for row in rows}
+    forget_what_was_not_made(rows, [name for one, name in names.items() if one not in linked])
+    return changes
+
+
 def _release_strangers(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[Change]:
     """Take the link from items whose type was lost and whose id another type has now."""
     linked = [(row, Linked(row.type_id, row.type_name, row.name)) for row in rows if row.type_id is not None]
@@ -113,8 +119,9 @@ def _release_strangers(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[
         changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": type_id, "how": LOST}))
         set_link(row, None, None)
         row.choice, row.candidates = LIST, [type_id]
-        row.problem = RETURNED.format("worklog type", type_id)
-        work.summary.failed += 1
+        if not is_invalid(row):  # that says more, and is counted for itself
+            row.problem = RETURNED.format("worklog type", type_id)
+            work.summary.failed += 1
     return changes
 
 

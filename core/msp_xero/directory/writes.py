@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from msp_xero.errors import AccessRefused, LedgerError, Missing, Rejected, RemoteError, Unavailable
 from msp_xero.ledger.types import encode_exact
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from msp_xero.ledger.models import AccountLink, WorklogTypeLink
 
@@ -26,6 +26,7 @@ _NAME_HELD: Final = (
 )
 
 _RowT = TypeVar("_RowT", "AccountLink", "WorklogTypeLink")
+_RowT_contra = TypeVar("_RowT_contra", "AccountLink", "WorklogTypeLink", contravariant=True)
 
 
 class Gate:
@@ -34,12 +35,12 @@ class Gate:
     A role or licence that does not allow one create allows none; a mandatory field that no record
     fills is missing in all of them. Updates may be refused one by one (a key that reaches some
     accounts, a row that is gone), so those end only after several refusals in a row. What an update is
-    refused for its content, such as a mandatory field that was empty before, says nothing of others.
+    refused for its content, such as a mandatory field that was empty before, says nothing of others: it was
+    allowed.
     """
 
-    def __init__(self, *, patience: int = 1, learns_from_content: bool = True) -> None:
+    def __init__(self, *, patience: int = 1) -> None:
         self._patience = patience
-        self._learns_from_content = learns_from_content
         self._refusals = 0
         self._lacking: frozenset[str] = frozenset()
         self._problem: str | None = None
@@ -52,15 +53,15 @@ class Gate:
             return None
         return self._problem
 
-    def passed(self) -> None:
-        """Take note of a write that went through."""
+    def allowed(self) -> None:
+        """Take note of a write that was not refused as such, whatever became of it."""
         self._refusals = 0
 
     def refused(self, error: RemoteError, problem: str, sent: Collection[str] = ()) -> None:
         """Take note of a refusal."""
         if isinstance(error, Rejected):
             missing = _last_names(error.fields) - _last_names(sent)
-            if self._learns_from_content and MANDATORY in error.codes and missing:
+            if MANDATORY in error.codes and missing:
                 self._lacking, self._problem = missing, problem
             return
         self._refusals += 1
@@ -75,7 +76,7 @@ def _last_names(paths: Collection[str]) -> frozenset[str]:
 
 def update_gate() -> Gate:
     """Return the gate of updates."""
-    return Gate(patience=_PATIENCE, learns_from_content=False)
+    return Gate(patience=_PATIENCE)
 
 
 class Unanswered:
@@ -83,28 +84,25 @@ class Unanswered:
 
     Attributes:
         has_news: whether a record is among them whose last write had an answer.
+        are_too_many: whether several came in a row, so that no other write is tried.
     """
 
     def __init__(self) -> None:
         self._in_a_row = 0
         self._first: Unavailable | None = None
         self.has_news = False
+        self.are_too_many = False
 
     def answered(self) -> None:
         """Take note that SDP answered a write, whatever it said."""
         self._in_a_row = 0
 
     def note(self, error: Unavailable, *, is_news: bool) -> None:
-        """Take note of a write without an answer.
-
-        Raises:
-            Unavailable: it is one too many in a row.
-        """
+        """Take note of a write without an answer."""
         self._first = self._first or error
         self.has_news = self.has_news or is_news
         self._in_a_row += 1
-        if self._in_a_row >= _PATIENCE:
-            raise error
+        self.are_too_many = self.are_too_many or self._in_a_row >= _PATIENCE
 
     def end_the_run(self) -> None:
         """Let a run fail in which a write had no answer, after all the others were made.
@@ -116,16 +114,58 @@ class Unanswered:
             raise self._first
 
 
-def unanswered_last(rows: Iterable[_RowT]) -> list[_RowT]:
-    """Put records last whose last write had no answer, so that they hold up nobody.
+class Writer(Protocol[_RowT_contra]):
+    """What makes the writes of one settle, one record at a time."""
+
+    def create(self, row: _RowT_contra) -> None:
+        """Create what a record is to have."""
+
+    def bring_up_to_date(self, row: _RowT_contra) -> None:
+        """Write what differs of a record that is linked."""
+
+    def rename_again(self) -> None:
+        """Try the names again that something else had."""
+
+    def tell_held_names(self) -> None:
+        """Store which names could not be given."""
+
+    def is_over(self) -> bool:
+        """Whether nothing more is written in this run."""
+
+
+def write_in_turn(writer: Writer[_RowT], rows: Sequence[_RowT], creates: Sequence[_RowT]) -> None:
+    """Make all writes, and last those that had no answer or were not allowed, so that they hold up nobody.
 
     Among themselves the one comes first that was tried the longest time ago: each has its turn, also
     where a few of them end every run.
+
+    Args:
+        writer: makes the writes.
+        rows: all records; what has no link is left alone.
+        creates: those of them for which something is created.
     """
-    return sorted(
-        rows,
-        key=lambda row: (row.unanswered_at is not None, row.unanswered_at and row.unanswered_at.timestamp()),
-    )
+    tried = {row.id: row.unanswered_at.timestamp() for row in rows if row.unanswered_at is not None}
+    to_create = {row.id for row in creates}
+
+    def create_or_update(row: _RowT) -> None:
+        if row.id in to_create:
+            writer.create(row)
+        writer.bring_up_to_date(row)
+
+    _write(writer, [row for row in creates if row.id not in tried], writer.create)
+    _write(writer, [row for row in rows if row.id not in tried], writer.bring_up_to_date)
+    writer.rename_again()
+    again = sorted((row for row in rows if row.id in tried), key=lambda row: tried[row.id])
+    _write(writer, again, create_or_update)
+    writer.rename_again()
+    writer.tell_held_names()
+
+
+def _write(writer: Writer[_RowT], rows: Iterable[_RowT], write: Callable[[_RowT], None]) -> None:
+    for row in rows:
+        if writer.is_over():
+            return
+        write(row)
 
 
 def name_is_held(error: RemoteError) -> str:
@@ -137,6 +177,14 @@ def words(error: RemoteError) -> str:
     """Return the system's own words for a record's ``problem``."""
     advice = f" {error.advice}." if error.advice else ""
     return f"ServiceDesk Plus MSP: {error.problem}.{advice}"[:_LONGEST_PROBLEM]
+
+
+def is_put_last(error: RemoteError | None, *, is_linked: bool) -> bool:
+    """Whether such a failure may have ended the writes of others, so that those come first the next time.
+
+    A create that is not allowed says the same of all of them, whichever comes first.
+    """
+    return isinstance(error, Unavailable) or (is_linked and isinstance(error, (AccessRefused, Missing)))
 
 
 def facts(error: RemoteError) -> dict[str, Any]:

@@ -86,14 +86,22 @@ def stage_accounts(
     ledger: Ledger, records: Sequence[DeliveredContact], *, run_id: int | None = None
 ) -> StagedLinks:
     """Store delivered contacts in one transaction; the later copy wins, unless it is an older state."""
-    return _stage(ledger, AccountLink, "contact_id", {one.contact_id: one for one in records}, run_id)
+    newest: dict[str, DeliveredContact] = {}
+    for one in records:
+        if not _is_older(one, newest.get(one.contact_id), ledger.clock.now()):
+            newest[one.contact_id] = one
+    return _stage(ledger, AccountLink, "contact_id", newest, run_id)
 
 
 def stage_worklog_types(
     ledger: Ledger, records: Sequence[DeliveredItem], *, run_id: int | None = None
 ) -> StagedLinks:
     """Store delivered items in one transaction; the later copy wins, unless it is an older state."""
-    return _stage(ledger, WorklogTypeLink, "item_id", {one.item_id: one for one in records}, run_id)
+    newest: dict[str, DeliveredItem] = {}
+    for one in records:
+        if not _is_older(one, newest.get(one.item_id), ledger.clock.now()):
+            newest[one.item_id] = one
+    return _stage(ledger, WorklogTypeLink, "item_id", newest, run_id)
 
 
 def _stage(
@@ -164,7 +172,7 @@ def _bring_up_to_date(
 ) -> list[str]:
     """Set what differs; return the names of the columns."""
     wanted = _columns(one)
-    if _is_older(row, one, now):
+    if _is_older(one, row, now):
         wanted = {}
     elif one.invalid:
         # The last good copy stays: it is what a link was made with.
@@ -182,14 +190,17 @@ def _bring_up_to_date(
 
 
 def _is_older(
-    row: AccountLink | WorklogTypeLink, one: DeliveredContact | DeliveredItem, now: datetime
+    one: DeliveredContact | DeliveredItem,
+    known: AccountLink | WorklogTypeLink | DeliveredContact | DeliveredItem | None,
+    now: datetime,
 ) -> bool:
-    """Whether a copy was changed in Xero before the stored one: another machine read it, and stores it later.
+    """Whether a copy was changed in Xero before the known one: another machine read it, and stores it later.
 
-    A stored time that lies in the future is no time to go by.
+    A known time that lies in the future is no time to go by.
     """
-    stored, told = row.updated_time, one.updated_time
-    return stored is not None and told is not None and told < stored <= now
+    if known is None or known.updated_time is None or one.updated_time is None:
+        return False
+    return one.updated_time < known.updated_time <= now
 
 
 def mark_gone(

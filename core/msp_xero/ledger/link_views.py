@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import func, select
 
 from msp_xero.ledger.link_staging import ACCOUNT
-from msp_xero.ledger.links import listed_entries, pick_list
+from msp_xero.ledger.links import LIST, listed_entries, pick_list
 from msp_xero.ledger.models import AccountLink, Worklog
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class AccountTotals:
     Attributes:
         contacts: all that were delivered.
         linked: those that have an account.
-        unmapped: active ones that wait for a person.
+        unmapped: those that wait for a person: active ones, and others whose link a run took away.
         ambiguous: those of the unmapped that name more than one account, or share one with another contact.
         to_create: those for which the next run creates an account, because a person said so.
         ignored: left out by a person.
@@ -82,7 +82,8 @@ def account_totals(ledger: Ledger) -> AccountTotals:
         ).all()
     for state, choice, status, account_id, merged_to, candidates, problem in rows:
         active = status == ACTIVE
-        waits = state == "unmapped" and active and (choice != "create" or bool(problem))
+        is_open = choice != "create" or bool(problem) if active else choice == LIST and bool(problem)
+        waits = state == "unmapped" and is_open
         totals.contacts += 1
         totals.linked += account_id is not None
         totals.unmapped += waits

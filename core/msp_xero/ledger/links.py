@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from msp_xero.errors import LedgerError
@@ -141,11 +141,13 @@ def account_links(ledger: Ledger, *, unmapped_only: bool = False) -> list[Accoun
         .order_by(AccountLink.contact_name, AccountLink.id)
     )
     if unmapped_only:
-        # What the next run creates waits for nobody, unless that run found a doubt.
-        undecided = or_(AccountLink.choice.is_distinct_from(CREATE), AccountLink.problem.is_not(None))
-        query = query.where(
-            AccountLink.state == "unmapped", AccountLink.contact_status == "ACTIVE", undecided
-        )
+        # What the next run creates waits for nobody, unless that run found a doubt. What is not in use
+        # waits only where a run took its link away.
+        has_problem = AccountLink.problem.is_not(None)
+        undecided = or_(AccountLink.choice.is_distinct_from(CREATE), has_problem)
+        in_use = AccountLink.contact_status == "ACTIVE"
+        taken_away = and_(AccountLink.choice == LIST, has_problem)
+        query = query.where(AccountLink.state == "unmapped", or_(and_(in_use, undecided), taken_away))
     with ledger.read() as session:
         return list(session.scalars(query))
 

@@ -165,7 +165,7 @@ class AccountLink(Base):
     ``unlinked``: ids of accounts that a person took from it; they are not linked to it again by themselves.
     ``creating_name``: stored before an account is created, so that a lost answer makes no second one.
     ``lost_at``: since when ServiceDesk Plus does not list the linked account: the id may be given out anew.
-    ``unanswered_at``: when a write last had no usable answer; such records are written last.
+    ``unanswered_at``: when a write last had no answer or was not allowed; such records are written last.
     """
 
     __tablename__ = "account_link"
@@ -218,7 +218,7 @@ class WorklogTypeLink(Base):
     ``unlinked``: ids of types that a person took from it; they are not linked to it again by themselves.
     ``creating_name``: stored before a type is created, so that a lost answer makes no second one.
     ``lost_at``: since when ServiceDesk Plus does not list the linked type: the id may be given out anew.
-    ``unanswered_at``: when a write last had no usable answer; such records are written last.
+    ``unanswered_at``: when a write last had no answer or was not allowed; such records are written last.
     """
 
     __tablename__ = "worklog_type_link"

@@ -179,7 +179,9 @@ class World:
 
     def settle_types(self, **settings: Any) -> DirectorySummary:
         present = settings.pop("present", None)
-        return run_worklog_types(self.ledger, self.sdp, TypePolicy.from_config(settings), present=present)
+        stop = settings.pop("should_stop", lambda: False)
+        policy = TypePolicy.from_config(settings)
+        return run_worklog_types(self.ledger, self.sdp, policy, present=present, should_stop=stop)
 
     def links(self) -> dict[str, str | None]:
         return {row.contact_id: row.account_id for row in account_links(self.ledger)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msp_xero.directory import AccountPolicy, TypePolicy, run_accounts, run_worklog_types
-from msp_xero.errors import LedgerError, Unavailable
+from msp_xero.errors import LedgerError, Throttled, Unavailable
 from msp_xero.ledger.links import (
     account_links,
     ignore_contact,
@@ -123,6 +123,64 @@ def test_a_name_that_was_refused_is_not_looked_for_later(world: World) -> None:
     assert world.links() == {"c1": None}
 
 
+def announced_in_vain(world: World, error: Exception) -> None:
+    """The contact c1 is to be created as Akme, and nothing is made."""
+    world.settle()
+    world.clock.sleep(7200)
+    world.deliver(world.contact("c1", "Akme", updated_time=world.clock.now()))
+
+    def fail(_kind: str, _values: Any) -> None:
+        raise error
+
+    world.sdp.before_write = fail
+    with pytest.raises(type(error)):
+        world.settle()
+    world.sdp.before_write = lambda _kind, _values: None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("no route", system="SDP", address="POST x", sent=False),
+        Throttled("too many calls", system="SDP", address="POST x"),
+    ],
+)
+def test_a_name_that_never_left_is_not_looked_for_later(world: World, error: Exception) -> None:
+    announced_in_vain(world, error)
+    world.sdp.account("301", "Akme", city="York")  # another customer's
+    world.deliver(world.contact("c1", "Acme", wanted={"city": "Leeds"}, updated_time=world.clock.now()))
+    world.settle()
+    assert world.links() == {"c1": "1001"}
+    assert world.sdp.rows["301"]["name"] == "Akme"
+
+
+def test_a_name_that_was_looked_for_and_not_found_is_not_looked_for_again(world: World) -> None:
+    announced_in_vain(world, Unavailable("internal error", system="SDP", address="POST x", status=500))
+    world.sdp.account("300", "ACME")
+    world.deliver(world.contact("c1", "Acme", updated_time=world.clock.now()))
+    world.settle()  # listed: an account is called nearly the same
+    world.sdp.account("301", "Akme", city="York")  # months later, another customer's
+    world.settle()
+    assert world.links() == {"c1": None}
+    assert world.sdp.rows["301"]["name"] == "Akme"
+
+
+def test_a_name_that_is_taken_is_not_looked_for_later_when_the_list_gets_no_answer(world: World) -> None:
+    world.deliver(world.contact("c1", "Akme"))
+
+    def broken(_fields: Any = None) -> Any:
+        raise Unavailable("internal error", system="SDP", address="GET accounts", status=500)
+
+    def taken(_kind: str, _values: Any) -> None:
+        world.sdp.accounts = broken  # type: ignore[method-assign]
+        raise world.rejected(4008, "not unique", ["name"])
+
+    world.sdp.before_write = taken
+    with pytest.raises(Unavailable):
+        world.settle(unmatched_contacts="create")
+    assert world.link("c1").creating_name is None
+
+
 def test_a_contact_that_is_ignored_after_a_lost_answer_keeps_what_was_being_created(world: World) -> None:
     created_without_answer(world, "Akme")
     ignore_contact(world.ledger, "c1")
@@ -133,6 +191,22 @@ def test_a_contact_that_is_ignored_after_a_lost_answer_keeps_what_was_being_crea
     world.settle()
     assert world.links() == {"c1": "1000"}
     assert len(world.sdp.rows) == 1
+
+
+def test_an_account_whose_answer_was_lost_is_not_given_to_another_contact_of_its_name(world: World) -> None:
+    world.deliver(
+        world.contact("c1", "Acme", wanted={"city": "Leeds"}),
+        world.contact("c2", "Acme", wanted={"city": "York"}),
+    )
+    world.settle()
+    request_create(world.ledger, "c1")
+    request_create(world.ledger, "c2")
+    world.sdp.after_write = lost_answer(world)
+    with pytest.raises(Unavailable):
+        world.settle()
+    assert world.links() == {"c1": None, "c2": None}
+    assert world.link("c2").candidates == ["1000"]
+    assert world.sdp.rows["1000"]["city"] == "Leeds"
 
 
 def test_an_item_renamed_after_a_lost_answer_gets_no_second_type(world: World) -> None:
@@ -158,6 +232,34 @@ def test_a_name_of_a_type_that_was_refused_is_not_looked_for_later(world: World)
         world.settle_types()
         assert world.type_link("i1").creating_name is None
     assert len(world.events("failed")) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("no route", system="SDP", address="POST x", sent=False),
+        Throttled("too many calls", system="SDP", address="POST x"),
+        Unavailable("internal error", system="SDP", address="POST x", status=500),
+    ],
+)
+def test_a_name_of_a_type_that_was_not_made_is_not_looked_for_for_ever(
+    world: World, error: Exception
+) -> None:
+    world.deliver_items(world.item("i1", "Remot"))
+
+    def fail(_kind: str, _values: Any) -> None:
+        raise error
+
+    world.sdp.before_write = fail
+    with pytest.raises(type(error)):
+        world.settle_types()
+    world.sdp.before_write = lambda _kind, _values: None
+    world.deliver_items(world.item("i1", "Remote", is_sold=False))
+    world.settle_types()
+    world.sdp.worklog_type("5", "Remot")  # somebody else's
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    assert [row["name"] for row in world.sdp.types.values()] == ["Remot", "Remote"]
 
 
 # ------------------------------------------------------- ids that are given out anew
@@ -233,6 +335,50 @@ def test_that_an_account_was_lost_is_forgotten_with_another_link(world: World) -
     assert world.links() == {"c1": "302"}
 
 
+@pytest.mark.parametrize("kind", ["archived", "merged", "invalid", "refused"])
+def test_an_account_that_was_renamed_while_it_was_listed_is_known_by_that_name(
+    world: World, kind: str
+) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("302", "Beta")
+    world.deliver(world.contact("c1", "Acme"), world.contact("c2", "Beta"))
+    world.settle()
+    if kind == "archived":
+        world.deliver(world.contact("c1", "Acme", "ARCHIVED"))
+    elif kind == "merged":
+        world.deliver(world.contact("c1", "Acme", "ARCHIVED", merged_to_contact_id="c2"))
+    elif kind == "invalid":
+        world.deliver(world.contact("c1", "Acme", invalid="x"))
+    else:
+
+        def refuse(_kind: str, _values: Any) -> None:
+            raise world.refused()
+
+        world.sdp.before_write = refuse
+    world.sdp.rows["301"]["name"] = "Acme (old)"  # by a technician
+    world.settle()
+    row = world.sdp.rows.pop("301")  # one list lacks it
+    world.settle()
+    assert world.link("c1").lost_at is not None
+    world.sdp.rows["301"] = row
+    world.settle()
+    assert world.links()["c1"] == "301"
+    assert world.link("c1").lost_at is None
+
+
+def test_an_account_that_carries_the_contact_id_is_no_stranger_whatever_it_is_called(world: World) -> None:
+    settings = {"write_link_to": FIELD}
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Acme"))
+    world.settle(**settings)
+    row = world.sdp.rows.pop("301")  # the key did not see it for one run
+    world.settle(**settings)
+    world.sdp.rows["301"] = row | {"name": "Acme NZ"}
+    world.settle(**settings)
+    assert world.links() == {"c1": "301"}
+    assert world.link("c1").lost_at is None
+
+
 def test_a_dry_run_takes_no_link_away(world: World) -> None:
     world.sdp.account("301", "Acme")
     world.deliver(world.contact("c1", "Acme"))
@@ -275,6 +421,32 @@ def test_a_type_that_was_not_listed_for_a_while_is_the_same_one_under_its_name(w
     assert (world.type_links(), world.type_link("i1").lost_at) == ({"i1": "5"}, None)
 
 
+@pytest.mark.parametrize("kind", ["not sold", "gone", "refused"])
+def test_a_type_that_was_renamed_while_it_was_listed_is_known_by_that_name(world: World, kind: str) -> None:
+    world.sdp.worklog_type("5", "Remote")
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    present: set[str] | None = None
+    if kind == "not sold":
+        world.deliver_items(world.item("i1", "Remote", is_sold=False))
+    elif kind == "gone":
+        present = set()
+    else:
+
+        def refuse(_kind: str, _values: Any) -> None:
+            raise world.refused()
+
+        world.sdp.before_write = refuse
+    world.sdp.types["5"]["name"] = "Remote help"
+    world.settle_types(present=present)
+    row = world.sdp.types.pop("5")
+    world.settle_types(present=present)
+    world.sdp.types["5"] = row
+    world.settle_types(present=present)
+    assert world.type_links() == {"i1": "5"}
+    assert world.type_link("i1").lost_at is None
+
+
 # ---------------------------------------------------------- another installation
 
 
@@ -309,3 +481,17 @@ def test_the_job_of_accounts_takes_no_guard_away_from_the_types(world: World) ->
     with pytest.raises(LedgerError, match="another installation"):
         run_worklog_types(world.ledger, world.sdp, TypePolicy(), base_url="https://other.test")
     assert world.sdp.types["1"]["name"] == "Travel"
+
+
+def test_a_stranger_does_not_make_an_invalid_contact_valid(world: World) -> None:
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Acme"))
+    world.settle()
+    del world.sdp.rows["301"]
+    world.deliver(world.contact("c1", "Acme", invalid="name is too long"))
+    world.settle()
+    world.sdp.account("301", "Stranger")
+    assert world.settle().failed == 1
+    assert world.links() == {"c1": None}
+    request_create(world.ledger, "c1")
+    assert world.settle().created == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msp_xero.directory.suggest import read_suggestions
+from msp_xero.ledger.link_views import account_totals
 from msp_xero.ledger.links import (
     account_links,
     ignore_contact,
@@ -110,3 +112,67 @@ def test_an_account_called_like_a_contact_merged_away_long_ago_is_offered_to_the
     assert "called like a contact that was merged into it" in (world.link("c1").problem or "")
     link_account(world.ledger, "c1", "301")
     assert world.settle().outcome == "done"
+
+
+def test_that_an_account_was_lost_is_remembered_when_its_link_follows_a_merge(world: World) -> None:
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Acme", wanted={"city": "Leeds"}), world.contact("c2", "Beta"))
+    world.settle()
+    del world.sdp.rows["301"]  # ServiceDesk Plus was put back from a backup
+    world.settle()
+    assert world.link("c1").lost_at is not None
+    world.deliver(
+        world.contact("c1", "Acme", "ARCHIVED", merged_to_contact_id="c2"),
+        world.contact("c2", "Beta", wanted={"city": "Leeds"}),
+    )
+    world.settle()
+    assert world.links() == {"c1": None, "c2": "301"}
+    world.sdp.account("301", "Stranger Ltd", city="York")  # the id is given out anew
+    world.sdp.writes.clear()
+    world.settle()
+    assert world.sdp.writes == []
+    assert world.links() == {"c1": None, "c2": None}
+
+
+@pytest.mark.parametrize("merged_to", ["c2", None])
+def test_a_link_that_was_taken_from_a_contact_not_in_use_is_told_until_a_person_decides(
+    world: World, merged_to: str | None
+) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("302", "Beta")
+    world.deliver(world.contact("c1", "Acme"), world.contact("c2", "Beta"))
+    world.settle()
+    world.deliver(world.contact("c1", "Acme", "ARCHIVED", merged_to_contact_id=merged_to))
+    world.settle()
+    row = world.sdp.rows.pop("301")
+    world.settle()
+    world.sdp.rows["301"] = row | {"name": "Acme NZ"}
+    assert world.settle().outcome == "needs_person"
+    world.sdp.account("303", "ACME")
+    for _ in range(2):
+        assert world.settle().unmapped == 1
+        assert account_totals(world.ledger).unmapped == 1
+        assert [row.contact_id for row in account_links(world.ledger, unmapped_only=True)] == ["c1"]
+    assert world.links() == {"c1": None, "c2": "302"}
+    assert read_suggestions(world.ledger).by_contact == {}  # no name links what is not in use
+    ignore_contact(world.ledger, "c1")
+    assert world.settle().unmapped == 0
+    assert account_links(world.ledger, unmapped_only=True) == []
+    assert account_totals(world.ledger).unmapped == 0
+
+
+def test_a_link_does_not_follow_to_a_contact_whose_own_was_taken_away_and_no_person_is_named(
+    world: World,
+) -> None:
+    world.sdp.account("301", "Acme")
+    world.sdp.account("305", "Zed")
+    world.deliver(world.contact("c1", "Acme"), world.contact("c2", "Zed"))
+    world.settle()
+    del world.sdp.rows["301"]
+    world.settle()
+    world.sdp.account("301", "Stranger")
+    world.settle()
+    world.deliver(world.contact("c2", "Zed", "ARCHIVED", merged_to_contact_id="c1"))
+    world.settle()
+    assert world.links() == {"c1": None, "c2": "305"}
+    assert world.link("c2").problem == "it was merged in Xero into a contact that waits for a person"

@@ -38,3 +38,16 @@ def test_an_older_copy_of_an_item_says_still_that_it_is_there(world: World) -> N
     world.settle_types(present=set())
     world.deliver_items(world.item("i1", "Old", updated_time=early))
     assert (world.type_link("i1").gone_at, world.type_link("i1").name) == (None, "New")
+
+
+def test_an_older_copy_replaces_no_newer_one_of_the_same_batch(world: World) -> None:
+    early = world.clock.now()
+    world.clock.sleep(600)
+    late = world.clock.now()
+    world.deliver(
+        *(world.contact("c1", name, updated_time=at) for name, at in (("New", late), ("Old", early)))
+    )
+    world.deliver_items(
+        *(world.item("i1", name, updated_time=at) for name, at in (("New", late), ("Old", early)))
+    )
+    assert (world.link("c1").contact_name, world.type_link("i1").name) == ("New", "New")

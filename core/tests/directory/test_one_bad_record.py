@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msp_xero.errors import Missing, Unavailable
-from msp_xero.ledger.links import unlink_account, unlink_type
+from msp_xero.ledger.links import request_create, unlink_account, unlink_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +121,90 @@ def test_a_record_that_never_gets_an_answer_does_not_keep_the_first_sync_from_be
             world.settle()
         with world.ledger.read() as session:
             assert (world.ledger.connection(session).accounts_synced_at is not None) == synced
+
+
+def settle_without_answers(world: World, times: int, **settings: Any) -> None:
+    for _ in range(times):
+        with pytest.raises(Unavailable):
+            world.settle(**settings)
+
+
+def test_three_records_that_never_get_an_answer_keep_neither_the_first_sync_nor_new_contacts_waiting(
+    world: World,
+) -> None:
+    for n in range(3):
+        world.sdp.account(f"30{n}", f"Bad {n}")
+        world.deliver(world.contact(f"c{n}", f"Bad {n}", wanted={"city": f"?{n}"}))
+    world.sdp.before_write = slowly(world, no_answer("?0", "?1", "?2"))
+    for synced in (False, True):
+        settle_without_answers(world, 1)
+        with world.ledger.read() as session:
+            assert (world.ledger.connection(session).accounts_synced_at is not None) == synced
+    world.clock.sleep(7200)
+    world.deliver(world.contact("new", "Newcomer", updated_time=world.clock.now()))
+    settle_without_answers(world, 1)
+    assert world.links()["new"] is not None
+
+
+def test_three_creates_that_never_get_an_answer_do_not_keep_updates_from_being_made(world: World) -> None:
+    world.sdp.account("301", "Good", city="Leeds")
+    world.deliver(world.contact("c0", "Good", wanted={"city": "York"}))
+    for n in range(3):
+        world.deliver(world.contact(f"c{n + 1}", f"Name {n}"))
+    world.sdp.before_write = slowly(world, no_answer("Name 0", "Name 1", "Name 2"))
+    settle_without_answers(world, 2, unmatched_contacts="create")
+    assert world.sdp.rows["301"]["city"] == "York"
+    # And each of them has its turn still.
+    world.sdp.before_write = slowly(world, no_answer("Name 0", "Name 1"))
+    settle_without_answers(world, 1, unmatched_contacts="create")
+    assert world.links()["c3"] is not None
+
+
+def test_three_types_that_never_get_created_do_not_keep_renames_from_being_made(world: World) -> None:
+    world.sdp.worklog_type("1", "Old")
+    world.deliver_items(world.item("i0", "Old"))
+    world.settle_types()
+    world.deliver_items(world.item("i0", "New"), *(world.item(f"i{n + 1}", f"Name {n}") for n in range(3)))
+    world.sdp.before_write = slowly(world, no_answer("Name 0", "Name 1", "Name 2"))
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            world.settle_types()
+    assert world.sdp.types["1"]["name"] == "New"
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_names_that_move_on_are_followed_beside_three_updates_that_never_get_an_answer(
+    world: World, is_late: bool
+) -> None:
+    for n, name in enumerate("ABC"):
+        world.sdp.account(f"30{n}", name)
+        world.deliver(world.contact(f"c{n}", name))
+    for n in range(3):
+        world.sdp.account(f"40{n}", f"Bad {n}")
+        world.deliver(world.contact(f"d{n}", f"Bad {n}"))
+    world.settle()
+    world.deliver(*(world.contact(f"d{n}", f"Bad {n}", wanted={"city": f"?{n}"}) for n in range(3)))
+    world.sdp.before_write = slowly(world, no_answer("?0", "?1", "?2"))
+    if is_late:
+        settle_without_answers(world, 1)
+    world.deliver(world.contact("c0", "B"), world.contact("c1", "C"), world.contact("c2", "D"))
+    settle_without_answers(world, 1 if is_late else 2)
+    assert [world.sdp.rows[f"30{n}"]["name"] for n in range(3)] == ["B", "C", "D"]
+
+
+def test_a_name_that_an_account_without_an_answer_lets_go_of_is_given_in_the_same_run(world: World) -> None:
+    world.sdp.account("301", "A")
+    world.sdp.account("302", "B")
+    world.deliver(world.contact("c1", "A"), world.contact("c2", "B"))
+    world.settle()
+    world.deliver(world.contact("c2", "C"))
+    world.sdp.before_write = no_answer("C")
+    settle_without_answers(world, 1)
+    world.sdp.before_write = lambda _kind, _values: None
+    world.deliver(world.contact("c1", "B"))
+    assert world.settle().outcome == "done"
+    assert [row["name"] for row in world.sdp.rows.values()] == ["B", "C"]
+    assert world.events("failed")[1:] == []
 
 
 def test_a_worklog_type_that_gets_no_answer_does_not_hold_up_the_others(world: World) -> None:
@@ -262,3 +346,136 @@ def test_what_a_person_decides_before_a_type_is_created_creates_none(world: Worl
     world.sdp.after_write = person
     assert world.settle_types().created == 1
     assert [row["name"] for row in world.sdp.types.values()] == ["First"]
+
+
+def accounts_with_changes(world: World, count: int) -> None:
+    """Accounts 0 and up, each of which is to get its number as its city."""
+    names = [f"Name {n}" for n in range(count)]
+    for n, name in enumerate(names):
+        world.sdp.account(f"30{n}", name)
+    world.deliver(*(world.contact(f"c{n}", name) for n, name in enumerate(names)))
+    world.settle()
+    world.deliver(*(world.contact(f"c{n}", name, wanted={"city": str(n)}) for n, name in enumerate(names)))
+
+
+def test_refusals_that_are_not_in_a_row_do_not_end_updates(world: World) -> None:
+    accounts_with_changes(world, 6)
+
+    def answer(_kind: str, values: Any) -> None:
+        if values["city"] in "024":
+            raise world.refused()
+        if values["city"] in "13":
+            raise world.rejected(4021, "the city has the wrong form", ["city"])
+
+    world.sdp.before_write = answer
+    world.settle()
+    assert world.sdp.rows["305"]["city"] == "5"
+
+
+def test_refusals_of_types_that_are_not_in_a_row_do_not_end_renames(world: World) -> None:
+    for n in range(6):
+        world.sdp.worklog_type(str(n), f"Old {n}")
+    world.deliver_items(*(world.item(f"i{n}", f"Old {n}") for n in range(6)))
+    world.settle_types()
+    world.deliver_items(*(world.item(f"i{n}", f"New {n}") for n in range(6)))
+
+    def answer(_kind: str, values: Any) -> None:
+        if values["name"][-1] in "024":
+            raise world.refused()
+        if values["name"][-1] in "13":
+            raise world.rejected(4021, "the name has the wrong form", ["name"])
+
+    world.sdp.before_write = answer
+    world.settle_types()
+    assert world.sdp.types["5"]["name"] == "New 5"
+
+
+def test_accounts_that_the_key_may_not_write_come_after_the_others_in_the_next_run(world: World) -> None:
+    accounts_with_changes(world, 4)
+
+    def answer(_kind: str, values: Any) -> None:
+        world.clock.sleep(1)
+        if values["city"] in "012":
+            raise world.refused()
+
+    world.sdp.before_write = answer
+    assert world.settle().failed == 4
+    assert world.settle().updated == 1
+    assert world.sdp.rows["303"]["city"] == "3"
+    world.sdp.before_write = lambda _kind, _values: None
+    assert (world.settle().updated, world.link("c0").unanswered_at) == (3, None)
+
+
+def test_a_person_who_unlinks_while_the_answer_is_lost_is_not_told_of_an_error(world: World) -> None:
+    world.deliver(world.contact("c1", "Acme"))
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle()
+    request_create(world.ledger, "c1")
+
+    def person(kind: str, _values: Any) -> None:
+        if kind == "accounts":
+            unlink_account(world.ledger, "c1")
+        else:
+            unlink_type(world.ledger, "i1")
+        raise Unavailable("internal error", system="SDP", address="POST x", status=500)
+
+    world.sdp.before_write = person
+    for settle in (world.settle, world.settle_types):
+        with pytest.raises(Unavailable):
+            settle()
+    assert (world.link("c1").problem, world.type_link("i1").problem) == (None, None)
+
+
+def test_a_run_that_a_signal_ends_after_a_write_without_an_answer_is_a_stopped_one(world: World) -> None:
+    world.settle()
+    world.deliver(*(world.contact(f"c{n}", f"Name {n}") for n in range(3)))
+    world.sdp.before_write = no_answer("Name 0")
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 1
+
+    summary = world.settle(unmatched_contacts="create", should_stop=stop)
+    assert (summary.outcome, summary.failed) == ("stopped", 1)
+    assert "internal error" in (world.link("c0").problem or "")
+    world.deliver_items(*(world.item(f"i{n}", f"Name {n}") for n in range(3)))
+    asked.clear()
+    assert world.settle_types(should_stop=stop).outcome == "stopped"
+
+
+def test_names_that_a_signal_kept_from_being_tried_again_are_no_problem(world: World) -> None:
+    for n, name in enumerate("AB"):
+        world.sdp.account(f"30{n}", name)
+        world.deliver(world.contact(f"c{n}", name))
+        world.deliver_items(world.item(f"i{n}", name))
+    world.settle()
+    world.settle_types()
+    for n, name in enumerate("BC"):
+        world.deliver(world.contact(f"c{n}", name))
+        world.deliver_items(world.item(f"i{n}", name))
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 2
+
+    for settle in (world.settle, world.settle_types):
+        asked.clear()
+        summary = settle(should_stop=stop)
+        assert (summary.outcome, summary.updated, summary.failed) == ("stopped", 1, 0)
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_long_chain_of_names_costs_two_writes_a_name_at_most(world: World, step: int) -> None:
+    numbers = range(10, 30)
+    for n in numbers:
+        world.sdp.account(f"3{n}", f"N{n}")
+    world.deliver(*(world.contact(f"c{n}", f"N{n}") for n in numbers))
+    world.settle()
+    world.deliver(*(world.contact(f"c{n}", f"N{n + step}") for n in numbers))
+    world.settle()
+    assert {row["id"]: row["name"] for row in world.sdp.rows.values()} == {
+        f"3{n}": f"N{n + step}" for n in numbers
+    }
+    assert world.sdp.calls["PUT accounts"] <= 2 * len(numbers)

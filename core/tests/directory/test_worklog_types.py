@@ -436,3 +436,16 @@ def test_every_line_says_what_to_do(world: World) -> None:
     assert "of exactly this name" in found["Bad"].next
     assert all(line.next for line in found.values())
     assert sum(count_by_status(type_status(world.ledger)).values()) == len(type_status(world.ledger))
+
+
+def test_a_type_that_is_a_stranger_now_does_not_make_an_invalid_item_valid(world: World) -> None:
+    world.sdp.worklog_type("5", "Remote")
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    del world.sdp.types["5"]
+    world.deliver_items(world.item("i1", "Remote", invalid="name is too long"))
+    world.settle_types()
+    world.sdp.worklog_type("5", "Travel")
+    assert world.settle_types().failed == 1
+    assert world.type_links() == {"i1": None}
+    assert "name is too long" in (world.type_link("i1").problem or "")
