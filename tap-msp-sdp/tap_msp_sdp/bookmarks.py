@@ -85,9 +85,9 @@ class Bookmarks:
 
         It is not known either after the bookmark was set back by hand, or of another way to discover tasks.
         """
-        told = self._state_of(module).get(_LATELY_OPEN, {}).get(walk)
+        told = self._state_of(module).get(_LATELY_OPEN, {}).get(walk, {})
         at = self.get(module, walk)
-        if told is None or at is None or at < told["at"] or told["discovery"] != discovery:
+        if at is None or at < told.get("at", "") or told.get("discovery") != discovery:
             return None
         days: dict[str, list[str]] = told["ids"]
         return days
@@ -106,7 +106,7 @@ class Bookmarks:
         state = self._state_of(module)
         told = {"at": self.get(module, walk), "discovery": discovery, "ids": days}
         walks = {**state.pop(_LATELY_OPEN, {}), walk: told}
-        kept = {name: told for name, told in walks.items() if told["ids"] is not None}
+        kept = {name: told for name, told in walks.items() if told.get("ids") is not None}
         if kept:
             state[_LATELY_OPEN] = kept
 

@@ -125,6 +125,8 @@ def test_what_was_open_is_known_of_the_walk_that_goes_on_from_there(bookmarks, s
     assert bookmarks.lately_open("projects", "projects", "parents") == open_ones
     assert bookmarks.lately_open("projects", "projects", "global") is None
     assert bookmarks.lately_open("projects", "tasks", "parents") is None
+    states["projects"]["lately_open"]["tasks"] = {"of": "another version"}
+    assert bookmarks.lately_open("projects", "tasks", "parents") is None
     states["projects"]["replication_key_value"] = OLD
     assert bookmarks.lately_open("projects", "projects", "parents") is None, "set back by hand"
     bookmarks.remember_open("projects", "projects", None, "parents")
