@@ -240,12 +240,15 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
         at_rest = {line["worklog_id"] for line in books.lines if line["live"] and line["invoice_id"] in gone}
         at_rest |= {row["worklog_id"] for row in books.worklogs if row["reason_code"] == "EXCLUDED_BY_PERSON"}
         here = {row["worklog_id"] for row in books.worklogs} - at_rest
+        # A call that came late and whose invoice a person renumbered bills what is on one that is gone; a run
+        # says so as soon as somebody releases that.
+        is_late = any(one.adapter.committed_late for one in world.organisations)
         live = [
             in_xero[key].number
             for key in unknown
             if in_xero[key].status not in _GONE
             and not (
-                (world.is_disturbed or key not in here_and_now)
+                (world.is_disturbed or is_late or key not in here_and_now)
                 and _bills_what_is_at_rest(in_xero[key], here, is_left=key not in here_and_now)
             )
         ]
