@@ -330,3 +330,19 @@ def begun_anew(sqlite_world, lose_the_ledger):
         return world
 
     return begun_anew
+
+
+@pytest.fixture
+def stopped(sqlite_world):
+    """A function that lets a person stop a push of three invoices, one a call, after the first one."""
+    world = sqlite_world
+
+    def stopped(**settings):
+        world.deliver(*(world.line(n) for n in range(9)))
+        one_by_one = BillingSettings(batch_size=1, concurrency=1, **settings)
+        ended = settle(world.ledger, world.client(), one_by_one, stop_requested=lambda: world.writes() == 1)
+        assert (ended.invoices, ended.unsent) == (1, 2)
+        world.clock.advance(3600)
+        return world
+
+    return stopped

@@ -16,22 +16,6 @@ from msp_xero.ledger.staging import stage_lines
 from sqlalchemy import select
 
 
-@pytest.fixture
-def stopped(sqlite_world):
-    """A function that lets a person stop a push of three invoices, one a call, after the first one."""
-    world = sqlite_world
-
-    def stopped(**settings):
-        world.deliver(*(world.line(n) for n in range(9)))
-        one_by_one = BillingSettings(batch_size=1, concurrency=1, **settings)
-        ended = settle(world.ledger, world.client(), one_by_one, stop_requested=lambda: world.writes() == 1)
-        assert (ended.invoices, ended.unsent) == (1, 2)
-        world.clock.advance(3600)
-        return world
-
-    return stopped
-
-
 def invoices(world):
     return sorted(world.ours(), key=lambda row: row["InvoiceNumber"])
 

@@ -22,22 +22,6 @@ from core.tests.billing.test_strangers import PUT
 DAY = 86_400
 
 
-@pytest.fixture
-def stopped(sqlite_world):
-    """A world, and a push of three invoices, one a call, that a person stops after the first one."""
-    world = sqlite_world
-
-    def stopped(**settings):
-        world.deliver(*(world.line(n) for n in range(9)))
-        one_by_one = BillingSettings(batch_size=1, concurrency=1, **settings)
-        ended = settle(world.ledger, world.client(), one_by_one, stop_requested=lambda: world.writes() == 1)
-        assert (ended.invoices, ended.unsent) == (1, 2)
-        world.clock.advance(3600)
-        return world
-
-    return stopped
-
-
 def sent(world, name):
     return [row[name] for row in sorted(world.ours(), key=lambda row: row["InvoiceNumber"])]
 
