@@ -105,8 +105,8 @@ MUTANTS: Final = (
     Mutant(
         "what never left goes out as it was planned, whatever was corrected",
         f"{_BILLING}/outdated.py",
-        "(one.id in changed or not now.would_plan(one))",
-        "False",
+        "if one.id in changed or not now.would_plan(one):",
+        "if False:",
     ),
     Mutant(
         "no fence: a holder of the lock that wakes up late writes on",

@@ -45,7 +45,8 @@ def since_when(invoice: InvoiceRow) -> str:
 def differs(invoice: InvoiceRow) -> str:
     """Return one paragraph about an invoice that is not in Xero as it was sent."""
     why = f" {text(invoice.reason)}" if invoice.reason else ""
-    return f"{invoice.number} is not in Xero as it was sent: {in_both(invoice)}.{why}"
+    advice = f"Compare `msp-xero invoices show {invoice.number}` with Xero: nothing is corrected by itself."
+    return f"{invoice.number} is not in Xero as it was sent: {in_both(invoice)}.{why} {advice}"
 
 
 def in_both(invoice: InvoiceRow) -> str:

@@ -73,7 +73,7 @@ class UnconfirmedPaths:
         doubtful = self._left_out.keys() & self._answering
         for name in sorted(doubtful):
             logger.warning(
-                "%s answers for others and not for %s: the next run asks again for its tasks' time",
+                "%s answers for others and not for %s: time there is missing, the next run asks again",
                 name,
                 self._left_out[name],
             )

@@ -83,7 +83,9 @@ def find_outdated(ledger: Ledger, reference: Reference, settings: BillingSetting
         now = _Now(session, ledger, reference, settings)
         outdated: set[int] = set()
         for one in planned:
-            if one.batch_id not in kept | outdated and (one.id in changed or not now.would_plan(one)):
+            if one.batch_id in kept or one.batch_id in outdated:
+                continue
+            if one.id in changed or not now.would_plan(one):
                 outdated.add(one.batch_id)
     return [one for one in planned if one.batch_id in outdated]
 
