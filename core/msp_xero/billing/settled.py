@@ -137,7 +137,7 @@ class Settled:
 
 def is_differing(invoice: Invoice) -> bool:
     """Tell whether an invoice stands in Xero in another way than it was sent."""
-    stands = invoice.state in {"created", "paid"} and invoice.xero_id is not None
+    stands = invoice.state in {"created", "paid"}
     return stands and (bool(invoice.reason) or invoice.xero_total not in {None, invoice.total})
 
 

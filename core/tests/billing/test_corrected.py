@@ -82,7 +82,16 @@ def test_fewer_lines_on_an_invoice_count(stopped):
     assert [len(row["LineItems"]) for row in invoices(world)] == [3, 2, 1, 2, 1]
 
 
-def test_the_price_and_the_tax_rate_of_now_count(stopped):
+def test_the_tax_rate_of_now_counts(stopped):
+    world = stopped()
+    world.person("tax_rate", "edit", "OUTPUT2", EffectiveRate=Decimal(20), DisplayTaxRate=Decimal(20))
+    world.settle()
+    assert [row["InvoiceNumber"] for row in invoices(world)] == ["SDP-00001", "SDP-00004", "SDP-00005"]
+    assert len({row["TotalTax"] for row in invoices(world)}) == 2
+    world.assert_exactly_once(9)
+
+
+def test_the_price_of_now_counts(stopped):
     world = stopped()
     item, price = world.item, world.item["SalesDetails"]["UnitPrice"]
     world.person(
@@ -279,5 +288,8 @@ def test_a_line_of_another_tap_in_a_module_of_ours_goes_out_as_it_was_planned(sq
     world.deliver(*(theirs(number) for number in range(9)))
     settle(world.ledger, world.client(), BillingSettings(), stop_requested=lambda: True)
     world.deliver(theirs(2, **edit))
+    with world.ledger.read() as session:
+        kept = session.scalar(select(Worklog.newest).where(Worklog.worklog_id == "1002"))
+    assert (kept is None) == ("unit_price" in edit), "released one day, it would wait for that tap for ever"
     world.settle()
     assert world.states() == {"invoiced": 9}
