@@ -20,6 +20,7 @@ from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.pushing import Waiting
+from msp_xero.ledger.survey import generations_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -276,15 +277,18 @@ def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unex
                 Invoice.xero_id.in_(standing) | Invoice.marker.in_(markers),
             )
         ).all()
+        here = ledger.connection(session).organisation_id
+        at_home = set(session.scalars(generations_in(ledger, here))) if here else set()
     present = [row for row in known if row.generation == ledger.generation]
     known_ids = {row.xero_id for row in present}
     # Not settled yet, and renumbered by a person: the look-up will find it by its marker.
     open_markers = {row.marker for row in present if row.xero_id is None and row.state != "rejected"}
     refused = {row.marker for row in known if row.xero_id is None and row.state == "rejected"}
     # Its lines have to tell: on the way back it is the invoice itself, whose worklogs may have been taken off
-    # it; elsewhere it is a copy, moved here with the books.
+    # it; elsewhere it is a copy, moved here with the books. What has another id at home is neither.
     earlier = [row for row in known if row.generation != ledger.generation]
-    earlier_ids, earlier_markers = {row.xero_id for row in earlier}, {row.marker for row in earlier}
+    earlier_ids = {row.xero_id for row in earlier}
+    earlier_markers = {row.marker for row in earlier if not (row.xero_id and row.generation in at_home)}
     for xero_id, row in standing.items():
         number, marker = str(row.get("InvoiceNumber", "")), marker_of(row.get("Reference"))
         if xero_id in known_ids:

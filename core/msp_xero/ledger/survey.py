@@ -27,7 +27,7 @@ from msp_xero.ledger.types import amount_from_stored
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
     from msp_xero.ledger.models import BillingConnection
@@ -286,18 +286,22 @@ def billed_before(ledger: Ledger, organisation_id: str | None) -> ColumnElement[
     )
 
 
+def generations_in(ledger: Ledger, organisation_id: str) -> Select[tuple[int]]:
+    """Select the earlier generations of the connection that billed into an organisation."""
+    return select(PastGeneration.generation).where(
+        PastGeneration.connection_id == ledger.connection_id,
+        PastGeneration.organisation_id == organisation_id,
+    )
+
+
 def stands_there(ledger: Ledger, organisation_id: str) -> ColumnElement[bool]:
     """Whether an invoice stands in an organisation that was billed at an earlier time.
 
     Lines of one that stands were taken off it by a move, or a rebuild found their worklog on two invoices.
     """
-    there = select(PastGeneration.generation).where(
-        PastGeneration.connection_id == ledger.connection_id,
-        PastGeneration.organisation_id == organisation_id,
-    )
     return and_(
         Invoice.connection_id == ledger.connection_id,
-        Invoice.generation.in_(there),
+        Invoice.generation.in_(generations_in(ledger, organisation_id)),
         Invoice.state.in_(("created", "paid")),
     )
 

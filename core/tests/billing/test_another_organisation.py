@@ -12,7 +12,7 @@ from msp_xero.billing.recover import reconcile
 from msp_xero.billing.reference import meet_organisation, read_reference
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import preview
-from msp_xero.errors import LedgerError
+from msp_xero.errors import BilledElsewhere, LedgerError
 from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.audit import replay
 from msp_xero.ledger.decisions import Refusal, exclude_worklog, release_invoice
@@ -389,6 +389,28 @@ def start_over_with(world, going_to, rebill_from=None, **words) -> None:
 
 def billed_keys(world):
     return [key for invoice in world.ours() for key in worklogs_of(invoice)]
+
+
+def test_a_call_that_arrives_late_while_another_organisation_is_billed_is_told_on_the_way_back(world) -> None:
+    rows = world.rows
+    world.deliver(world.line(0))
+    world.fail({"kind": "slow", "seconds": 1200, "commit": "after", "nth": 1, "match": {"method": "PUT"}})
+    world.settle()
+    [sent] = world.invoices()
+    world.person("invoice", "edit", sent["InvoiceID"], Status="DELETED")
+    world.clock.advance(600)
+    world.settle()
+    slow = world.adapter
+    open_another_organisation(world)
+    reinitialise(world)
+    world.clock.advance(600)
+    slow.commit_late_calls()
+    go_back(world)
+    start_over_with(world, met(world))
+    link_again(world, rows)
+    assert [one["InvoiceNumber"] for one in world.ours()] == [sent["InvoiceNumber"]]
+    with pytest.raises(BilledElsewhere, match=sent["InvoiceNumber"]):
+        world.settle()
 
 
 @pytest.mark.parametrize("is_billed_between", [False, True])
