@@ -293,11 +293,16 @@ class Month:
             return
         self.world.is_disturbed = True
         backup, bookmarks = self.world.here.backup
+        was = self.world.here.generation()
         if what != "bookmark":
             self.world.here.put_ledger(backup)
         if what != "ledger":
             self.world.here.bookmarks = dict(bookmarks)
         self.story.append(f"restore {what}")
+        history, now = self.world.billed_one_after_the_other, self.world.here.generation()
+        if now < was and history[now - was - 1] == history[-1]:
+            # The copy knows the organisation and not that another one was billed between: nothing can tell.
+            self.rebuild({})
 
     def _lose(self, step: Step) -> None:
         what = step["what"]

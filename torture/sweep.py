@@ -1,6 +1,6 @@
 """Exhaustive: every single fault at every call, and every kill point, of a full run of all three jobs.
 
-A case is a script like any other: the job with the one fault and the jobs that follow it, then repairs and
+A case is a script like any other: the job with the one fault and worklogs right after it, then repairs and
 quiet runs. The jobs before it have no trouble: the ledger that every story begins with is what they leave.
 """
 
@@ -38,11 +38,12 @@ class Case:
     step: dict[str, Any]
 
     def script(self, number: int) -> Script:
-        """Return the case as a script: new rows on both sides, the job in trouble, those that follow it."""
+        """Return the case as a script: new rows on both sides, the job in trouble, worklogs right after."""
         script = Script(number, {"target": {"batch_size": 1}, "directory": _DIRECTORY})
         script.steps = [*_WORK, {"do": "new_contact", "pick": 0}, {"do": "new_item", "pick": 0}]
         script.steps.append({"do": "run", "job": self.job, **self.step})
-        script.steps += [{"do": "run", "job": job} for job in JOBS[JOBS.index(self.job) + 1 :]]
+        if self.job != "worklogs":
+            script.steps.append({"do": "run", "job": "worklogs"})
         return script
 
 

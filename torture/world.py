@@ -246,11 +246,12 @@ class World:
         bookmark: str | None = None,
     ) -> Ended:
         process = Process(strikes)
+        states = list(_states(lines)) if job == "worklogs" else []
 
         def on_state(line: bytes) -> None:
             state = json.loads(line)
             if job == "worklogs":
-                self._check_covered(at, lines, state)
+                self._check_covered(at, states, state)
             at.bookmarks[bookmark or job] = state
 
         def work() -> None:
@@ -302,16 +303,11 @@ class World:
 
     # ------------------------------------------------------------------ what may never be
 
-    def _check_covered(self, at: Environment, lines: list[bytes], state: Row) -> None:
+    def _check_covered(self, at: Environment, states: list[tuple[Row, set[str]]], state: Row) -> None:
         """Everything before this STATE in the input has to be committed at this moment."""
-        encoded = [
-            n
-            for n, line in enumerate(lines)
-            if b'"STATE"' in line[:40] and json.loads(line)["value"] == state
-        ]
-        if not encoded:
+        wanted = next((worklogs for given, worklogs in states if given == state), None)
+        if wanted is None:
             raise Surprise("state", "the target emitted a STATE that it was never given")
-        wanted = set(_delivered_ids(lines[: encoded[0]]))
         with contextlib.closing(sqlite3.connect(at.ledger_path)) as connection:
             stored = {row[0] for row in connection.execute("SELECT worklog_id FROM worklog")}
         if missing := wanted - stored:
@@ -319,9 +315,13 @@ class World:
         at.delivered |= wanted
 
 
-def _delivered_ids(lines: Iterable[bytes]) -> Iterator[str]:
+def _states(lines: Iterable[bytes]) -> Iterator[tuple[Row, set[str]]]:
+    """Yield every STATE of a target's input with the ids of all worklogs delivered before it."""
+    delivered: set[str] = set()
     for line in lines:
-        if b'"RECORD"' in line[:60] and b'"invoice_lines"' in line[:120]:
-            message = json.loads(line)
-            if message["record"].get("origin") != "ledger":
-                yield message["record"]["worklog_id"]
+        if b'"STATE"' in line[:40]:
+            yield json.loads(line)["value"], set(delivered)
+        elif b'"RECORD"' in line[:60] and b'"invoice_lines"' in line[:120]:
+            record = json.loads(line)["record"]
+            if record.get("origin") != "ledger":
+                delivered.add(record["worklog_id"])
