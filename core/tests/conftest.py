@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import shutil
 import warnings
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,6 +56,8 @@ class PostgresDatabases:
         self._url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
         self._numbers = itertools.count(1)
         self._made: list[str] = []
+        self._engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
+        self._connection = self._engine.connect()
         self._run("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         self.template = self._create()
         Ledger.open(self._named(self.template)).close()
@@ -78,11 +79,13 @@ class PostgresDatabases:
         self._made.clear()
 
     def close(self) -> None:
+        self._connection.close()
+        self._engine.dispose()
         self._server.cleanup()
 
     def _create(self, template: str = "template1") -> str:
         name = f"ledger_{next(self._numbers)}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         self._made.append(name)
         return name
 
@@ -90,11 +93,8 @@ class PostgresDatabases:
         return self._url.set(database=name).render_as_string(hide_password=False)
 
     def _run(self, *statements: str) -> None:
-        engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
-        with closing(engine.connect()) as connection:
-            for statement in statements:
-                connection.execute(text(statement))
-        engine.dispose()
+        for statement in statements:
+            self._connection.execute(text(statement))
 
 
 @pytest.fixture(scope="session", autouse=True)
