@@ -13,7 +13,7 @@ from msp_xero.ledger.audit import replay
 
 from torture import office
 from torture.people import keys_on
-from torture.world import PREFIXES, SDP_KEY, XERO_SECRET, Surprise
+from torture.world import SDP_KEY, XERO_SECRET, Surprise
 
 if TYPE_CHECKING:
     from msp_xero_sandbox.xero.rows import Invoice
@@ -240,16 +240,17 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
         at_rest = {line["worklog_id"] for line in books.lines if line["live"] and line["invoice_id"] in gone}
         at_rest |= {row["worklog_id"] for row in books.worklogs if row["reason_code"] == "EXCLUDED_BY_PERSON"}
         here = {row["worklog_id"] for row in books.worklogs} - at_rest
-        # A call that came late and whose invoice a person renumbered bills what is on one that is gone; a run
-        # says so as soon as somebody releases that.
+        # Without a number that begins as ours do now, one that came late or from another ledger bills what is
+        # on one that is gone; a run says so as soon as somebody releases that.
         is_late = any(one.adapter.committed_late for one in world.organisations)
         live = [
-            in_xero[key].number
-            for key in unknown
-            if in_xero[key].status not in _GONE
+            one.number
+            for one in (in_xero[key] for key in unknown)
+            if one.status not in _GONE
             and not (
-                (world.is_disturbed or is_late or key not in here_and_now)
-                and _bills_what_is_at_rest(in_xero[key], here, is_left=key not in here_and_now)
+                (world.is_disturbed or is_late or one.invoice_id not in here_and_now)
+                and not (one.invoice_id in here_and_now and one.number.startswith(world.number_prefix))
+                and _bills_what_is_at_rest(one, here)
             )
         ]
         if live:
@@ -277,14 +278,14 @@ def _check_agreement(world: World, people: People, books: _Ledger) -> None:
             _check_cents(row, lines, invoice, numbers)
 
 
-def _bills_what_is_at_rest(invoice: Invoice, here: set[str], *, is_left: bool) -> bool:
-    """Tell whether a person renumbered or left an invoice that bills worklogs, and none that could be here.
+def _bills_what_is_at_rest(invoice: Invoice, here: set[str]) -> bool:
+    """Tell whether an invoice bills worklogs, and none that could be billed here.
 
     Those that ServiceDesk Plus has are in the ledger, but may be excluded by a person, or on an invoice that
     is gone and that nobody has released.
     """
     billed = {one for _, one in keys_on(invoice)}
-    return (is_left or not invoice.number.startswith(PREFIXES)) and bool(billed) and billed.isdisjoint(here)
+    return bool(billed) and billed.isdisjoint(here)
 
 
 def _plain(number: str, numbers: set[str]) -> str:

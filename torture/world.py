@@ -45,7 +45,7 @@ _STREAMS: Final = {
     "worklogs": ["worklogs", "extraction"],
 }
 JOBS: Final = tuple(_STREAMS)
-PREFIXES: Final = ("SDP-", "MSP-")
+_NUMBER_PREFIX: Final = "SDP-"
 """What our invoice numbers begin with, and what they may be set to begin with later."""
 _BESIDE: Final = "worklogs-beside"
 
@@ -139,7 +139,7 @@ class World:
     @property
     def number_prefix(self) -> str:
         """What the numbers of our next invoices begin with."""
-        return str(self.settings.get("target", {}).get("number_prefix", PREFIXES[0]))
+        return str(self.settings.get("target", {}).get("number_prefix", _NUMBER_PREFIX))
 
     def configure(self, plugin: str, values: Mapping[str, Any]) -> None:
         """Set something else for the runs from now on, in ``target`` or ``mapper``."""
