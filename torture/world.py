@@ -46,7 +46,7 @@ _STREAMS: Final = {
 }
 JOBS: Final = tuple(_STREAMS)
 _NUMBER_PREFIX: Final = "SDP-"
-"""What our invoice numbers begin with, and what they may be set to begin with later."""
+"""What our invoice numbers begin with unless it is set otherwise."""
 _BESIDE: Final = "worklogs-beside"
 
 
