@@ -38,6 +38,10 @@ class _ServedBelow(Exception):
         self.task = task
 
 
+class _Gone(Exception):
+    """What should have rows below it is not there, in ServiceDesk Plus' own words."""
+
+
 class Reader:
     """Reads one parent after the other; called from several threads.
 
@@ -133,9 +137,12 @@ class Reader:
         """
         if not _names_its_container(task):
             single = self._single(task)
-            if single is None:
-                return []
-            task = self._of_known_container(single)
+            return [] if single is None else self._task_of_known_container(single, wanted)
+        return self._task_of_known_container(task, wanted)
+
+    def _task_of_known_container(self, task: Parent, wanted: Collection[str]) -> list[Record]:
+        if not _names_its_container(task):
+            raise self._tells_no_container(task)
         if task.belongs_to:
             return self._contained_task(task, wanted)
         if "tasks" not in wanted:
@@ -143,13 +150,11 @@ class Reader:
         try:
             rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
         except _ServedBelow as elsewhere:
-            return self._contained_task(self._of_known_container(elsewhere.task), wanted)
+            return self._task_of_known_container(elsewhere.task, wanted)
         return self._general_task(task, rows)
 
-    def _of_known_container(self, task: Parent) -> Parent:
-        if _names_its_container(task):
-            return task
-        raise Unavailable(
+    def _tells_no_container(self, task: Parent) -> Unavailable:
+        return Unavailable(
             "a task does not tell what it belongs to",
             system=SYSTEM,
             address=f"GET {self._client.settings.api_url}{task.path}",
@@ -176,14 +181,40 @@ class Reader:
             return []
         owner = f"{kind}s/{quote(ids[kind], safe='')}"
         group = f"{owner}/milestones/{quote(ids['milestone'], safe='')}" if "milestone" in ids else owner
-        rows = self._children(
-            self._client.worklogs, f"{group}/tasks/{quote(task.id, safe='')}", "worklogs", "task"
-        )
+        try:
+            rows = self._present_children(
+                self._client.worklogs, f"{group}/tasks/{quote(task.id, safe='')}", "worklogs", "task"
+            )
+        except _Gone:
+            return self._task_that_is_not_there(task, owner, kind, wanted)
         if not rows:
             return []
         container = self._container(owner, f"{kind}s")
         row = {"id": task.id, "title": task.title}
         return self._records(container, rows, "project" if kind == "project" else "task", task=row)
+
+    def _task_that_is_not_there(
+        self, task: Parent, owner: str, kind: str, wanted: Collection[str]
+    ) -> list[Record]:
+        """Read a task that is not where it was said to be: elsewhere, if its own row says so.
+
+        A list need not name the milestone, and below the project alone its task may be unknown.
+
+        Raises:
+            Unavailable: task and container are there, but not the one below the other.
+        """
+        single = self._single(task)
+        if single is not None and single.belongs_to and single.belongs_to != task.belongs_to:
+            return self._task_of_known_container(single, wanted)
+        if self._owner(owner, kind) is None:
+            return []
+        if single is None and not self._is_listed(task):
+            return []
+        raise self._tells_no_container(task)
+
+    def _is_listed(self, task: Parent) -> bool:
+        """Ask the list of all tasks once more: that a row is gone may be said of a path, too."""
+        return any(str(row.get("id")) == task.id for row in self._client.list_rows("tasks", "tasks"))
 
     def _container(self, path: str, module: str) -> Parent:
         """Return what contains a task; many tasks of one container cost one call."""
@@ -201,11 +232,25 @@ class Reader:
     def _children(self, read: Callable[[str], list[Row]], owner: str, what: str, key: str) -> list[Row]:
         """Return the rows below an owner, none when the owner is gone meanwhile.
 
+        Raises:
+            _ServedBelow: the time of a task of the global list is served below its parent only.
+        """
+        try:
+            return self._present_children(read, owner, what, key)
+        except _Gone:
+            return []
+
+    def _present_children(
+        self, read: Callable[[str], list[Row]], owner: str, what: str, key: str
+    ) -> list[Row]:
+        """Return the rows below an owner.
+
         A refusal can mean a deleted row or a path that this installation does not have: the owner
         itself is asked. A missing path that the documentation confirms is an error; one that it
         does not is left out.
 
         Raises:
+            _Gone: the owner is not there.
             _ServedBelow: the time of a task of the global list is served below its parent only.
         """
         name = endpoint("GET", f"{owner}/{what}")
@@ -214,7 +259,7 @@ class Reader:
         except (Missing, Rejected) as refusal:
             row = self._owner(owner, key)
             if row is None:
-                return []
+                raise _Gone from refusal
             if owner.startswith("tasks/"):
                 task = read_whole(MODULES["tasks"], row)
                 if task.belongs_to:
