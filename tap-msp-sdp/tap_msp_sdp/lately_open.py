@@ -42,8 +42,11 @@ class LatelyOpen:
         return max(parent.created_ms or 0, parent.ended_ms) < latest
 
     def see(self, parent: Parent) -> None:
-        """Take in a parent that this run lists; only where ends are told something has to be remembered."""
-        if parent.is_open and parent.tells_end:
+        """Take in a parent that this run lists; of what tells when it was closed nothing is remembered.
+
+        An open one need not have an end yet that its row could tell.
+        """
+        if parent.is_open and parent.module.ended:
             self._open.append(parent.id)
 
     def to_remember(self, today: str, first_day: str) -> dict[str, list[str]]:

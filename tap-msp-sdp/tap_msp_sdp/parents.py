@@ -38,7 +38,6 @@ class Parent:
         latest_ms: the latest time that is known at all.
         created_ms: time of creation, None where none is told.
         ended_ms: when it ended as a person says, which need not be when it was closed.
-        tells_end: whether the row has a place for that, filled or not.
         account: as the row tells it; where not, ``Accounts`` knows further ways.
         tells_account: False when this came of a list without the columns that could tell the account.
         belongs_to: for tasks, the ids of what contains it by kind; None when the row does not say.
@@ -56,7 +55,6 @@ class Parent:
     latest_ms: int | None
     created_ms: int | None
     ended_ms: int | None
-    tells_end: bool
     account: Reference
     is_msp: bool | None
     tells_account: bool
@@ -94,7 +92,6 @@ def read_parent(module: Module, row: Row) -> Parent:
         latest_ms=max([*moved, *ended, *created], default=None),
         created_ms=min(created, default=None),
         ended_ms=max(ended, default=None),
-        tells_end=any(name in row for name in module.ended),
         account=account,
         is_msp=boolean(found.get("is_msp")) if isinstance(found, dict) else None,
         tells_account=any(name in row for name in _ACCOUNTS),
