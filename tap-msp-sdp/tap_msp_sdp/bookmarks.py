@@ -6,7 +6,8 @@ earliest of them, and setting it back by hand sets all of them back.
 
 Where a walk cannot ask by time of change, its place is the time that it began, by the clock of this
 machine. The state says so (``by_own_clock``), because ServiceDesk Plus may have another time. Beside
-it stands, by walk, what was open lately (:class:`~tap_msp_sdp.lately_open.LatelyOpen`).
+it stands, by walk, what was open lately (:class:`~tap_msp_sdp.lately_open.LatelyOpen`). The module
+``tasks`` also has the names of those unconfirmed paths that ever answered (``paths_that_answered``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _VALUE: Final = "replication_key_value"
 _POSITIONS: Final = "positions"
 _BY_OWN_CLOCK: Final = "by_own_clock"
 _LATELY_OPEN: Final = "lately_open"
+_ANSWERED: Final = "paths_that_answered"
 
 
 class Bookmarks:
@@ -109,6 +111,16 @@ class Bookmarks:
         kept = {name: told for name, told in walks.items() if told.get("ids") is not None}
         if kept:
             state[_LATELY_OPEN] = kept
+
+    def paths_that_answered(self) -> list[str]:
+        """Return the names of unconfirmed paths that answered in earlier runs."""
+        names: list[str] = self._state_of("tasks").get(_ANSWERED, [])
+        return names
+
+    def remember_answered(self, names: list[str]) -> None:
+        """Keep the names of unconfirmed paths that ever answered; all of them serve ``tasks``."""
+        if names:
+            self._state_of("tasks")[_ANSWERED] = names
 
     def _note_clock(self, state: dict[str, Any], walk: str, *, by_own_clock: bool) -> None:
         walks = {*state.pop(_BY_OWN_CLOCK, ())} - {walk}

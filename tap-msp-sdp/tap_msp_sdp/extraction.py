@@ -112,6 +112,8 @@ class Extraction:
             module: {walk: self._bookmarks.get(module, walk) for walk in names}
             for module, names in walks_by_module(walks).items()
         }
+        if "tasks" in self._settings.modules:
+            self._reader.paths.have_answered(self._bookmarks.paths_that_answered())
         self._tally.begin([MODULES[name].singular for name in self._settings.modules], since)
         self._checkpoint()
         pool = ThreadPoolExecutor(self._client.settings.concurrency, thread_name_prefix="sdp")
@@ -327,4 +329,5 @@ class Extraction:
 
     def _save(self) -> None:
         self._unsaved = 0
+        self._bookmarks.remember_answered(self._reader.paths.that_answered())
         self._checkpoint()
