@@ -13,9 +13,9 @@ from msp_xero.sdp.calls import endpoint
 from msp_xero.sdp.dialects import iso_utc, read_worklog, text
 from msp_xero.sdp.envelope import SYSTEM
 
-from tap_msp_sdp.modules import CONTAINERS, MODULES
-from tap_msp_sdp.parents import Accounts, Parent, parents_of_task, read_single, read_whole
-from tap_msp_sdp.paths import UnconfirmedPaths
+from tap_msp_sdp.modules import CONTAINERS, MODULES, PARENTS_OF_TASKS
+from tap_msp_sdp.parents import Accounts, Parent, parents_of_task, read_parent, read_single
+from tap_msp_sdp.paths import UNCONFIRMED, UnconfirmedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -61,6 +61,8 @@ class Reader:
         self._tasks_from_parents = tasks_from_parents
         self.paths = UnconfirmedPaths()
         self._containers: OrderedDict[str, Parent] = OrderedDict()
+        self._relisted: dict[str, Parent] = {}  # tasks by id
+        self._relisting = Lock()
         self._lock = Lock()
 
     def read(self, parent: Parent, wanted: Collection[str]) -> list[Record]:
@@ -257,19 +259,49 @@ class Reader:
         try:
             rows = read(owner)
         except (Missing, Rejected) as refusal:
-            row = self._owner(owner, key)
-            if row is None:
+            if key == "task" and name in UNCONFIRMED:
+                task = self._unconfirmed_task(owner)
+            elif self._owner(owner, key) is None:
                 raise _Gone from refusal
-            if owner.startswith("tasks/"):
-                task = read_whole(MODULES["tasks"], row)
-                if task.belongs_to:
-                    raise _ServedBelow(task) from refusal
-                self.paths.leave_out(name, refusal, owner, for_all=task.belongs_to is not None)
             else:
+                task = None
+            if task is None or not owner.startswith("tasks/"):
                 self.paths.leave_out(name, refusal, owner, for_all=True)
+            elif task.belongs_to:
+                raise _ServedBelow(task) from refusal
+            else:
+                self.paths.leave_out(name, refusal, owner, for_all=task.belongs_to is not None)
             return []
         self.paths.has_answered(name)
         return rows
+
+    def _unconfirmed_task(self, path: str) -> Parent:
+        """Return a task whose path need not exist: from its own row, or from the list that named it.
+
+        Raises:
+            _Gone: it is in neither.
+        """
+        try:
+            return read_single(self._client, MODULES["tasks"], path)
+        except Missing as error:
+            group, _, identity = path.rpartition("/")
+            task = self._listed_again(identity) if group == "tasks" else self._below_problem(group, identity)
+            if task is None:
+                raise _Gone from error
+            return task
+
+    def _below_problem(self, group: str, identity: str) -> Parent | None:
+        rows = self._children(self._client.tasks, group.removesuffix("/tasks"), "tasks", "problem")
+        found = (row for row in rows if _segment(row) == identity)
+        return next((read_parent(MODULES["tasks"], row) for row in found), None)
+
+    def _listed_again(self, identity: str) -> Parent | None:
+        """Return a task as the list of all tasks has it; that is read again while it lacks the task."""
+        with self._relisting:
+            if identity not in self._relisted:
+                rows = self._client.list_rows("tasks", "tasks", fields=("id", "title", *PARENTS_OF_TASKS))
+                self._relisted = {_segment(row): read_parent(MODULES["tasks"], row) for row in rows}
+            return self._relisted.get(identity)
 
     def _owner(self, path: str, key: str) -> Row | None:
         """Return the row whose children were refused, None when it is deleted."""
