@@ -40,12 +40,17 @@ class Bookmarks:
         self._walks_of = walks_of
 
     def get(self, module: str, walk: str) -> str | None:
-        """Return where a walk stands for a module, None when it never began."""
+        """Return where a walk stands for a module, None when it never began.
+
+        One that takes over from others begins anew, whatever its name: it knows nothing of what they left.
+        """
         state = self._state_of(module)
         value: str | None = state.get(_VALUE)
         positions: dict[str, str] | None = state.get(_POSITIONS)
         if positions is None:
             return value if self._walks_of[module] == [walk] == [module] else None
+        if positions.keys() - {*self._walks_of[module]}:
+            return None
         position = positions.get(walk)
         if position is None or value is None:
             return position

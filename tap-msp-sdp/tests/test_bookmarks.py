@@ -64,6 +64,16 @@ def test_another_way_to_find_tasks_starts_anew_and_then_moves(states):
     assert back.get("projects", "projects") == NEW
 
 
+def test_a_list_that_takes_over_from_several_walks_starts_anew_although_one_had_its_name(states):
+    by_parents = Bookmarks(states.__getitem__, WALKS)
+    for walk in WALKS["tasks"]:
+        by_parents.advance("tasks", walk, MID)
+    listed = Bookmarks(states.__getitem__, {"tasks": ["tasks"]})
+    assert listed.get("tasks", "tasks") is None
+    listed.advance("tasks", "tasks", OLD)
+    assert listed.get("tasks", "tasks") == OLD
+
+
 def walks(**settings):
     return plan_walks(ExtractionSettings(**settings))
 

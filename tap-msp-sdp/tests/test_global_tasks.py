@@ -8,12 +8,14 @@ import pytest
 from msp_xero.edges.clock import SystemClock
 from msp_xero.errors import Unavailable
 from msp_xero.sdp import SdpClient
+from tap_msp_sdp.settings import DAY_MS
 from tap_msp_sdp.tally import Tally
 
-from .conftest import MODULES, listed_without, run, settings
+from .conftest import MODULES, found, listed_without, new_worklog, person, run, settings
 
 PARENTS = ("request", "problem", "change", "project", "milestone")
 GONE = {"kind": "status", "status": 404, "body": {"response_status": {"status_code": 4007}}}
+NOT_LICENSED = {"kind": "status", "status": 400, "body": {"response_status": {"status_code": 7001}}}
 NO_SUCH_PATH = {"kind": "html", "status": 404, "body": "<html>Not Found</html>"}
 
 
@@ -172,6 +174,29 @@ def test_a_task_in_a_container_that_is_not_shown_any_more_is_passed_over(small):
     assert out.trailer is not None
     assert out.ids()
     assert task["parent_id"] not in {record["parent_id"] for record in out.records()}
+
+
+@pytest.mark.parametrize("how", ["one refused", "not licensed"])
+def test_global_discovery_begins_no_later_than_the_last_of_the_walks_that_it_replaces(small, how):
+    small.post("set", {"last_updated_on": "all"})
+    problem = small.get("dump")["problems"][0]["id"]
+    task = person(small, "task", "add", parent=f"problems/{problem}", title="Look again")["id"]
+    new_worklog(small, f"problems/{problem}/tasks/{task}")
+    newest = max(row["last_updated_time"] for row in small.get("dump")["tasks"])
+    person(small, "task", "edit", task, last_updated_time=newest - 5 * DAY_MS)
+    general = general_tasks_with_time(small)[0]
+    person(small, "task", "edit", general, title="The last that was changed")
+    if how == "one refused":  # "the next run asks again"
+        small.post("faults", [{"match": {"path": f"/api/v3/problems/{problem}/tasks"}, **GONE}])
+    else:
+        small.post("faults", [{"match": {"regex": "/problems(/|$)"}, **NOT_LICENSED}])
+    first = run(settings(small, modules=["tasks"]))
+    assert first.trailer is not None
+    assert not found(first)
+    small.mend()
+    second = run(settings(small, modules=["tasks"], task_discovery="global"), state=first.state)
+    assert second.trailer is not None
+    assert len(found(second)) == 1
 
 
 # ------------------------------------------------------------------- discovery by parents
