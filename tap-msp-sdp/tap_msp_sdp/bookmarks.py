@@ -87,22 +87,22 @@ class Bookmarks:
         if len(positions) == len(walks):
             state[_VALUE] = min(positions.values())
 
-    def lately_open(self, module: str, walk: str, discovery: str) -> dict[str, list[str]] | None:
-        """Return what a walk saw open lately, as LatelyOpen keeps it; None where that is not known.
-
-        It is not known either after the bookmark was set back by hand, or of another way to discover tasks.
-        """
-        told = self._state_of(module).get(_LATELY_OPEN, {}).get(walk, {})
-        at = self.get(module, walk)
-        if at is None or at < told.get("at", "") or told.get("discovery") != discovery:
-            return None
-        days: dict[str, list[str]] = told["ids"]
+    def lately_open(self, module: str, walk: str) -> dict[str, list[str]]:
+        """Return what a walk saw open lately, as LatelyOpen keeps it, whether or not that is all."""
+        days: dict[str, list[str]] = self._told_open(module, walk).get("ids", {})
         return days
 
-    def remember_open(
-        self, module: str, walk: str, days: dict[str, list[str]] | None, discovery: str
-    ) -> None:
-        """Keep what a walk saw open lately for its next run; None forgets it.
+    def knows_open(self, module: str, walk: str, discovery: str) -> bool:
+        """Tell whether that is all that was open where the bookmark stands.
+
+        It is not after the bookmark was set back by hand, or of another way to discover tasks.
+        """
+        told, at = self._told_open(module, walk), self.get(module, walk)
+        until = told.get("at")
+        return at is not None and until is not None and until <= at and told.get("discovery") == discovery
+
+    def remember_open(self, module: str, walk: str, days: dict[str, list[str]], discovery: str) -> None:
+        """Keep what a walk saw open lately for its next run.
 
         Args:
             module: whose bookmark it is, moved already.
@@ -110,12 +110,31 @@ class Bookmarks:
             days: as LatelyOpen keeps it.
             discovery: the setting ``task_discovery``, which decides which tasks are seen.
         """
+        self._tell_open(module, walk, {"at": self.get(module, walk), "discovery": discovery, "ids": days})
+
+    def add_open(self, module: str, walk: str, days: dict[str, list[str]]) -> None:
+        """Keep it where the bookmark waits: whether that is all is as it was before.
+
+        Args:
+            module: whose bookmark it is.
+            walk: which of its walks.
+            days: as LatelyOpen keeps it, with all that was kept before.
+        """
+        self._tell_open(module, walk, {**self._told_open(module, walk), "ids": days})
+
+    def forget_open(self, module: str, walk: str) -> None:
+        """Keep nothing of what a walk saw open."""
         state = self._state_of(module)
-        told = {"at": self.get(module, walk), "discovery": discovery, "ids": days}
-        walks = {**state.pop(_LATELY_OPEN, {}), walk: told}
-        kept = {name: told for name, told in walks.items() if told.get("ids") is not None}
-        if kept:
-            state[_LATELY_OPEN] = kept
+        if others := {name: told for name, told in state.pop(_LATELY_OPEN, {}).items() if name != walk}:
+            state[_LATELY_OPEN] = others
+
+    def _told_open(self, module: str, walk: str) -> dict[str, Any]:
+        told: dict[str, Any] = self._state_of(module).get(_LATELY_OPEN, {}).get(walk, {})
+        return told
+
+    def _tell_open(self, module: str, walk: str, told: dict[str, Any]) -> None:
+        state = self._state_of(module)
+        state[_LATELY_OPEN] = {**state.get(_LATELY_OPEN, {}), walk: told}
 
     def paths_that_answered(self) -> list[str]:
         """Return the names of unconfirmed paths that answered in earlier runs."""

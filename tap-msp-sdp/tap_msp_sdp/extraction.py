@@ -177,17 +177,22 @@ class Extraction:
             logger.info("%s cannot be asked by time of change (%s)", walk.name, reason)
             lately_open = self._lately_open(walk)
             yield from self._read_within(walk, parents, window_start, pool, lately_open)
-            seen = lately_open.to_remember(*self._days_of_window())
-            for module in self._read_to_the_end(walk):
-                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
-                self._bookmarks.remember_open(module, walk.name, seen, self._settings.task_discovery)
+            today, first_day = self._days_of_window()
+            done = self._read_to_the_end(walk)
+            for module in walk.modules:
+                if module in done:
+                    seen = lately_open.to_remember(today, first_day)
+                    self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
+                    self._bookmarks.remember_open(module, walk.name, seen, self._settings.task_discovery)
+                else:
+                    self._bookmarks.add_open(module, walk.name, lately_open.to_remember(today))
             return
         if self._settings.sweep_ms:
             start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
-            yield from self._read_within(walk, parents, start, pool, LatelyOpen({}))
+            yield from self._read_within(walk, parents, start, pool, LatelyOpen([]))
         for module in walk.modules:
             # Walks by time of change see nothing of what is open.
-            self._bookmarks.remember_open(module, walk.name, None, self._settings.task_discovery)
+            self._bookmarks.forget_open(module, walk.name)
         self._advance(walk, reached, self._read_to_the_end(walk))
 
     def _read_to_the_end(self, walk: Walk) -> tuple[str, ...]:
@@ -232,14 +237,14 @@ class Extraction:
         return min(reached_back, *(at for at in since.values() if at is not None))
 
     def _lately_open(self, walk: Walk) -> LatelyOpen:
-        """Return what was open lately, if that is known for all modules that a walk serves."""
-        days: dict[str, list[str]] = {}
-        for module in walk.modules:
-            told = self._bookmarks.lately_open(module, walk.name, self._settings.task_discovery)
-            if told is None:
-                return LatelyOpen(None, self._settings.start_ms or 0)
-            days = {day: [*days.get(day, ()), *told.get(day, ())] for day in {*days, *told}}
-        return LatelyOpen(days)
+        """Return what was open lately as far as any module knows that a walk serves."""
+        discovery = self._settings.task_discovery
+        remembered = [
+            told for module in walk.modules for told in self._bookmarks.lately_open(module, walk.name).items()
+        ]
+        if all(self._bookmarks.knows_open(module, walk.name, discovery) for module in walk.modules):
+            return LatelyOpen(remembered)
+        return LatelyOpen(remembered, self._settings.start_ms or 0)
 
     def _days_of_window(self) -> tuple[str, str]:
         """Return the day of this run, and the first one of the window before it."""

@@ -132,12 +132,28 @@ def test_what_was_open_is_known_of_the_walk_that_goes_on_from_there(bookmarks, s
     open_ones = {"open": ["7"]}
     bookmarks.advance("projects", "projects", MID)
     bookmarks.remember_open("projects", "projects", open_ones, "parents")
-    assert bookmarks.lately_open("projects", "projects", "parents") == open_ones
-    assert bookmarks.lately_open("projects", "projects", "global") is None
-    assert bookmarks.lately_open("projects", "tasks", "parents") is None
+    assert bookmarks.lately_open("projects", "projects") == open_ones
+    assert bookmarks.knows_open("projects", "projects", "parents")
+    assert not bookmarks.knows_open("projects", "projects", "global")
+    assert not bookmarks.knows_open("projects", "tasks", "parents")
     states["projects"]["lately_open"]["tasks"] = {"of": "another version"}
-    assert bookmarks.lately_open("projects", "tasks", "parents") is None
+    assert bookmarks.lately_open("projects", "tasks") == {}
+    assert not bookmarks.knows_open("projects", "tasks", "parents")
     states["projects"]["replication_key_value"] = OLD
-    assert bookmarks.lately_open("projects", "projects", "parents") is None, "set back by hand"
-    bookmarks.remember_open("projects", "projects", None, "parents")
+    assert not bookmarks.knows_open("projects", "projects", "parents"), "set back by hand"
+    assert bookmarks.lately_open("projects", "projects") == open_ones, "what was seen was seen"
+    for walk in ("tasks", "projects"):
+        bookmarks.forget_open("projects", walk)
     assert "lately_open" not in states["projects"]
+
+
+def test_what_is_open_while_a_bookmark_waits_is_kept_and_is_all_only_if_it_was_before(bookmarks):
+    bookmarks.add_open("projects", "projects", {"open": ["7"]})
+    assert bookmarks.lately_open("projects", "projects") == {"open": ["7"]}
+    assert not bookmarks.knows_open("projects", "projects", "parents")
+    bookmarks.advance("projects", "projects", MID)
+    assert not bookmarks.knows_open("projects", "projects", "parents")
+    bookmarks.remember_open("projects", "projects", {"open": ["7"]}, "parents")
+    bookmarks.add_open("projects", "projects", {"open": ["7", "8"]})
+    assert bookmarks.lately_open("projects", "projects") == {"open": ["7", "8"]}
+    assert bookmarks.knows_open("projects", "projects", "parents")
