@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from msp_xero.errors import Missing, NotLicensed, RemoteError
+from msp_xero.errors import Missing, NoAddress, NotLicensed, RemoteError
 from msp_xero.sdp import CannotWalk
 from msp_xero.sdp.dialects import NOTHING, Reference, boolean, epoch_ms, reference, text
 
@@ -162,14 +162,22 @@ class Accounts:
         """Return the parent, read again as a single row where its list left the account out.
 
         Also where the account of its site or of who reported it is known: these stand in for what
-        the ticket itself says, and only where it says nothing either.
+        the ticket itself says, and only where it says nothing either. Of one that is gone meanwhile
+        nobody knows what it said: it has no account.
+
+        Raises:
+            Unavailable: a web server says that there is no such ticket, and not ServiceDesk Plus.
         """
         if parent.tells_account:
             return parent
         try:
             single = read_single(self._client, parent.module, parent.path)
+        except NoAddress as error:
+            if parent.module.name == "tasks":
+                return parent  # that path need not exist: then no row says more than this one
+            raise error.as_no_answer() from error
         except Missing:
-            return parent
+            return replace(parent, account=NOTHING, is_msp=None, site_id=None)
         if single.account == NOTHING:
             single = replace(single, account=parent.account, is_msp=parent.is_msp)
         # The worklogs were read when the list told its time; a later one would make them look fresher.
