@@ -61,7 +61,7 @@ class Bookmarks:
         return walk in self._state_of(module).get(_BY_OWN_CLOCK, ())
 
     def advance(self, module: str, walk: str, value: str, *, by_own_clock: bool = False) -> None:
-        """Move a bookmark forward; it never goes back, unless from a time of another clock.
+        """Move a bookmark forward; from a time of this machine's clock, which may have been wrong, also back.
 
         Args:
             module: whose bookmark it is.
@@ -70,8 +70,7 @@ class Bookmarks:
             by_own_clock: the value is a time of this machine's clock.
         """
         before = self.get(module, walk)
-        is_other_clock = self.is_by_own_clock(module, walk) and not by_own_clock
-        if before is not None and value <= before and not is_other_clock:
+        if before is not None and value <= before and not self.is_by_own_clock(module, walk):
             return
         state = self._state_of(module)
         self._note_clock(state, walk, by_own_clock=by_own_clock)

@@ -200,17 +200,28 @@ class Extraction:
         in_doubt = self._reader.paths.is_in_doubt()
         return tuple(name for name in walk.modules if not (in_doubt and name == "tasks"))
 
-    def _since(self, module: str, walk: str) -> int | None:
-        """Return from when parents are read for a module, None for all."""
+    def _bookmark_ms(self, module: str, walk: str) -> int | None:
+        """Return where a walk stands, None where it begins anew.
+
+        A time by this machine's clock that is still to come was written by a clock that was wrong, and tells
+        nothing.
+        """
         bookmark = self._bookmarks.get(module, walk)
         if bookmark is None:
-            return self._settings.start_ms
+            return None
         try:
-            return max(to_ms(bookmark) - self._settings.overlap_ms, 0)
+            at = to_ms(bookmark)
         except ValueError:
             raise InputError(
                 f"The bookmark of {module} in the state is not a time: {bookmark[:40]}"
             ) from None
+        is_wrong = at > self._started_ms and self._bookmarks.is_by_own_clock(module, walk)
+        return None if is_wrong else at
+
+    def _since(self, module: str, walk: str) -> int | None:
+        """Return from when parents are read for a module, None for all."""
+        at = self._bookmark_ms(module, walk)
+        return self._settings.start_ms if at is None else max(at - self._settings.overlap_ms, 0)
 
     def _changed_from(self, module: str, walk: Walk, since: int | None) -> int:
         """Return the time of change from which parents are read for a module, by the clock of SDP.
@@ -229,7 +240,7 @@ class Extraction:
         A first run reads from ``start_date``; later ones reach back over the window, and further
         when the last run is longer ago.
         """
-        if any(self._bookmarks.get(module, walk.name) is None for module in walk.modules):
+        if any(self._bookmark_ms(module, walk.name) is None for module in walk.modules):
             times = list(since.values())
             return None if None in times else min(at for at in times if at is not None)
         window = max(self._settings.window_ms, self._settings.sweep_ms)
@@ -270,9 +281,10 @@ class Extraction:
         for parent, modules, records in self._side_by_side(pool, changed, wanted):
             yield from self._emit(parent, records)
             self._walked[parent.id] = (parent.updated_ms, modules)
-            if parent.updated_ms is not None:
-                # A date in the future must not hide what comes until then.
-                reached |= dict.fromkeys(modules, iso_utc(min(parent.updated_ms, self._started_ms)))
+            if parent.updated_ms is not None and parent.updated_ms <= self._started_ms:
+                # A date in the future must not hide what comes until then; nor must the time of this machine
+                # stand for one of SDP.
+                reached |= dict.fromkeys(modules, iso_utc(parent.updated_ms))
             waits = self._reader.paths.has_left_out
             self._advance(walk, reached, [name for name in modules if not (waits and name == "tasks")])
             self._unsaved += 1
