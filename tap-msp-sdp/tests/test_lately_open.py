@@ -174,3 +174,17 @@ def test_what_waits_to_be_asked_again_is_not_forgotten_after_the_window(small):
         state = aged(run(config, state=state).state, "tasks", 40)
     small.mend()
     assert len(found(run(config, state=state))) == 1
+
+
+@pytest.mark.parametrize("is_frequent", [False, True], ids=["nightly only", "a frequent run between"])
+def test_a_frequent_run_with_as_long_a_window_forgets_nothing_that_the_nightly_sweep_has_to_read(
+    small, is_frequent
+):
+    config = settings(small, modules=["projects"], window_days=90)
+    nightly = {**config, "sweep_days": 90}
+    state, path = seen_closed(small, nightly)
+    state = aged(run(nightly, state=state).state, "projects", 45)
+    if is_frequent:
+        state = run(config, state=state).state
+    new_worklog(small, path)
+    assert len(found(run(nightly, state=state))) == 1
