@@ -177,15 +177,7 @@ class Extraction:
             logger.info("%s cannot be asked by time of change (%s)", walk.name, reason)
             lately_open = self._lately_open(walk)
             yield from self._read_within(walk, parents, window_start, pool, lately_open)
-            today, first_day = self._days_of_window()
-            done = self._read_to_the_end(walk)
-            for module in walk.modules:
-                if module in done:
-                    seen = lately_open.to_remember(today, first_day)
-                    self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
-                    self._bookmarks.remember_open(module, walk.name, seen, self._settings.task_discovery)
-                else:
-                    self._bookmarks.add_open(module, walk.name, lately_open.to_remember(today))
+            self._has_read_within(walk, lately_open)
             return
         if self._settings.sweep_ms:
             start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
@@ -194,6 +186,19 @@ class Extraction:
             # Walks by time of change see nothing of what is open.
             self._bookmarks.forget_open(module, walk.name)
         self._advance(walk, reached, self._read_to_the_end(walk))
+
+    def _has_read_within(self, walk: Walk, lately_open: LatelyOpen) -> None:
+        """Move the bookmarks of a walk that is over to its start, and keep what was open."""
+        today, first_day = self._days_of_window()
+        done = self._read_to_the_end(walk)
+        for module in walk.modules:
+            if module in done:
+                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
+                seen = lately_open.to_remember(today, first_day)
+                self._bookmarks.remember_open(module, walk.name, seen, self._settings.task_discovery)
+            else:
+                # What is refused may be closed for long when it is asked again: nothing is dropped.
+                self._bookmarks.add_open(module, walk.name, lately_open.to_remember(today))
 
     def _read_to_the_end(self, walk: Walk) -> tuple[str, ...]:
         """Return the modules of a walk that is over which lack nothing: their bookmarks may move."""

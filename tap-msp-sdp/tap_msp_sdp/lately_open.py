@@ -46,9 +46,9 @@ class LatelyOpen:
         return max(parent.created_ms or 0, parent.ended_ms) < latest
 
     def see(self, parent: Parent) -> None:
-        """Take in a parent that this run lists; of what tells when it was closed nothing is remembered.
+        """Take in a parent that this run lists; where a time of closing is told nothing has to be remembered.
 
-        An open one need not have an end yet that its row could tell.
+        Whether its row tells an end is no matter: an open one need not have any yet.
         """
         if parent.is_open and parent.module.ended:
             self._open.append(parent.id)
