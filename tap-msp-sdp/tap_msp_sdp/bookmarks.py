@@ -6,7 +6,8 @@ earliest of them, and setting it back by hand sets all of them back.
 
 Where a walk cannot ask by time of change, its place is the time that it began, by the clock of this
 machine. The state says so (``by_own_clock``), because ServiceDesk Plus may have another time. Beside
-it stands, by walk, what was open lately (:class:`~tap_msp_sdp.lately_open.LatelyOpen`).
+it stands, by walk, what was open lately (:class:`~tap_msp_sdp.lately_open.LatelyOpen`). The module
+``tasks`` also has the names of those unconfirmed paths that ever answered (``paths_that_answered``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _VALUE: Final = "replication_key_value"
 _POSITIONS: Final = "positions"
 _BY_OWN_CLOCK: Final = "by_own_clock"
 _LATELY_OPEN: Final = "lately_open"
+_ANSWERED: Final = "paths_that_answered"
 
 
 class Bookmarks:
@@ -38,12 +40,17 @@ class Bookmarks:
         self._walks_of = walks_of
 
     def get(self, module: str, walk: str) -> str | None:
-        """Return where a walk stands for a module, None when it never began."""
+        """Return where a walk stands for a module, None when it never began.
+
+        One that takes over from others begins anew, whatever its name: it knows nothing of what they left.
+        """
         state = self._state_of(module)
         value: str | None = state.get(_VALUE)
         positions: dict[str, str] | None = state.get(_POSITIONS)
         if positions is None:
             return value if self._walks_of[module] == [walk] == [module] else None
+        if positions.keys() - {*self._walks_of[module]}:
+            return None
         position = positions.get(walk)
         if position is None or value is None:
             return position
@@ -54,7 +61,7 @@ class Bookmarks:
         return walk in self._state_of(module).get(_BY_OWN_CLOCK, ())
 
     def advance(self, module: str, walk: str, value: str, *, by_own_clock: bool = False) -> None:
-        """Move a bookmark forward; it never goes back, unless from a time of another clock.
+        """Move a bookmark forward; from a time of this machine's clock, which may have been wrong, also back.
 
         Args:
             module: whose bookmark it is.
@@ -63,8 +70,7 @@ class Bookmarks:
             by_own_clock: the value is a time of this machine's clock.
         """
         before = self.get(module, walk)
-        is_other_clock = self.is_by_own_clock(module, walk) and not by_own_clock
-        if before is not None and value <= before and not is_other_clock:
+        if before is not None and value <= before and not self.is_by_own_clock(module, walk):
             return
         state = self._state_of(module)
         self._note_clock(state, walk, by_own_clock=by_own_clock)
@@ -80,22 +86,22 @@ class Bookmarks:
         if len(positions) == len(walks):
             state[_VALUE] = min(positions.values())
 
-    def lately_open(self, module: str, walk: str, discovery: str) -> dict[str, list[str]] | None:
-        """Return what a walk saw open lately, as LatelyOpen keeps it; None where that is not known.
-
-        It is not known either after the bookmark was set back by hand, or of another way to discover tasks.
-        """
-        told = self._state_of(module).get(_LATELY_OPEN, {}).get(walk, {})
-        at = self.get(module, walk)
-        if at is None or at < told.get("at", "") or told.get("discovery") != discovery:
-            return None
-        days: dict[str, list[str]] = told["ids"]
+    def lately_open(self, module: str, walk: str) -> dict[str, list[str]]:
+        """Return what a walk saw open lately, as LatelyOpen keeps it, whether or not that is all."""
+        days: dict[str, list[str]] = self._told_open(module, walk).get("ids", {})
         return days
 
-    def remember_open(
-        self, module: str, walk: str, days: dict[str, list[str]] | None, discovery: str
-    ) -> None:
-        """Keep what a walk saw open lately for its next run; None forgets it.
+    def knows_open(self, module: str, walk: str, discovery: str) -> bool:
+        """Tell whether that is all that was open where the bookmark stands.
+
+        It is not after the bookmark was set back by hand, or of another way to discover tasks.
+        """
+        told, at = self._told_open(module, walk), self.get(module, walk)
+        until = told.get("at")
+        return at is not None and until is not None and until <= at and told.get("discovery") == discovery
+
+    def remember_open(self, module: str, walk: str, days: dict[str, list[str]], discovery: str) -> None:
+        """Keep what a walk saw open lately for its next run.
 
         Args:
             module: whose bookmark it is, moved already.
@@ -103,12 +109,41 @@ class Bookmarks:
             days: as LatelyOpen keeps it.
             discovery: the setting ``task_discovery``, which decides which tasks are seen.
         """
+        self._tell_open(module, walk, {"at": self.get(module, walk), "discovery": discovery, "ids": days})
+
+    def add_open(self, module: str, walk: str, days: dict[str, list[str]]) -> None:
+        """Keep it where the bookmark waits: whether that is all is as it was before.
+
+        Args:
+            module: whose bookmark it is.
+            walk: which of its walks.
+            days: as LatelyOpen keeps it, with all that was kept before.
+        """
+        self._tell_open(module, walk, {**self._told_open(module, walk), "ids": days})
+
+    def forget_open(self, module: str, walk: str) -> None:
+        """Keep nothing of what a walk saw open."""
         state = self._state_of(module)
-        told = {"at": self.get(module, walk), "discovery": discovery, "ids": days}
-        walks = {**state.pop(_LATELY_OPEN, {}), walk: told}
-        kept = {name: told for name, told in walks.items() if told.get("ids") is not None}
-        if kept:
-            state[_LATELY_OPEN] = kept
+        if others := {name: told for name, told in state.pop(_LATELY_OPEN, {}).items() if name != walk}:
+            state[_LATELY_OPEN] = others
+
+    def _told_open(self, module: str, walk: str) -> dict[str, Any]:
+        told: dict[str, Any] = self._state_of(module).get(_LATELY_OPEN, {}).get(walk, {})
+        return told
+
+    def _tell_open(self, module: str, walk: str, told: dict[str, Any]) -> None:
+        state = self._state_of(module)
+        state[_LATELY_OPEN] = {**state.get(_LATELY_OPEN, {}), walk: told}
+
+    def paths_that_answered(self) -> list[str]:
+        """Return the names of unconfirmed paths that answered in earlier runs."""
+        names: list[str] = self._state_of("tasks").get(_ANSWERED, [])
+        return names
+
+    def remember_answered(self, names: list[str]) -> None:
+        """Keep the names of unconfirmed paths that ever answered; all of them serve ``tasks``."""
+        if names:
+            self._state_of("tasks")[_ANSWERED] = names
 
     def _note_clock(self, state: dict[str, Any], walk: str, *, by_own_clock: bool) -> None:
         walks = {*state.pop(_BY_OWN_CLOCK, ())} - {walk}

@@ -112,6 +112,8 @@ class Extraction:
             module: {walk: self._bookmarks.get(module, walk) for walk in names}
             for module, names in walks_by_module(walks).items()
         }
+        if "tasks" in self._settings.modules:
+            self._reader.paths.have_answered(self._bookmarks.paths_that_answered())
         self._tally.begin([MODULES[name].singular for name in self._settings.modules], since)
         self._checkpoint()
         pool = ThreadPoolExecutor(self._client.settings.concurrency, thread_name_prefix="sdp")
@@ -175,35 +177,56 @@ class Extraction:
             logger.info("%s cannot be asked by time of change (%s)", walk.name, reason)
             lately_open = self._lately_open(walk)
             yield from self._read_within(walk, parents, window_start, pool, lately_open)
-            seen = lately_open.to_remember(*self._days_of_window())
-            for module in self._read_to_the_end(walk):
-                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
-                self._bookmarks.remember_open(module, walk.name, seen, self._settings.task_discovery)
+            self._has_read_within(walk, lately_open)
             return
         if self._settings.sweep_ms:
             start = max(self._started_ms - self._settings.sweep_ms, self._settings.start_ms or 0)
-            yield from self._read_within(walk, parents, start, pool, LatelyOpen({}))
+            yield from self._read_within(walk, parents, start, pool, LatelyOpen([]))
         for module in walk.modules:
             # Walks by time of change see nothing of what is open.
-            self._bookmarks.remember_open(module, walk.name, None, self._settings.task_discovery)
+            self._bookmarks.forget_open(module, walk.name)
         self._advance(walk, reached, self._read_to_the_end(walk))
+
+    def _has_read_within(self, walk: Walk, lately_open: LatelyOpen) -> None:
+        """Move the bookmarks of a walk that is over to its start, and keep what was open."""
+        today, first_day = self._days_of_window()
+        done = self._read_to_the_end(walk)
+        for module in walk.modules:
+            if module in done:
+                self._bookmarks.advance(module, walk.name, iso_utc(self._started_ms), by_own_clock=True)
+                seen = lately_open.to_remember(today, first_day)
+                self._bookmarks.remember_open(module, walk.name, seen, self._settings.task_discovery)
+            else:
+                # What is refused may be closed for long when it is asked again: nothing is dropped.
+                self._bookmarks.add_open(module, walk.name, lately_open.to_remember(today))
 
     def _read_to_the_end(self, walk: Walk) -> tuple[str, ...]:
         """Return the modules of a walk that is over which lack nothing: their bookmarks may move."""
         in_doubt = self._reader.paths.is_in_doubt()
         return tuple(name for name in walk.modules if not (in_doubt and name == "tasks"))
 
-    def _since(self, module: str, walk: str) -> int | None:
-        """Return from when parents are read for a module, None for all."""
+    def _bookmark_ms(self, module: str, walk: str) -> int | None:
+        """Return where a walk stands, None where it begins anew.
+
+        A time by this machine's clock that is still to come was written by a clock that was wrong, and tells
+        nothing.
+        """
         bookmark = self._bookmarks.get(module, walk)
         if bookmark is None:
-            return self._settings.start_ms
+            return None
         try:
-            return max(to_ms(bookmark) - self._settings.overlap_ms, 0)
+            at = to_ms(bookmark)
         except ValueError:
             raise InputError(
                 f"The bookmark of {module} in the state is not a time: {bookmark[:40]}"
             ) from None
+        is_wrong = at > self._started_ms and self._bookmarks.is_by_own_clock(module, walk)
+        return None if is_wrong else at
+
+    def _since(self, module: str, walk: str) -> int | None:
+        """Return from when parents are read for a module, None for all."""
+        at = self._bookmark_ms(module, walk)
+        return self._settings.start_ms if at is None else max(at - self._settings.overlap_ms, 0)
 
     def _changed_from(self, module: str, walk: Walk, since: int | None) -> int:
         """Return the time of change from which parents are read for a module, by the clock of SDP.
@@ -222,7 +245,7 @@ class Extraction:
         A first run reads from ``start_date``; later ones reach back over the window, and further
         when the last run is longer ago.
         """
-        if any(self._bookmarks.get(module, walk.name) is None for module in walk.modules):
+        if any(self._bookmark_ms(module, walk.name) is None for module in walk.modules):
             times = list(since.values())
             return None if None in times else min(at for at in times if at is not None)
         window = max(self._settings.window_ms, self._settings.sweep_ms)
@@ -230,14 +253,14 @@ class Extraction:
         return min(reached_back, *(at for at in since.values() if at is not None))
 
     def _lately_open(self, walk: Walk) -> LatelyOpen:
-        """Return what was open lately, if that is known for all modules that a walk serves."""
-        days: dict[str, list[str]] = {}
-        for module in walk.modules:
-            told = self._bookmarks.lately_open(module, walk.name, self._settings.task_discovery)
-            if told is None:
-                return LatelyOpen(None, self._settings.start_ms or 0)
-            days = {day: [*days.get(day, ()), *told.get(day, ())] for day in {*days, *told}}
-        return LatelyOpen(days)
+        """Return what was open lately as far as any module knows that a walk serves."""
+        discovery = self._settings.task_discovery
+        remembered = [
+            told for module in walk.modules for told in self._bookmarks.lately_open(module, walk.name).items()
+        ]
+        if all(self._bookmarks.knows_open(module, walk.name, discovery) for module in walk.modules):
+            return LatelyOpen(remembered)
+        return LatelyOpen(remembered, self._settings.start_ms or 0)
 
     def _days_of_window(self) -> tuple[str, str]:
         """Return the day of this run, and the first one of the window before it."""
@@ -263,9 +286,10 @@ class Extraction:
         for parent, modules, records in self._side_by_side(pool, changed, wanted):
             yield from self._emit(parent, records)
             self._walked[parent.id] = (parent.updated_ms, modules)
-            if parent.updated_ms is not None:
-                # A date in the future must not hide what comes until then.
-                reached |= dict.fromkeys(modules, iso_utc(min(parent.updated_ms, self._started_ms)))
+            if parent.updated_ms is not None and parent.updated_ms <= self._started_ms:
+                # A date in the future must not hide what comes until then; nor must the time of this machine
+                # stand for one of SDP.
+                reached |= dict.fromkeys(modules, iso_utc(parent.updated_ms))
             waits = self._reader.paths.has_left_out
             self._advance(walk, reached, [name for name in modules if not (waits and name == "tasks")])
             self._unsaved += 1
@@ -327,4 +351,5 @@ class Extraction:
 
     def _save(self) -> None:
         self._unsaved = 0
+        self._bookmarks.remember_answered(self._reader.paths.that_answered())
         self._checkpoint()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from msp_xero.errors import Missing, NotLicensed, RemoteError
+from msp_xero.errors import Missing, NoAddress, NotLicensed, RemoteError
 from msp_xero.sdp import CannotWalk
 from msp_xero.sdp.dialects import NOTHING, Reference, boolean, epoch_ms, reference, text
 
@@ -38,7 +38,6 @@ class Parent:
         latest_ms: the latest time that is known at all.
         created_ms: time of creation, None where none is told.
         ended_ms: when it ended as a person says, which need not be when it was closed.
-        tells_end: whether the row has a place for that, filled or not.
         account: as the row tells it; where not, ``Accounts`` knows further ways.
         tells_account: False when this came of a list without the columns that could tell the account.
         belongs_to: for tasks, the ids of what contains it by kind; None when the row does not say.
@@ -56,7 +55,6 @@ class Parent:
     latest_ms: int | None
     created_ms: int | None
     ended_ms: int | None
-    tells_end: bool
     account: Reference
     is_msp: bool | None
     tells_account: bool
@@ -94,7 +92,6 @@ def read_parent(module: Module, row: Row) -> Parent:
         latest_ms=max([*moved, *ended, *created], default=None),
         created_ms=min(created, default=None),
         ended_ms=max(ended, default=None),
-        tells_end=any(name in row for name in module.ended),
         account=account,
         is_msp=boolean(found.get("is_msp")) if isinstance(found, dict) else None,
         tells_account=any(name in row for name in _ACCOUNTS),
@@ -165,14 +162,22 @@ class Accounts:
         """Return the parent, read again as a single row where its list left the account out.
 
         Also where the account of its site or of who reported it is known: these stand in for what
-        the ticket itself says, and only where it says nothing either.
+        the ticket itself says, and only where it says nothing either. Of one that is gone meanwhile
+        nobody knows what it said: it has no account.
+
+        Raises:
+            Unavailable: a web server says that there is no such ticket, and not ServiceDesk Plus.
         """
         if parent.tells_account:
             return parent
         try:
             single = read_single(self._client, parent.module, parent.path)
+        except NoAddress as error:
+            if parent.module.name == "tasks":
+                return parent  # that path need not exist: then no row says more than this one
+            raise error.as_no_answer() from error
         except Missing:
-            return parent
+            return replace(parent, account=NOTHING, is_msp=None, site_id=None)
         if single.account == NOTHING:
             single = replace(single, account=parent.account, is_msp=parent.is_msp)
         # The worklogs were read when the list told its time; a later one would make them look fresher.

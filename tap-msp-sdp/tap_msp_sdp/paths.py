@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msp_xero.errors import Missing, Rejected, RemoteError
 from msp_xero.sdp.envelope import UNKNOWN_VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 logger: Final = logging.getLogger("tap_msp_sdp")
 
@@ -46,7 +49,21 @@ class UnconfirmedPaths:
             name: method and path with ids replaced, as :func:`~msp_xero.sdp.calls.endpoint` gives it.
         """
         if name in UNCONFIRMED:
-            self._answering.add(name)
+            with self._lock:
+                self._answering.add(name)
+
+    def have_answered(self, names: Iterable[str]) -> None:
+        """Take in what answered in earlier runs.
+
+        A run that asks a path for one ticket only would take its refusal for that of all.
+        """
+        with self._lock:
+            self._answering.update(names)
+
+    def that_answered(self) -> list[str]:
+        """Return the names of those that ever answered, in this run or before."""
+        with self._lock:
+            return sorted(self._answering)
 
     def leave_out(self, name: str, refusal: RemoteError, owner: str, *, for_all: bool) -> None:
         """Go on without a path that this installation may not have.
@@ -73,7 +90,8 @@ class UnconfirmedPaths:
         doubtful = self._left_out.keys() & self._answering
         for name in sorted(doubtful):
             logger.warning(
-                "%s answers for others and not for %s: time there is missing, the next run asks again",
+                "%s answers for others, or did before, and not for %s: "
+                "time there is missing, the next run asks again",
                 name,
                 self._left_out[name],
             )

@@ -13,9 +13,9 @@ from msp_xero.sdp.calls import endpoint
 from msp_xero.sdp.dialects import iso_utc, read_worklog, text
 from msp_xero.sdp.envelope import SYSTEM
 
-from tap_msp_sdp.modules import CONTAINERS, MODULES
-from tap_msp_sdp.parents import Accounts, Parent, parents_of_task, read_single, read_whole
-from tap_msp_sdp.paths import UnconfirmedPaths
+from tap_msp_sdp.modules import CONTAINERS, MODULES, PARENTS_OF_TASKS
+from tap_msp_sdp.parents import Accounts, Parent, parents_of_task, read_parent, read_single
+from tap_msp_sdp.paths import UNCONFIRMED, UnconfirmedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -38,6 +38,10 @@ class _ServedBelow(Exception):
         self.task = task
 
 
+class _Gone(Exception):
+    """What should have rows below it is not there, in ServiceDesk Plus' own words."""
+
+
 class Reader:
     """Reads one parent after the other; called from several threads.
 
@@ -57,6 +61,8 @@ class Reader:
         self._tasks_from_parents = tasks_from_parents
         self.paths = UnconfirmedPaths()
         self._containers: OrderedDict[str, Parent] = OrderedDict()
+        self._relisted: dict[str, Parent] = {}  # tasks by id
+        self._relisting = Lock()
         self._lock = Lock()
 
     def read(self, parent: Parent, wanted: Collection[str]) -> list[Record]:
@@ -133,9 +139,12 @@ class Reader:
         """
         if not _names_its_container(task):
             single = self._single(task)
-            if single is None:
-                return []
-            task = self._of_known_container(single)
+            return [] if single is None else self._task_of_known_container(single, wanted)
+        return self._task_of_known_container(task, wanted)
+
+    def _task_of_known_container(self, task: Parent, wanted: Collection[str]) -> list[Record]:
+        if not _names_its_container(task):
+            raise self._tells_no_container(task)
         if task.belongs_to:
             return self._contained_task(task, wanted)
         if "tasks" not in wanted:
@@ -143,13 +152,11 @@ class Reader:
         try:
             rows = self._children(self._client.worklogs, task.path, "worklogs", "task")
         except _ServedBelow as elsewhere:
-            return self._contained_task(self._of_known_container(elsewhere.task), wanted)
+            return self._task_of_known_container(elsewhere.task, wanted)
         return self._general_task(task, rows)
 
-    def _of_known_container(self, task: Parent) -> Parent:
-        if _names_its_container(task):
-            return task
-        raise Unavailable(
+    def _tells_no_container(self, task: Parent) -> Unavailable:
+        return Unavailable(
             "a task does not tell what it belongs to",
             system=SYSTEM,
             address=f"GET {self._client.settings.api_url}{task.path}",
@@ -176,14 +183,40 @@ class Reader:
             return []
         owner = f"{kind}s/{quote(ids[kind], safe='')}"
         group = f"{owner}/milestones/{quote(ids['milestone'], safe='')}" if "milestone" in ids else owner
-        rows = self._children(
-            self._client.worklogs, f"{group}/tasks/{quote(task.id, safe='')}", "worklogs", "task"
-        )
+        try:
+            rows = self._present_children(
+                self._client.worklogs, f"{group}/tasks/{quote(task.id, safe='')}", "worklogs", "task"
+            )
+        except _Gone:
+            return self._task_that_is_not_there(task, owner, kind, wanted)
         if not rows:
             return []
         container = self._container(owner, f"{kind}s")
         row = {"id": task.id, "title": task.title}
         return self._records(container, rows, "project" if kind == "project" else "task", task=row)
+
+    def _task_that_is_not_there(
+        self, task: Parent, owner: str, kind: str, wanted: Collection[str]
+    ) -> list[Record]:
+        """Read a task that is not where it was said to be: elsewhere, if its own row says so.
+
+        A list need not name the milestone, and below the project alone its task may be unknown.
+
+        Raises:
+            Unavailable: task and container are there, but not the one below the other.
+        """
+        single = self._single(task)
+        if single is not None and single.belongs_to and single.belongs_to != task.belongs_to:
+            return self._task_of_known_container(single, wanted)
+        if self._owner(owner, kind) is None:
+            return []
+        if single is None and not self._is_listed(task):
+            return []
+        raise self._tells_no_container(task)
+
+    def _is_listed(self, task: Parent) -> bool:
+        """Ask the list of all tasks once more: that a row is gone may be said of a path, too."""
+        return any(str(row.get("id")) == task.id for row in self._client.list_rows("tasks", "tasks"))
 
     def _container(self, path: str, module: str) -> Parent:
         """Return what contains a task; many tasks of one container cost one call."""
@@ -201,30 +234,74 @@ class Reader:
     def _children(self, read: Callable[[str], list[Row]], owner: str, what: str, key: str) -> list[Row]:
         """Return the rows below an owner, none when the owner is gone meanwhile.
 
+        Raises:
+            _ServedBelow: the time of a task of the global list is served below its parent only.
+        """
+        try:
+            return self._present_children(read, owner, what, key)
+        except _Gone:
+            return []
+
+    def _present_children(
+        self, read: Callable[[str], list[Row]], owner: str, what: str, key: str
+    ) -> list[Row]:
+        """Return the rows below an owner.
+
         A refusal can mean a deleted row or a path that this installation does not have: the owner
         itself is asked. A missing path that the documentation confirms is an error; one that it
         does not is left out.
 
         Raises:
+            _Gone: the owner is not there.
             _ServedBelow: the time of a task of the global list is served below its parent only.
         """
         name = endpoint("GET", f"{owner}/{what}")
         try:
             rows = read(owner)
         except (Missing, Rejected) as refusal:
-            row = self._owner(owner, key)
-            if row is None:
-                return []
-            if owner.startswith("tasks/"):
-                task = read_whole(MODULES["tasks"], row)
-                if task.belongs_to:
-                    raise _ServedBelow(task) from refusal
-                self.paths.leave_out(name, refusal, owner, for_all=task.belongs_to is not None)
+            if key == "task" and name in UNCONFIRMED:
+                task = self._unconfirmed_task(owner)
+            elif self._owner(owner, key) is None:
+                raise _Gone from refusal
             else:
+                task = None
+            if task is None or not owner.startswith("tasks/"):
                 self.paths.leave_out(name, refusal, owner, for_all=True)
+            elif task.belongs_to:
+                raise _ServedBelow(task) from refusal
+            else:
+                self.paths.leave_out(name, refusal, owner, for_all=task.belongs_to is not None)
             return []
         self.paths.has_answered(name)
         return rows
+
+    def _unconfirmed_task(self, path: str) -> Parent:
+        """Return a task whose path need not exist: from its own row, or from the list that named it.
+
+        Raises:
+            _Gone: it is in neither.
+        """
+        try:
+            return read_single(self._client, MODULES["tasks"], path)
+        except Missing as error:
+            group, _, identity = path.rpartition("/")
+            task = self._listed_again(identity) if group == "tasks" else self._below_problem(group, identity)
+            if task is None:
+                raise _Gone from error
+            return task
+
+    def _below_problem(self, group: str, identity: str) -> Parent | None:
+        rows = self._children(self._client.tasks, group.removesuffix("/tasks"), "tasks", "problem")
+        found = (row for row in rows if _segment(row) == identity)
+        return next((read_parent(MODULES["tasks"], row) for row in found), None)
+
+    def _listed_again(self, identity: str) -> Parent | None:
+        """Return a task as the list of all tasks has it; that is read again while it lacks the task."""
+        with self._relisting:
+            if identity not in self._relisted:
+                rows = self._client.list_rows("tasks", "tasks", fields=("id", "title", *PARENTS_OF_TASKS))
+                self._relisted = {_segment(row): read_parent(MODULES["tasks"], row) for row in rows}
+            return self._relisted.get(identity)
 
     def _owner(self, path: str, key: str) -> Row | None:
         """Return the row whose children were refused, None when it is deleted."""

@@ -50,7 +50,8 @@ EXTRACTION: Final[tuple[th.Property[Any], ...]] = (
         default=0,
         title="Sweep",
         description="Days; read also all parents that are open or were changed or closed within them, as "
-        "a worklog may not touch its parent's time of change. 0 is off. Example: 30.",
+        "a worklog may not touch its parent's time of change. 0 is off. Where other runs go without, let "
+        "their window_days be no shorter, or they forget what was closed within this time. Example: 30.",
     ),
     th.Property(
         "window_days",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from msp_xero.errors import AccessRefused, Missing, NotLicensed
+from msp_xero.sdp import SdpClient
 
-from .conftest import run, settings
+from .conftest import new_worklog, person, run, settings, until_it_is_well
 
 
 def refused(code, status):
@@ -83,3 +84,76 @@ def test_a_list_that_breaks_off_after_it_has_answered_ends_the_run(small):
     small.post("faults", [{"match": {"regex": "/problems$"}, **NO_SUCH_PATH, "nth": 2}])
     with pytest.raises(Missing):
         run(settings(small, modules=["requests", "tasks"]))
+
+
+# ------------------------------------------------- nothing at all below a path that no documentation confirms
+
+
+BELOW = pytest.mark.parametrize(
+    "below", [r"/api/v3/problems/\d+/tasks/\d+", r"/api/v3/tasks/\d+"], ids=["of problems", "general ones"]
+)
+PAGE = {"kind": "html", "status": 404, "body": "<html>Not Found</html>"}
+
+
+def with_time_on_tasks_of_a_problem(sandbox):
+    problem = sandbox.get("dump")["problems"][0]["id"]
+    tasks = [
+        person(sandbox, "task", "add", parent=f"problems/{problem}", title="Look again")["id"] for _ in "12"
+    ]
+    for task in tasks:
+        new_worklog(sandbox, f"problems/{problem}/tasks/{task}")
+    return problem, tasks
+
+
+@BELOW
+@pytest.mark.parametrize("answer", [NO_SUCH_PATH, PAGE], ids=["4007", "a page"])
+def test_an_installation_that_serves_tasks_nowhere_below_a_path_is_told_so_and_the_run_goes_on(
+    small, caplog, below, answer
+):
+    with_time_on_tasks_of_a_problem(small)
+    small.post("faults", [{"match": {"regex": below}, **answer}])
+    out = run(settings(small, modules=["tasks"]))
+    assert out.trailer is not None
+    assert {one for one, w in small.reachable().items() if w["module"] == "task"} - set(out.ids())
+    assert len([line for line in caplog.messages if "worklogs there are not read" in line]) == 1
+    assert small.calls()["GET tasks"] <= 4, "the list is not read again for each"
+
+
+@pytest.mark.parametrize("answer", [NO_SUCH_PATH, PAGE], ids=["4007", "a page"])
+@pytest.mark.parametrize("which", ["of problems", "general ones"])
+def test_a_task_that_is_refused_by_itself_and_below_once_is_asked_again(small, answer, which):
+    """The list names it: it is not gone."""
+    problem, tasks = with_time_on_tasks_of_a_problem(small)
+    below = f"problems/{problem}/tasks/{tasks[0]}"
+    if which == "general ones":
+        below = f"tasks/{person(small, 'task', 'add', title='Look again')['id']}"
+        new_worklog(small, below)
+    fault = {"match": {"regex": f"/api/v3/{below}(/|$)"}, **answer}
+    first, second = until_it_is_well(small, fault, modules=["tasks"])
+    expected = {one for one, w in small.reachable().items() if w["module"] == "task"}
+    assert first.trailer is not None
+    assert not expected <= set(first.ids())
+    assert expected <= {*first.ids(), *second.ids()}
+
+
+@pytest.mark.parametrize("which", ["of problems", "general ones"])
+def test_a_task_that_is_deleted_meanwhile_is_told_of_no_path(small, monkeypatch, caplog, which):
+    problem, tasks = with_time_on_tasks_of_a_problem(small)
+    gone, path = tasks[0], f"problems/{problem}/tasks"
+    if which == "general ones":
+        gone, path = person(small, "task", "add", title="Look again")["id"], "tasks"
+        new_worklog(small, f"tasks/{gone}")
+    read_page, deleted = SdpClient._page, []
+
+    def page(self, asked, *rest):
+        answer = read_page(self, asked, *rest)
+        if asked == path and not deleted:
+            deleted.append(person(small, "task", "delete", gone))
+        return answer
+
+    monkeypatch.setattr(SdpClient, "_page", page)
+    out = run(settings(small, modules=["tasks"], concurrency=1))
+    assert deleted
+    assert out.trailer is not None
+    assert not [line for line in caplog.messages if "not read" in line or "missing" in line]
+    assert set(out.ids()) == {one for one, w in small.reachable().items() if w["module"] == "task"}

@@ -64,6 +64,16 @@ def test_another_way_to_find_tasks_starts_anew_and_then_moves(states):
     assert back.get("projects", "projects") == NEW
 
 
+def test_a_list_that_takes_over_from_several_walks_starts_anew_although_one_had_its_name(states):
+    by_parents = Bookmarks(states.__getitem__, WALKS)
+    for walk in WALKS["tasks"]:
+        by_parents.advance("tasks", walk, MID)
+    listed = Bookmarks(states.__getitem__, {"tasks": ["tasks"]})
+    assert listed.get("tasks", "tasks") is None
+    listed.advance("tasks", "tasks", OLD)
+    assert listed.get("tasks", "tasks") == OLD
+
+
 def walks(**settings):
     return plan_walks(ExtractionSettings(**settings))
 
@@ -103,31 +113,46 @@ def test_a_place_by_another_clock_says_so_and_yields_to_any_time_of_sdp(bookmark
     assert bookmarks.get("tasks", "problems") == MID
 
 
-def test_a_place_by_another_clock_never_goes_back_by_that_clock_and_never_before_one_of_sdp(bookmarks):
+def test_a_place_by_another_clock_is_never_before_one_of_sdp_and_follows_that_clock_back(bookmarks):
+    """A clock that was ahead once would otherwise keep the bookmark in the future."""
     bookmarks.advance("requests", "requests", MID)
     bookmarks.advance("requests", "requests", OLD, by_own_clock=True)
     assert (bookmarks.get("requests", "requests"), bookmarks.is_by_own_clock("requests", "requests")) == (
         MID,
         False,
     )
-    bookmarks.advance("requests", "requests", NEW, by_own_clock=True)
-    bookmarks.advance("requests", "requests", MID, by_own_clock=True)
-    assert (bookmarks.get("requests", "requests"), bookmarks.is_by_own_clock("requests", "requests")) == (
-        NEW,
-        True,
-    )
+    for at in (NEW, MID):
+        bookmarks.advance("requests", "requests", at, by_own_clock=True)
+        assert bookmarks.get("requests", "requests") == at
+        assert bookmarks.is_by_own_clock("requests", "requests")
 
 
 def test_what_was_open_is_known_of_the_walk_that_goes_on_from_there(bookmarks, states):
     open_ones = {"open": ["7"]}
     bookmarks.advance("projects", "projects", MID)
     bookmarks.remember_open("projects", "projects", open_ones, "parents")
-    assert bookmarks.lately_open("projects", "projects", "parents") == open_ones
-    assert bookmarks.lately_open("projects", "projects", "global") is None
-    assert bookmarks.lately_open("projects", "tasks", "parents") is None
+    assert bookmarks.lately_open("projects", "projects") == open_ones
+    assert bookmarks.knows_open("projects", "projects", "parents")
+    assert not bookmarks.knows_open("projects", "projects", "global")
+    assert not bookmarks.knows_open("projects", "tasks", "parents")
     states["projects"]["lately_open"]["tasks"] = {"of": "another version"}
-    assert bookmarks.lately_open("projects", "tasks", "parents") is None
+    assert bookmarks.lately_open("projects", "tasks") == {}
+    assert not bookmarks.knows_open("projects", "tasks", "parents")
     states["projects"]["replication_key_value"] = OLD
-    assert bookmarks.lately_open("projects", "projects", "parents") is None, "set back by hand"
-    bookmarks.remember_open("projects", "projects", None, "parents")
+    assert not bookmarks.knows_open("projects", "projects", "parents"), "set back by hand"
+    assert bookmarks.lately_open("projects", "projects") == open_ones, "what was seen was seen"
+    for walk in ("tasks", "projects"):
+        bookmarks.forget_open("projects", walk)
     assert "lately_open" not in states["projects"]
+
+
+def test_what_is_open_while_a_bookmark_waits_is_kept_and_is_all_only_if_it_was_before(bookmarks):
+    bookmarks.add_open("projects", "projects", {"open": ["7"]})
+    assert bookmarks.lately_open("projects", "projects") == {"open": ["7"]}
+    assert not bookmarks.knows_open("projects", "projects", "parents")
+    bookmarks.advance("projects", "projects", MID)
+    assert not bookmarks.knows_open("projects", "projects", "parents")
+    bookmarks.remember_open("projects", "projects", {"open": ["7"]}, "parents")
+    bookmarks.add_open("projects", "projects", {"open": ["7", "8"]})
+    assert bookmarks.lately_open("projects", "projects") == {"open": ["7", "8"]}
+    assert bookmarks.knows_open("projects", "projects", "parents")

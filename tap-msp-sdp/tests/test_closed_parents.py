@@ -80,9 +80,9 @@ def memory(state, module):
 def aged(state, module, days):
     """Return a state as if its runs had been that many days earlier."""
     state = copy.deepcopy(state)
-    [told] = [one["ids"] for one in partition_of(state, module)["lately_open"].values()]
-    for day in [day for day in told if day != "open"]:
-        told[str(date.fromisoformat(day) - timedelta(days=days))] = told.pop(day)
+    for told in (one["ids"] for one in partition_of(state, module)["lately_open"].values()):
+        for day in [day for day in told if day != "open"]:
+            told[str(date.fromisoformat(day) - timedelta(days=days))] = told.pop(day)
     return state
 
 
@@ -263,7 +263,7 @@ def test_whatever_opens_and_closes_is_read_until_it_was_seen_closed_for_the_wind
     long_closed = set("1234")
     for days, are_open in runs:
         today += timedelta(days=days)
-        lately_open = LatelyOpen(remembered)
+        lately_open = LatelyOpen(remembered.items())
         for identity, is_open in zip("1234", are_open, strict=True):
             row = {"id": identity, "status": {"in_progress": is_open}, **ancient}
             parent = read_parent(MODULES_BY_NAME["projects"], row)

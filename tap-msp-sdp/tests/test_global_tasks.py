@@ -8,12 +8,14 @@ import pytest
 from msp_xero.edges.clock import SystemClock
 from msp_xero.errors import Unavailable
 from msp_xero.sdp import SdpClient
+from tap_msp_sdp.settings import DAY_MS
 from tap_msp_sdp.tally import Tally
 
-from .conftest import MODULES, listed_without, run, settings
+from .conftest import MODULES, found, listed_without, new_worklog, person, run, settings
 
 PARENTS = ("request", "problem", "change", "project", "milestone")
 GONE = {"kind": "status", "status": 404, "body": {"response_status": {"status_code": 4007}}}
+NOT_LICENSED = {"kind": "status", "status": 400, "body": {"response_status": {"status_code": 7001}}}
 NO_SUCH_PATH = {"kind": "html", "status": 404, "body": "<html>Not Found</html>"}
 
 
@@ -121,6 +123,80 @@ def test_a_task_that_cannot_be_asked_is_passed_over_only_if_it_is_gone(small, mo
     worklogs = small.reachable()
     expected = {one for one in of_modules(small, "tasks") if worklogs[one]["parent_id"] != gone}
     assert set(run(config).ids()) == expected
+
+
+@pytest.mark.parametrize("modules", [["projects"], ["projects", "tasks"]])
+def test_a_list_that_names_the_project_and_not_the_milestone_hides_no_time(small, monkeypatch, modules):
+    """Below the project, ServiceDesk Plus says of such a task that it does not exist."""
+    listed_without(monkeypatch, "tasks", "milestone")
+    out = run(settings(small, modules=modules, task_discovery="global"))
+    assert out.trailer is not None
+    assert set(out.ids()) == of_modules(small, *modules)
+
+
+@pytest.mark.parametrize("answer", [GONE, NO_SUCH_PATH], ids=["gone", "no such path"])
+def test_a_task_that_is_listed_but_neither_below_its_project_nor_by_itself_ends_the_run(
+    small, monkeypatch, answer
+):
+    listed_without(monkeypatch, "tasks", "milestone")
+    small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+$"}, **answer}])
+    with pytest.raises(Unavailable, match="task_discovery: parents"):
+        run(settings(small, modules=["projects"], task_discovery="global"))
+
+
+@pytest.mark.parametrize("what", ["task", "project"])
+def test_a_task_of_a_project_that_is_deleted_meanwhile_hides_no_other(small, monkeypatch, what):
+    worklogs = [w for w in small.get("dump")["worklogs"] if w["module"] == "project"]
+    tasks = {t["id"]: t for t in small.get("dump")["tasks"]}
+    task = next(t for w in worklogs if (t := tasks[w["parent_id"]])["parent_kind"] == "project")
+    identity = task["id"] if what == "task" else task["parent_id"]
+    read_page, is_listed = SdpClient._page, []
+
+    def page(self, path, *rest):
+        answer = read_page(self, path, *rest)
+        if path == "tasks" and not is_listed:
+            is_listed.append(path)
+            small.post("rows", {"kind": what, "action": "delete", "id": identity})
+        return answer
+
+    monkeypatch.setattr(SdpClient, "_page", page)
+    out = run(settings(small, modules=["projects"], task_discovery="global"))
+    assert is_listed
+    assert out.trailer is not None
+    assert set(out.ids()) == of_modules(small, "projects")
+
+
+def test_a_task_in_a_container_that_is_not_shown_any_more_is_passed_over(small):
+    """Such as an archived ticket: it is gone, and the list of tasks need not know."""
+    task = next(t for t in small.get("dump")["tasks"] if t["parent_kind"] == "request")
+    small.post("faults", [{"match": {"regex": rf"/requests/{task['parent_id']}(/|$)"}, **GONE}])
+    out = run(settings(small, modules=["tasks"], task_discovery="global"))
+    assert out.trailer is not None
+    assert out.ids()
+    assert task["parent_id"] not in {record["parent_id"] for record in out.records()}
+
+
+@pytest.mark.parametrize("how", ["one refused", "not licensed"])
+def test_global_discovery_begins_no_later_than_the_last_of_the_walks_that_it_replaces(small, how):
+    small.post("set", {"last_updated_on": "all"})
+    problem = small.get("dump")["problems"][0]["id"]
+    task = person(small, "task", "add", parent=f"problems/{problem}", title="Look again")["id"]
+    new_worklog(small, f"problems/{problem}/tasks/{task}")
+    newest = max(row["last_updated_time"] for row in small.get("dump")["tasks"])
+    person(small, "task", "edit", task, last_updated_time=newest - 5 * DAY_MS)
+    general = general_tasks_with_time(small)[0]
+    person(small, "task", "edit", general, title="The last that was changed")
+    if how == "one refused":  # "the next run asks again"
+        small.post("faults", [{"match": {"path": f"/api/v3/problems/{problem}/tasks"}, **GONE}])
+    else:
+        small.post("faults", [{"match": {"regex": "/problems(/|$)"}, **NOT_LICENSED}])
+    first = run(settings(small, modules=["tasks"]))
+    assert first.trailer is not None
+    assert not found(first)
+    small.mend()
+    second = run(settings(small, modules=["tasks"], task_discovery="global"), state=first.state)
+    assert second.trailer is not None
+    assert len(found(second)) == 1
 
 
 # ------------------------------------------------------------------- discovery by parents

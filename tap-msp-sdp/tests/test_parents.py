@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msp_xero.errors import Unavailable
 from msp_xero.sdp import SdpClient
 from msp_xero.sdp.dialects import iso_utc
 from tap_msp_sdp.modules import MODULES
@@ -8,6 +9,7 @@ from tap_msp_sdp.parents import read_parent
 
 from .conftest import listed_without, person, run, settings
 
+GONE = {"kind": "status", "status": 404, "body": {"response_status": {"status_code": 4007}}}
 ENDED = {"actual_end_time": {"value": "1780000000000"}}
 
 
@@ -59,6 +61,31 @@ def test_the_account_of_who_reported_a_ticket_stands_in_where_the_ticket_says_no
     assert {r["account_id"] for r in out.records() if r["parent_id"] == problem["id"]} == {
         reporter["account_id"]
     }
+
+
+@pytest.mark.parametrize("stands_in", ["who reported it", "its site"])
+def test_nobody_stands_in_for_a_ticket_that_is_gone_before_it_could_be_asked(
+    small, problem_of_another_reporter, stands_in
+):
+    problem, _ = problem_of_another_reporter
+    if stands_in == "its site":
+        small.post("set", {"site_account": "on"})
+    small.post("faults", [{"match": {"regex": f"/problems/{problem['id']}$"}, **GONE}])
+    out = run(settings(small, modules=["problems"]))
+    assert out.trailer is not None
+    assert {r["account_id"] for r in out.records() if r["parent_id"] == problem["id"]} == {None}
+
+
+def test_a_web_server_that_has_lost_a_ticket_ends_the_run_before_anybody_stands_in(
+    small, problem_of_another_reporter
+):
+    problem, _ = problem_of_another_reporter
+    page = {"kind": "html", "status": 404, "body": "<html>Not Found</html>"}
+    small.post("faults", [{"match": {"regex": f"/problems/{problem['id']}$"}, **page}])
+    with pytest.raises(Unavailable) as caught:
+        run(settings(small, modules=["problems"]))
+    told = caught.value.collector.records()
+    assert problem["id"] not in {record["parent_id"] for record in told}
 
 
 def test_a_list_that_tells_the_accounts_costs_no_call_for_them(small):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from msp_xero.errors import AccessRefused, Rejected
 from msp_xero.sdp.dialects import iso_utc
@@ -169,3 +171,55 @@ def test_no_bookmark_moves_past_what_was_left_out_before_it_is_sure(small, monke
     small.mend()
     again = run(config, state=first.state)
     assert {record["task_id"] for record in found(again)} == set(tasks)
+
+
+def a_general_task_and_those_of_tickets(sandbox):
+    """Return what is refused, and two others of the same list of which that path is not asked."""
+    mine = next(
+        task["id"]
+        for task in sandbox.get("dump")["tasks"]
+        if task["parent_kind"] == "general" and task["status"] == "Open"
+    )
+    others = [task["id"] for task in sandbox.get("dump")["tasks"] if task["parent_kind"] == "request"][:2]
+    return "task", mine, f"tasks/{mine}", others
+
+
+def a_problem_with_a_task_and_those_without(sandbox):
+    mine, *others = [person(sandbox, "problem", "add", title="It is slow")["id"] for _ in range(3)]
+    task = person(sandbox, "task", "add", parent=f"problems/{mine}", title="Look again")["id"]
+    return "problem", mine, f"problems/{mine}/tasks/{task}", others
+
+
+@pytest.mark.parametrize(
+    "made", [a_general_task_and_those_of_tickets, a_problem_with_a_task_and_those_without]
+)
+@pytest.mark.parametrize("is_refused", [False, True], ids=["well", "refused once"])
+def test_a_path_that_answered_in_earlier_runs_is_not_taken_for_missing_by_a_run_that_asks_it_once(
+    small, caplog, made, is_refused
+):
+    """The guard is that it answers for others; a run every hour asks nobody else."""
+    small.post("set", ASKED_BY_CHANGE)
+    kind, mine, where, (before, after) = made(small)
+    config = settings(small, modules=["tasks"])
+    now = round(datetime.now(UTC).timestamp() * 1000)
+
+    def changed(identity, hours):
+        person(small, kind, "edit", identity, last_updated_time=now - hours * 60 * MINUTE_MS)
+
+    for identity in (mine, after):
+        changed(identity, 30 * 24)
+    changed(before, 4)
+    first = run(config)
+    assert small.calls()[f"GET {'tasks/{id}' if kind == 'task' else 'problems/{id}/tasks/{id}'}/worklogs"]
+    new_worklog(small, where)
+    changed(mine, 3)
+    changed(after, 2)
+    caplog.clear()
+    if is_refused:
+        small.post("faults", [{"match": {"regex": f"/{where}/worklogs$"}, **refused(404, 4007)}])
+    second = run(config, state=first.state)
+    assert second.trailer is not None
+    small.mend()
+    third = run(config, state=second.state)
+    told = [line for line in caplog.messages if "does not exist on this installation" in line]
+    assert (len(found(second)) + len(found(third)), told) == (1, [])
