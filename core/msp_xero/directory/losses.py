@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from msp_xero.directory.match import exact_key
+from msp_xero.ledger.audit import Change
+from msp_xero.ledger.link_staging import INVALID
+from msp_xero.ledger.links import LIST
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from msp_xero.ledger.models import AccountLink, WorklogTypeLink
@@ -66,6 +69,39 @@ def note_losses(
         else:
             row.lost_at = None
     return strangers
+
+
+def find_strangers(
+    lost: Mapping[str, str], listed: Mapping[str, str], linked: Collection[str | None]
+) -> set[str]:
+    """Return the ids that were lost and are listed again under another name, linked to nothing.
+
+    Args:
+        lost: last name by id of what the last list had not.
+        listed: name by id, as listed now.
+        linked: ids that are linked: :func:`note_losses` tells more of those.
+    """
+    return {
+        one
+        for one, name in lost.items()
+        if one in listed and one not in linked and exact_key(listed[one]) != exact_key(name)
+    }
+
+
+def give_up(row: _RowT, sdp_id: str, noun: str, set_link: Callable[[_RowT, None, None], None]) -> Change:
+    """Take the link from a record whose id is another's now; return the event, for the caller to record.
+
+    Args:
+        row: the contact or item.
+        sdp_id: what it was linked to.
+        noun: what that is.
+        set_link: sets the link of such a row.
+    """
+    set_link(row, None, None)
+    row.choice, row.candidates = LIST, [sdp_id]
+    if not (row.problem or "").startswith(INVALID):  # that says more
+        row.problem = RETURNED.format(noun, sdp_id)
+    return Change(row.__tablename__, row.id, "unlinked", {"sdp_id": sdp_id, "how": LOST})
 
 
 def forget_what_was_not_made(rows: Iterable[_RowT], free: Collection[str]) -> None:
