@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.account_plan import CREATED, NAMED, is_active, is_invalid
+from msp_xero.directory.account_plan import CREATED, NAMED, is_invalid
 from msp_xero.directory.carried import read_claims
 from msp_xero.directory.fields import Values, canonical, flatten
 from msp_xero.directory.match import EXACT, Named, exact_key
@@ -28,6 +28,7 @@ from msp_xero.directory.writes import (
 from msp_xero.errors import Rejected, RemoteError, Unavailable
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, note_entry
+from msp_xero.ledger.merges import is_active
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:

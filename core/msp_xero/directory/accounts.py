@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_invalid, plan_accounts
+from msp_xero.directory.account_plan import MERGED, AccountPlan, is_invalid, plan_accounts
 from msp_xero.directory.account_writes import AccountWriter, set_link
 from msp_xero.directory.carried import read_claims
 from msp_xero.directory.clues import account_clues, carried_clue
@@ -30,6 +30,7 @@ from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.given_anew import distrust_worklogs, lost_names, remember_lost
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, store_listing
 from msp_xero.ledger.links import LIST
+from msp_xero.ledger.merges import is_active, merged_into
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def settle_accounts(work: AccountWork) -> None:
     decided_at = work.ledger.clock.now()
     rows, creates = _decide(work)
     work.summary.linked = sum(row.account_id is not None for row in rows)
-    work.summary.archived = sum(not is_active(row) and row.merged_to_contact_id is None for row in rows)
+    work.summary.archived = sum(not is_active(row) and merged_into(row) is None for row in rows)
     work.summary.failed += sum(is_invalid(row) for row in rows)
     writer = AccountWriter(work, [row.contact_id for row in rows])
     write_in_turn(writer, rows, creates)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rapidfuzz import fuzz, process
 
-from msp_xero.directory.account_plan import ACTIVE
 from msp_xero.directory.clues import CARRIED_ID, DOMAIN, PHONE, TAX, account_clues, carried_clue
 from msp_xero.directory.names import NameRead, read_name
 from msp_xero.ledger.link_staging import ACCOUNT
 from msp_xero.ledger.links import account_links, listed_entries, pick_list
+from msp_xero.ledger.merges import ACTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
