@@ -251,7 +251,8 @@ class AccountWriter:
         if row.account_id is None or is_invalid(row) or not is_active(row) or row.id in self._created:
             return
         current = self._work.listed.get(row.account_id)
-        if current is None:
+        if current is None or row.lost_at is not None:
+            # Listed again in the middle of a run it may be a stranger: the next run judges that.
             self._fail(row, _LOST)
             return
         self._compare(row, current)

@@ -210,7 +210,8 @@ class TypeWriter:
         if row.type_id is None or idle or row.id in self._created:
             return
         current = self._work.listed.get(row.type_id)
-        if current is None:
+        if current is None or row.lost_at is not None:
+            # Listed again in the middle of a run it may be a stranger: the next run judges that.
             self._fail(row, _LOST, None)
             return
         wanted = self._wanted(row, row.how)
