@@ -125,7 +125,7 @@ def settle_accounts(work: AccountWork) -> None:
     work.summary.linked = sum(row.account_id is not None for row in rows)
     work.summary.archived = sum(not is_active(row) and merged_into(row) is None for row in rows)
     work.summary.failed += sum(is_invalid(row) for row in rows)
-    writer = AccountWriter(work, [row.contact_id for row in rows])
+    writer = AccountWriter(work, rows)
     write_in_turn(writer, rows, creates)
     if work.summary.stopped:
         return

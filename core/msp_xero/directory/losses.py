@@ -27,6 +27,12 @@ RETURNED: Final = (
     "now, so its id may have been given out anew: link it again if it is the same, or choose otherwise"
 )
 
+KEPT: Final = (
+    "ServiceDesk Plus MSP gave it {noun} {sdp_id}, which another one is linked to: if it was put back from a "
+    "backup, the next run finds out; else link one of them by hand"
+)
+"""Why a record is not linked to what was made or found for it."""
+
 _RowT = TypeVar("_RowT", "AccountLink", "WorklogTypeLink")
 
 
@@ -102,6 +108,43 @@ def give_up(row: _RowT, sdp_id: str, noun: str, set_link: Callable[[_RowT, None,
     if not (row.problem or "").startswith(INVALID):  # that says more
         row.problem = RETURNED.format(noun, sdp_id)
     return Change(row.__tablename__, row.id, "unlinked", {"sdp_id": sdp_id, "how": LOST})
+
+
+def make_room(  # noqa: PLR0913 - what is different between accounts and types
+    holder: _RowT,
+    known: _RowT | None,
+    sdp_id: str,
+    noun: str,
+    set_link: Callable[[_RowT, None, None], None],
+    *,
+    now: datetime,
+    is_new: bool,
+) -> Change | None:
+    """Take an id from the record that was linked to what had it before.
+
+    One that was not lost keeps it: maybe a person linked it just now. If SDP says that it made something
+    under that id, the next run judges by the name that is listed then.
+
+    Args:
+        holder: the record as it is stored.
+        known: the same as this run has it, None when it came later.
+        sdp_id: that another record is to be linked to.
+        noun: what that is.
+        set_link: sets the link of such a row.
+        now: aware UTC.
+        is_new: whether SDP has just made what has the id.
+
+    Returns:
+        The event, for the caller to record; None when the record keeps the id.
+    """
+    if holder.lost_at is None:
+        for one in (holder, known) if is_new else ():
+            if one is not None:
+                one.lost_at = now
+        return None
+    if known is not None:
+        give_up(known, sdp_id, noun, set_link)
+    return give_up(holder, sdp_id, noun, set_link)
 
 
 def forget_what_was_not_made(rows: Iterable[_RowT], free: Collection[str]) -> None:

@@ -54,7 +54,7 @@ def settle_worklog_types(work: TypeWork) -> None:
     work.summary.gone = sum(row.gone_at is not None for row in rows)
     work.summary.gone_linked = sum(row.gone_at is not None and row.type_id is not None for row in rows)
     work.summary.failed += sum(is_invalid(row) and row.gone_at is None for row in rows)
-    writer = TypeWriter(work)
+    writer = TypeWriter(work, rows)
     write_in_turn(writer, rows, creates)
     if work.summary.stopped:
         return

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, select, update
 
 from msp_xero.ledger.audit import Change
-from msp_xero.ledger.link_staging import ACCOUNT, WORKLOG_TYPE
+from msp_xero.ledger.link_memory import exact_key
+from msp_xero.ledger.link_staging import ACCOUNT, WORKLOG_TYPE, note_entry
 from msp_xero.ledger.models import LostEntry, SdpEntry, Worklog
 from msp_xero.lots import lots
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from msp_xero.ledger.link_staging import Entry
     from msp_xero.ledger.store import Ledger
 
 _MEMBERS: Final = {ACCOUNT: "account_id", WORKLOG_TYPE: "type_id"}
@@ -73,6 +75,23 @@ def forget_lost(session: Session, ledger: Ledger, kind: str, ids: Collection[str
             )
             .execution_options(synchronize_session=False)
         )
+
+
+def take_over(session: Session, ledger: Ledger, kind: str, entry: Entry, *, is_new: bool) -> list[Change]:
+    """Take note that an id is in use between two lists; return the events, for the caller to record.
+
+    Args:
+        session: the settle's transaction.
+        ledger: the open ledger.
+        kind: ``account`` or ``worklog_type``.
+        entry: what has the id.
+        is_new: whether SDP has just made it, so that all that was known under its id is something else.
+    """
+    before = lost_names(session, ledger, kind).get(entry.sdp_id)
+    forget_lost(session, ledger, kind, [entry.sdp_id])
+    is_stranger = is_new or (before is not None and exact_key(before) != exact_key(entry.name))
+    note_entry(session, ledger, kind, entry)
+    return distrust_worklogs(session, ledger, kind, {entry.sdp_id}) if is_stranger else []
 
 
 def distrust_worklogs(session: Session, ledger: Ledger, kind: str, ids: Collection[str]) -> list[Change]:

@@ -14,7 +14,7 @@ from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.lines import Line
-from msp_xero.ledger.links import link_account, unlink_account
+from msp_xero.ledger.links import link_account, request_create, unlink_account
 from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.staging import stage_lines
 from msp_xero.xero.client import XeroClient
@@ -244,3 +244,50 @@ def test_hours_of_a_lost_type_are_not_billed_as_the_item_that_has_its_id_now(sto
     assert books.bill() == {"9": "ID_GIVEN_ANEW"}
     books.deliver(story.line)
     assert books.bill() == {"9": f"{story.acme[1]} for {code}"}
+
+
+def test_hours_of_a_lost_account_are_not_billed_to_the_customer_that_is_created_under_its_id(
+    story: Story,
+) -> None:
+    books, here = story.books, story.books.here
+    books.deliver(work("7", "1000", "Lost", "5", story.item[1]))
+    here.sdp.account("1000", "Lost")
+    here.settle()
+    here.sdp.rows.clear()
+    request_create(books.ledger, story.gamma[0])
+    here.settle()
+    assert here.links()[story.gamma[0]] == "1000"
+    story.sync_the_type()
+    assert books.bill()["7"] == "ID_GIVEN_ANEW"
+
+
+def test_hours_of_a_lost_type_are_not_billed_as_the_item_that_its_id_is_created_for(story: Story) -> None:
+    books, here = story.books, story.books.here
+    here.sdp.worklog_type("1000", "Lost")
+    here.settle_types()
+    del here.sdp.types["1000"]
+    books.deliver(work("7", "301", story.acme[1], "1000", "Lost"))
+    item_id, name, code = story.item
+    here.deliver_items(here.item(item_id, name, code=code))
+    here.settle_types()
+    assert here.type_links() == {item_id: "1000"}
+    assert books.bill()["7"] == "ID_GIVEN_ANEW"
+
+
+def test_hours_of_a_lost_account_are_not_billed_to_the_customer_whose_account_appears_during_the_run(
+    story: Story,
+) -> None:
+    books, here = story.books, story.books.here
+    story.lose_the_account()
+    unlink_account(books.ledger, story.acme[0])
+    request_create(books.ledger, story.gamma[0])
+
+    def technician(_kind: str, _values: Any) -> None:
+        here.sdp.before_write = lambda _kind, _values: None
+        here.sdp.account("301", story.gamma[1])
+
+    here.sdp.before_write = technician
+    here.settle()
+    assert here.links()[story.gamma[0]] == "301"
+    story.sync_the_type()
+    assert books.bill() == {"9": "ID_GIVEN_ANEW"}

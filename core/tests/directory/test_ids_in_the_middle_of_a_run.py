@@ -53,3 +53,92 @@ def test_a_stranger_that_appears_during_the_run_under_the_id_of_a_lost_type_is_n
     world.settle_types()
     assert world.sdp.types["5"]["name"] == "Travel"
     assert world.type_links() == {"i1": None, "i2": "5"}
+
+
+def test_an_account_that_is_created_under_the_id_of_a_lost_one_is_linked(world: World) -> None:
+    """SDP was put back from a backup: it gives the id of the lost account to the next one, which is ours."""
+    world.settle()
+    later(world)
+    world.deliver(world.contact("c1", "Acme", updated_time=world.clock.now()))
+    world.settle()
+    assert world.links() == {"c1": "1000"}
+    world.sdp.rows.clear()  # put back from a backup of before
+    later(world)
+    now = world.clock.now()
+    world.deliver(
+        world.contact("c2", "Gamma", updated_time=now), world.contact("c3", "Delta", updated_time=now)
+    )
+    world.settle()
+    assert [row["name"] for row in world.sdp.rows.values()] == ["Gamma", "Delta"]
+    assert world.links() == {"c1": None, "c2": "1000", "c3": "1001"}
+
+
+def test_a_type_that_is_created_under_the_id_of_a_lost_one_is_linked(world: World) -> None:
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    assert world.type_links() == {"i1": "1000"}
+    world.sdp.types.clear()
+    world.deliver_items(world.item("i2", "Travel"), world.item("i3", "Onsite"))
+    world.settle_types()
+    assert [row["name"] for row in world.sdp.types.values()] == ["Travel", "Onsite"]
+    assert world.type_links() == {"i1": None, "i2": "1000", "i3": "1001"}
+
+
+def test_an_account_that_is_created_under_an_id_that_was_not_missed_yet_waits_for_the_next_run(
+    world: World,
+) -> None:
+    """SDP is put back from a backup after the list was read."""
+    world.settle()
+    later(world)
+    world.deliver(world.contact("c1", "Acme", updated_time=world.clock.now()))
+    world.settle()
+    later(world)
+    world.deliver(world.contact("c2", "Gamma", updated_time=world.clock.now()))
+
+    def put_back(_kind: str, _values: Any) -> None:
+        world.sdp.before_write = lambda _kind, _values: None
+        world.sdp.rows.clear()
+
+    world.sdp.before_write = put_back
+    summary = world.settle()
+    assert summary.failed == 2
+    assert world.links() == {"c1": "1000", "c2": None}
+    assert (world.link("c2").problem or "").startswith("ServiceDesk Plus MSP gave it account 1000")
+    world.settle()
+    assert [row["name"] for row in world.sdp.rows.values()] == ["Gamma"]
+    assert world.links() == {"c1": None, "c2": "1000"}
+
+
+def test_a_type_that_is_created_under_an_id_that_was_not_missed_yet_waits_for_the_next_run(
+    world: World,
+) -> None:
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    world.deliver_items(world.item("i2", "Travel"))
+
+    def put_back(_kind: str, _values: Any) -> None:
+        world.sdp.before_write = lambda _kind, _values: None
+        world.sdp.types.clear()
+
+    world.sdp.before_write = put_back
+    world.settle_types()
+    assert world.type_links() == {"i1": "1000", "i2": None}
+    world.settle_types()
+    assert [row["name"] for row in world.sdp.types.values()] == ["Travel"]
+    assert world.type_links() == {"i1": None, "i2": "1000"}
+
+
+def test_what_is_taken_from_a_lost_link_in_the_middle_of_a_run_is_told(world: World) -> None:
+    world.settle()
+    later(world)
+    world.deliver(world.contact("c1", "Acme", updated_time=world.clock.now()))
+    world.settle()
+    world.sdp.rows.clear()
+    later(world)
+    world.deliver(world.contact("c2", "Gamma", updated_time=world.clock.now()))
+    summary = world.settle()
+    assert (summary.linked, summary.created, summary.updated) == (1, 1, 0)
+    row = world.link("c1")
+    assert (row.choice, row.candidates, row.lost_at) == ("list", ["1000"], None)
+    assert "not listed by ServiceDesk Plus MSP for a while" in (row.problem or "")
+    assert [event.data for event in world.events("unlinked")] == [{"sdp_id": "1000", "how": "lost"}]
