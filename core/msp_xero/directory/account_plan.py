@@ -21,7 +21,7 @@ from msp_xero.directory.match import (
 )
 from msp_xero.directory.names import read_name
 from msp_xero.ledger.link_staging import INVALID
-from msp_xero.ledger.merges import is_active, merged_into, survivor_of
+from msp_xero.ledger.merges import ids_taken_away, is_active, merged_into, survivor_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -51,8 +51,8 @@ _OF_MERGED: Final = (
     "choose to create another"
 )
 _TAKEN_AWAY: Final = (
-    "the account of its name was taken from it by hand, so it is not linked again and none was created "
-    "beside it: link it after all, or rename one of them"
+    "the account of its name was taken from it by hand, or from one that was merged into it, so it is not "
+    "linked again and none was created beside it: link it after all, or rename one of them"
 )
 _AMBIGUOUS: Final = (
     "its name fits more than one account, or more than one contact is called so: link it by hand"
@@ -166,10 +166,11 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
         },
         **{one: (by_id[other], EXACT) for one, other in archived.links.items()},
     }
+    by_person = ids_taken_away(rows)
     taken_away = {
         row.contact_id: (proposed.pop(row.contact_id)[0].id,)
         for row in waiting
-        if row.contact_id in proposed and proposed[row.contact_id][0].id in (row.unlinked or ())
+        if row.contact_id in proposed and proposed[row.contact_id][0].id in by_person.get(row.contact_id, ())
     }
 
     offered = _follow_merges(

@@ -30,7 +30,7 @@ from msp_xero.errors import Rejected, RemoteError, Unavailable
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.given_anew import take_over
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, note_entry
-from msp_xero.ledger.merges import is_active
+from msp_xero.ledger.merges import ids_taken_away, is_active
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class AccountWriter:
         self._work = work
         self._rows = {row.id: row for row in rows}
         self._contact_ids = [row.contact_id for row in rows]
+        self._taken_away = ids_taken_away(rows)
         self._summary = work.summary
         self._creating = Gate()
         self._updating = update_gate()
@@ -199,7 +200,8 @@ class AccountWriter:
         claims = read_claims(self._contact_ids, self._work.carried())
         claimed = {one for one in alike if claims.get(one, row.contact_id) != row.contact_id}
         linkable = [one for one in alike if one not in self._work.reserved() and self._is_free(one)]
-        free = [one for one in linkable if one not in claimed and one not in (row.unlinked or ())]
+        taken_away = self._taken_away.get(row.contact_id, ())
+        free = [one for one in linkable if one not in claimed and one not in taken_away]
         same = [one for one in free if exact_key(name_of(alike[one])) == wanted]
         if len(same) == 1 and not self._is_awaited_by_another(row):
             if self._store_link(row, Named(same[0], name_of(alike[same[0]])), EXACT):

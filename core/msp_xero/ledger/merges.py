@@ -6,10 +6,11 @@ tells then into which one it was merged. Billing goes by the same rule.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from msp_xero.ledger.models import AccountLink
 
@@ -31,6 +32,21 @@ def survivor_of(row: AccountLink, by_contact: Mapping[str, AccountLink]) -> Acco
     """Follow a chain of merges to its end; None: it has no end, or that contact was not delivered yet."""
     *_, last = _chain(row, by_contact)
     return last if last is not None and merged_into(last) is None else None
+
+
+def ids_taken_away(rows: Sequence[AccountLink]) -> Mapping[str, set[str]]:
+    """Return the accounts that a person took from a contact, or from one merged into it, by contact id.
+
+    Args:
+        rows: all contacts.
+    """
+    by_contact = {row.contact_id: row for row in rows}
+    taken: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        for one in _chain(row, by_contact) if row.unlinked else ():
+            if one is not None:
+                taken[one.contact_id].update(row.unlinked or ())
+    return taken
 
 
 def _chain(row: AccountLink, by_contact: Mapping[str, AccountLink]) -> Iterator[AccountLink | None]:
