@@ -155,7 +155,10 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
     found = match_names([Named(one, name) for one, name in sought.items()], free, policy.match_names)
     doubtful = {one for candidates in found.ambiguous.values() for one in candidates}
     left = [one for one in free if one.id not in doubtful and one.id not in set(found.links.values())]
-    # An archived contact is linked too, so that its account's worklogs say why they wait.
+    # An archived contact is linked too, so that its account's worklogs say why they wait. What a person took
+    # from any contact is no archived one's by its name: it would leave the list of what is to be decided.
+    taken_from_any = {one for row in rows for one in row.unlinked or ()}
+    left = [one for one in left if one.id not in taken_from_any]
     archived = match_names(_named([row for row in by_name if not is_active(row)]), left, EXACT)
     proposed = {
         **{row.contact_id: _as_told(row, told.links) for row in waiting if row.contact_id in told.links},
