@@ -27,7 +27,7 @@ from msp_xero.directory.work import is_own
 from msp_xero.directory.writes import name_of, refuse_another_installation, write_in_turn
 from msp_xero.errors import RemoteError, SettingError
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.given_anew import distrust_worklogs, lost_names, remember_lost
+from msp_xero.ledger.given_anew import lost_names, note_given_anew, remember_lost
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, store_listing
 from msp_xero.ledger.links import LIST
 from msp_xero.ledger.merges import is_active, merged_into
@@ -178,7 +178,7 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
         rows, first_synced_at = _read(work, session)
         lost = lost_names(session, work.ledger, ACCOUNT)
         changes, strangers = _compare_with_list(work, rows, lost)
-        changes += distrust_worklogs(session, work.ledger, ACCOUNT, strangers)
+        changes += note_given_anew(session, work.ledger, ACCOUNT, strangers)
         remember_lost(session, work.ledger, ACCOUNT, work.listed)
         plan = _plan(work, rows, first_synced_at)
         if work.base_url:

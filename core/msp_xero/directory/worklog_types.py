@@ -22,7 +22,7 @@ from msp_xero.directory.type_plan import TypePlan, is_invalid, plan_types
 from msp_xero.directory.type_writes import TypeWriter, set_link
 from msp_xero.directory.writes import name_of, refuse_another_installation, write_in_turn
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.given_anew import distrust_worklogs, lost_names, remember_lost
+from msp_xero.ledger.given_anew import lost_names, note_given_anew, remember_lost
 from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, store_listing
 from msp_xero.ledger.links import release_gone
 from msp_xero.ledger.models import WorklogTypeLink
@@ -71,8 +71,8 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
             rows, ignored = _read(work, session)
             lost = lost_names(session, work.ledger, WORKLOG_TYPE)
             session.expunge_all()
-        _compare_with_list(work, rows, lost)
-        plan = _plan(work, rows, ignored)
+        _, strangers = _compare_with_list(work, rows, lost)
+        plan = _plan(work, rows, ignored - strangers)
         _release_gone(plan)
         _apply(work, plan)
         return rows, plan.creates
@@ -80,9 +80,9 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
         rows, ignored = _read(work, session)
         lost = lost_names(session, work.ledger, WORKLOG_TYPE)
         changes, strangers = _compare_with_list(work, rows, lost)
-        changes += distrust_worklogs(session, work.ledger, WORKLOG_TYPE, strangers)
+        changes += note_given_anew(session, work.ledger, WORKLOG_TYPE, strangers)
         remember_lost(session, work.ledger, WORKLOG_TYPE, work.listed)
-        plan = _plan(work, rows, ignored)
+        plan = _plan(work, rows, ignored - strangers)
         if work.base_url:
             work.ledger.connection(session).sdp_types_url = work.base_url
         entries = [Entry(one, name_of(row), _inactive(row)) for one, row in work.listed.items()]
@@ -93,7 +93,7 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
     return rows, plan.creates
 
 
-def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], Collection[str]]:
+def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], set[str]]:
     """Return all items and the ids of ignored types; refuse worklog types of another installation."""
     rows = list(session.scalars(select(WorklogTypeLink).where(*work.mine()).order_by(WorklogTypeLink.id)))
     refuse_another_installation(
@@ -102,7 +102,7 @@ def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], Coll
         {row.type_id: row.type_name for row in rows if row.type_id and row.type_name},
         work.names(),
     )
-    return rows, ignored_types(session, work.ledger)
+    return rows, set(ignored_types(session, work.ledger))
 
 
 def _plan(work: TypeWork, rows: Sequence[WorklogTypeLink], ignored: Collection[str]) -> TypePlan:

@@ -14,6 +14,7 @@ from msp_xero.ledger.audit import Change
 from msp_xero.ledger.link_memory import exact_key
 from msp_xero.ledger.link_staging import ACCOUNT, WORKLOG_TYPE, note_entry
 from msp_xero.ledger.models import LostEntry, SdpEntry, Worklog
+from msp_xero.ledger.type_choices import stop_ignoring
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
@@ -91,13 +92,14 @@ def take_over(session: Session, ledger: Ledger, kind: str, entry: Entry, *, is_n
     forget_lost(session, ledger, kind, [entry.sdp_id])
     is_stranger = is_new or (before is not None and exact_key(before) != exact_key(entry.name))
     note_entry(session, ledger, kind, entry)
-    return distrust_worklogs(session, ledger, kind, {entry.sdp_id}) if is_stranger else []
+    return note_given_anew(session, ledger, kind, {entry.sdp_id}) if is_stranger else []
 
 
-def distrust_worklogs(session: Session, ledger: Ledger, kind: str, ids: Collection[str]) -> list[Change]:
-    """Mark all worklogs that were delivered with these ids, which mean something else now.
+def note_given_anew(session: Session, ledger: Ledger, kind: str, ids: Collection[str]) -> list[Change]:
+    """End what was known under these ids, which mean something else now.
 
-    Those on an invoice too: if it is released, they wait again.
+    All worklogs that were delivered with them are marked, those on an invoice too: if it is released, they
+    wait again. That no item is wanted for a type was said of another one.
 
     Args:
         session: the settle's transaction.
@@ -126,4 +128,7 @@ def distrust_worklogs(session: Session, ledger: Ledger, kind: str, ids: Collecti
             .values(given_anew=kind)
             .execution_options(synchronize_session=False)
         )
-    return [Change("worklog", row, "id_given_anew", {"kind": kind}) for row in sorted(rows)]
+    changes = [Change("worklog", row, "id_given_anew", {"kind": kind}) for row in sorted(rows)]
+    for one in sorted(ids) if kind == WORKLOG_TYPE else ():
+        changes += stop_ignoring(session, ledger, one)
+    return changes

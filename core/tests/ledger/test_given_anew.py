@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msp_xero.ledger.audit import record
-from msp_xero.ledger.given_anew import distrust_worklogs, lost_names, remember_lost
+from msp_xero.ledger.given_anew import lost_names, note_given_anew, remember_lost
 from msp_xero.ledger.link_staging import ACCOUNT, KINDS, WORKLOG_TYPE, Entry, store_listing
 from msp_xero.ledger.models import Worklog
 from msp_xero.ledger.staging import stage_lines
@@ -20,7 +20,7 @@ MARKED = {ACCOUNT: {"account_id": "301"}, WORKLOG_TYPE: {"type_id": "301"}}
 def give_anew(ledger):
     def give_anew(kind, *ids):
         with ledger.write() as session:
-            changes = distrust_worklogs(session, ledger, kind, ids)
+            changes = note_given_anew(session, ledger, kind, ids)
             record(session, ledger, changes)
         return len(changes)
 
