@@ -237,8 +237,11 @@ class AccountWriter:
         ledger = self._work.ledger
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(AccountLink, row.id)
-            changes = self._take_over(session, row, account, is_new=how == CREATED)
             was_decided = _was_decided(stored, row)
+            if was_decided and how != CREATED:
+                return False
+            # What was made is there, and has its id, whatever a person decided meanwhile.
+            changes = self._take_over(session, row, account, is_new=how == CREATED)
             if changes is not None and not was_decided:
                 set_link(stored, account, how)
                 if how == CREATED:

@@ -184,8 +184,11 @@ class TypeWriter:
         ledger = self._work.ledger
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(WorklogTypeLink, row.id)
-            changes = self._take_over(session, row, found, is_new=how == CREATED)
             was_decided = _was_decided(stored, row)
+            if was_decided and how != CREATED:
+                return False
+            # What was made is there, and has its id, whatever a person decided meanwhile.
+            changes = self._take_over(session, row, found, is_new=how == CREATED)
             if changes is not None and not was_decided:
                 set_link(stored, found, how)
                 stored.written_at = ledger.clock.now() if how == CREATED else stored.written_at

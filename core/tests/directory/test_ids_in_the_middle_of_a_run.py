@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msp_xero.ledger.links import ignore_contact
+
 if TYPE_CHECKING:
     from conftest import World
 
@@ -142,3 +144,18 @@ def test_what_is_taken_from_a_lost_link_in_the_middle_of_a_run_is_told(world: Wo
     assert (row.choice, row.candidates, row.lost_at) == ("list", ["1000"], None)
     assert "not listed by ServiceDesk Plus MSP for a while" in (row.problem or "")
     assert [event.data for event in world.events("unlinked")] == [{"sdp_id": "1000", "how": "lost"}]
+
+
+def test_the_id_of_a_lost_account_is_not_its_contacts_any_more_when_a_person_decides_during_the_create(
+    world: World,
+) -> None:
+    world.sdp.account("1000", "Acme")
+    world.deliver(world.contact("c1", "Acme"))
+    world.settle()
+    world.sdp.rows.clear()
+    later(world)
+    world.deliver(world.contact("c2", "Gamma", updated_time=world.clock.now()))
+    world.sdp.before_write = lambda _kind, _values: ignore_contact(world.ledger, "c2")
+    world.settle()
+    assert [row["name"] for row in world.sdp.rows.values()] == ["Gamma"]
+    assert world.links() == {"c1": None, "c2": None}
