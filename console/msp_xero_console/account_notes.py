@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from msp_xero.ledger import links
 from msp_xero.ledger.link_staging import ACCOUNT
-from msp_xero.ledger.link_views import ACTIVE, held_by_account
+from msp_xero.ledger.link_views import held_by_account
+from msp_xero.ledger.merges import ACTIVE, merged_into
 
 from msp_xero_console.choosing import the_one
 from msp_xero_console.words import hours, plural
@@ -46,11 +47,12 @@ class Notes:
     def of(self, row: AccountLink) -> str:
         """Return all that is to be said of a contact in one text."""
         notes = [row.problem or "", _CHOICES.get(row.choice or "", "")]
+        into = merged_into(row)
         if row.choice == links.LIST and (row.problem or row.merged_to_contact_id is not None):
             del notes[1]  # that was no person: a settle took the link away, or a merge carried it on
-        if row.merged_to_contact_id is not None:
-            into = self.contact_name(row.merged_to_contact_id)
-            named = f"{into} ({row.merged_to_contact_id})" if into else row.merged_to_contact_id
+        if into is not None:
+            name = self.contact_name(into)
+            named = f"{name} ({into})" if name else into
             notes.append(f"contact was merged in Xero into {named}")
             if row.account_id is not None and not row.problem and not self.held(row)[0]:
                 notes.append("its account is billed to that one; merge the accounts in ServiceDesk Plus")

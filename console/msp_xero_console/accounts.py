@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msp_xero.ledger import links
 from msp_xero.ledger.link_staging import ACCOUNT
-from msp_xero.ledger.link_views import ACTIVE
+from msp_xero.ledger.merges import ACTIVE, merged_into
 
 from msp_xero_console import show
 from msp_xero_console.account_exchange import export, import_
@@ -151,7 +151,7 @@ def _account(ledger: Ledger, wanted: str) -> str:
 
 def _cells(row: AccountLink, notes: Notes) -> tuple[str, ...]:
     account = text(row.account_name) if row.account_id else NOTHING
-    state = "merged" if row.merged_to_contact_id and row.account_id is None else row.state
+    state = "merged" if merged_into(row) and row.account_id is None else row.state
     return text(row.contact_name), row.contact_id, state, account, text(row.account_id), text(notes.of(row))
 
 

@@ -40,6 +40,7 @@ _HAPPENED = {
     "as_billed_again": "changed back to what was billed",
     "rebuilt": "found on an invoice in Xero when the ledger was rebuilt",
     "recognised": "delivered again after the rebuild, and recognised",
+    "id_given_anew": "waits for its next delivery: another account or type has its id now",
     "told_apart": "told apart by a person: another worklog than the billed one of its id",
     "unknown": "sent, but Xero's answer was lost",
     "conflict": "its number belongs to another invoice",

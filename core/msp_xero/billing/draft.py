@@ -64,6 +64,8 @@ class Drafter:
 
     def line(self, line: BillableLine) -> DraftLine | Hold:
         """Return what a worklog would be on an invoice, or why it cannot be on one."""
+        if line.given_anew is not None:
+            return preflight.GIVEN_ANEW[line.given_anew]
         item = self._item(line)
         if isinstance(item, Hold):
             return item

@@ -154,7 +154,10 @@ class _Planner:
                 continue
             contact = hold_all or self.drafter.contact(account_id)
             if isinstance(contact, Hold):
-                self._hold([(line, contact) for line in lines])
+                # What would only seem to be this account's says so first: nobody is to link it for that.
+                self._hold(
+                    [(line, preflight.GIVEN_ANEW.get(line.given_anew or "", contact)) for line in lines]
+                )
             else:
                 self._bill(account_id, account_name, contact, lines)
         self._flush()

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from msp_xero.billing.arithmetic import ZERO, line_amount, line_tax
+from msp_xero.ledger.link_staging import ACCOUNT, WORKLOG_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -38,6 +39,7 @@ SETTLE_REASONS = frozenset(
         "CONTACT_ARCHIVED",
         "TYPE_NOT_SYNCED",
         "TYPE_IGNORED",
+        "ID_GIVEN_ANEW",
         "ITEM_GONE",
         "ITEM_NOT_SOLD",
         "ITEM_WITHOUT_PRICE",
@@ -63,6 +65,16 @@ class Hold:
 
 
 NO_ACCOUNT = Hold("ACCOUNT_UNRESOLVED", "The worklog belongs to no account.")
+
+
+GIVEN_ANEW = {
+    kind: Hold(
+        "ID_GIVEN_ANEW",
+        f"ServiceDesk Plus MSP has given the id of its {noun} to another one since the worklog was read.",
+    )
+    for kind, noun in ((ACCOUNT, "account"), (WORKLOG_TYPE, "worklog type"))
+}
+"""Why a worklog is not billed to whoever, or as what, has its id now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from msp_xero.directory.match import (
 )
 from msp_xero.directory.names import read_name
 from msp_xero.ledger.link_staging import INVALID
+from msp_xero.ledger.merges import ids_taken_away, is_active, merged_into, survivor_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from msp_xero.directory.settings import AccountPolicy
     from msp_xero.ledger.models import AccountLink
 
-ACTIVE: Final = "ACTIVE"
 CREATED: Final = "created"
 MERGED: Final = "merged"
 NAMED: Final = frozenset({EXACT, CREATED})
@@ -38,7 +38,6 @@ NAMED: Final = frozenset({EXACT, CREATED})
 _LATE: Final = timedelta(hours=1)
 """Room for clocks that differ, and for contacts made while the first sync was reading."""
 
-_MOST_MERGES: Final = 20
 _NOT_YET: Final = "it was merged in Xero into a contact that has not been delivered yet"
 _UNUSABLE: Final = "it was merged in Xero into a contact that cannot be used"
 _DECIDED: Final = "it was merged in Xero into a contact about which a person decided otherwise"
@@ -52,8 +51,8 @@ _OF_MERGED: Final = (
     "choose to create another"
 )
 _TAKEN_AWAY: Final = (
-    "the account of its name was taken from it by hand, so it is not linked again and none was created "
-    "beside it: link it after all, or rename one of them"
+    "the account of its name was taken from it by hand, or from one that was merged into it, so it is not "
+    "linked again and none was created beside it: link it after all, or rename one of them"
 )
 _AMBIGUOUS: Final = (
     "its name fits more than one account, or more than one contact is called so: link it by hand"
@@ -114,11 +113,6 @@ def is_invalid(row: AccountLink) -> bool:
     return (row.problem or "").startswith(INVALID)
 
 
-def is_active(row: AccountLink) -> bool:
-    """Whether a contact is in use: archived and deleted ones are never written."""
-    return row.contact_status == ACTIVE
-
-
 def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
     rows: Sequence[AccountLink],
     accounts: Sequence[Named],
@@ -161,7 +155,10 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
     found = match_names([Named(one, name) for one, name in sought.items()], free, policy.match_names)
     doubtful = {one for candidates in found.ambiguous.values() for one in candidates}
     left = [one for one in free if one.id not in doubtful and one.id not in set(found.links.values())]
-    # An archived contact is linked too, so that its account's worklogs say why they wait.
+    # An archived contact is linked too, so that its account's worklogs say why they wait. What a person took
+    # from any contact is no archived one's by its name: it would leave the list of what is to be decided.
+    taken_from_any = {one for row in rows for one in row.unlinked or ()}
+    left = [one for one in left if one.id not in taken_from_any]
     archived = match_names(_named([row for row in by_name if not is_active(row)]), left, EXACT)
     proposed = {
         **{row.contact_id: _as_told(row, told.links) for row in waiting if row.contact_id in told.links},
@@ -172,10 +169,11 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
         },
         **{one: (by_id[other], EXACT) for one, other in archived.links.items()},
     }
+    by_person = ids_taken_away(rows)
     taken_away = {
         row.contact_id: (proposed.pop(row.contact_id)[0].id,)
         for row in waiting
-        if row.contact_id in proposed and proposed[row.contact_id][0].id in (row.unlinked or ())
+        if row.contact_id in proposed and proposed[row.contact_id][0].id in by_person.get(row.contact_id, ())
     }
 
     offered = _follow_merges(
@@ -219,10 +217,7 @@ def plan_accounts(  # noqa: PLR0913 - a decision needs all of these
     plan.over = [
         row
         for row in waiting
-        if row.merged_to_contact_id is not None
-        and not is_active(row)
-        and row.problem
-        and row.contact_id not in stranded
+        if merged_into(row) is not None and row.problem and row.contact_id not in stranded
     ]
     return plan
 
@@ -341,10 +336,10 @@ def _follow_merges(  # noqa: PLR0913 - a decision needs all of these
     given = {move.survivor.contact_id for move in plan.moves}
     for row in by_contact.values():
         account = _account_of(row, accounts, proposed)
-        if row.merged_to_contact_id is None or account is None:
+        if merged_into(row) is None or account is None:
             continue
         is_doubtful = row.account_id is None and row.contact_id not in certain and not is_first
-        survivor = _survivor(row, by_contact)
+        survivor = survivor_of(row, by_contact)
         reason = _NOT_YET if survivor is None else _obstacle(survivor)
         if survivor is None or reason is not None:
             plan.stranded.append((row, reason or _NOT_YET))
@@ -381,13 +376,3 @@ def _account_of(
     if row.account_id is not None:
         return accounts.get(row.account_id) or Named(row.account_id, row.account_name or "")
     return proposed[row.contact_id][0] if row.contact_id in proposed else None
-
-
-def _survivor(row: AccountLink, by_contact: Mapping[str, AccountLink]) -> AccountLink | None:
-    """Follow a chain of merges to its end; a chain without an end has no survivor."""
-    current: AccountLink | None = row
-    for _ in range(_MOST_MERGES):
-        if current is None or current.merged_to_contact_id is None:
-            return current
-        current = by_contact.get(current.merged_to_contact_id)
-    return None

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.account_plan import CREATED, NAMED, is_active, is_invalid
+from msp_xero.directory.account_plan import CREATED, NAMED, is_invalid
 from msp_xero.directory.carried import read_claims
 from msp_xero.directory.fields import Values, canonical, flatten
+from msp_xero.directory.losses import KEPT, make_room
 from msp_xero.directory.match import EXACT, Named, exact_key
 from msp_xero.directory.writes import (
     DUPLICATE,
@@ -27,11 +28,15 @@ from msp_xero.directory.writes import (
 )
 from msp_xero.errors import Rejected, RemoteError, Unavailable
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.given_anew import take_over
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, note_entry
+from msp_xero.ledger.merges import ids_taken_away, is_active
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
 
     from msp_xero.directory.port import Row
     from msp_xero.directory.work import AccountWork
@@ -86,9 +91,11 @@ def _too_long(sayings: Sequence[str]) -> str:
 class AccountWriter:
     """Creates and updates the accounts of one settle; ``unanswered`` tells which outcomes are unknown."""
 
-    def __init__(self, work: AccountWork, contact_ids: Collection[str]) -> None:
+    def __init__(self, work: AccountWork, rows: Sequence[AccountLink]) -> None:
         self._work = work
-        self._contact_ids = contact_ids
+        self._rows = {row.id: row for row in rows}
+        self._contact_ids = [row.contact_id for row in rows]
+        self._taken_away = ids_taken_away(rows)
         self._summary = work.summary
         self._creating = Gate()
         self._updating = update_gate()
@@ -193,7 +200,8 @@ class AccountWriter:
         claims = read_claims(self._contact_ids, self._work.carried())
         claimed = {one for one in alike if claims.get(one, row.contact_id) != row.contact_id}
         linkable = [one for one in alike if one not in self._work.reserved() and self._is_free(one)]
-        free = [one for one in linkable if one not in claimed and one not in (row.unlinked or ())]
+        taken_away = self._taken_away.get(row.contact_id, ())
+        free = [one for one in linkable if one not in claimed and one not in taken_away]
         same = [one for one in free if exact_key(name_of(alike[one])) == wanted]
         if len(same) == 1 and not self._is_awaited_by_another(row):
             if self._store_link(row, Named(same[0], name_of(alike[same[0]])), EXACT):
@@ -229,19 +237,48 @@ class AccountWriter:
         ledger = self._work.ledger
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(AccountLink, row.id)
-            note_entry(session, ledger, ACCOUNT, Entry(account.id, account.name))
-            if _was_decided(stored, row):
+            was_decided = _was_decided(stored, row)
+            if was_decided and how != CREATED:
                 return False
-            set_link(stored, account, how)
-            if how == CREATED:
-                stored.written_at, stored.written_digest = ledger.clock.now(), digest
-            action = "created" if how == CREATED else "linked"
-            changes = [Change(_TABLE, row.id, action, {"sdp_id": account.id, "how": how})]
-            record(session, ledger, changes, run_id=self._work.run_id)
+            # What was made is there, and has its id, whatever a person decided meanwhile.
+            changes = self._take_over(session, row, account, is_new=how == CREATED)
+            if changes is not None and not was_decided:
+                set_link(stored, account, how)
+                if how == CREATED:
+                    stored.written_at, stored.written_digest = ledger.clock.now(), digest
+                action = "created" if how == CREATED else "linked"
+                changes.append(Change(_TABLE, row.id, action, {"sdp_id": account.id, "how": how}))
+            record(session, ledger, changes or [], run_id=self._work.run_id)
+        if changes is None:
+            self._fail(row, KEPT.format(noun="account", sdp_id=account.id), candidates=[account.id])
+        if changes is None or was_decided:
+            return False
         set_link(row, account, how)
         self._summary.linked += 1
         row.written_digest = digest
         return True
+
+    def _take_over(
+        self, session: Session, row: AccountLink, account: Named, *, is_new: bool
+    ) -> list[Change] | None:
+        """Free an account for a contact; return the events, or None when another contact keeps it."""
+        ledger = self._work.ledger
+        held = select(AccountLink).where(
+            *self._work.mine(), AccountLink.account_id == account.id, AccountLink.id != row.id
+        )
+        changes = []
+        if (holder := session.scalar(held)) is not None:
+            known, now = self._rows.get(holder.id), ledger.clock.now()
+            released = make_room(holder, known, account.id, "account", set_link, now=now, is_new=is_new)
+            if released is None:
+                return None
+            changes.append(released)
+            session.flush()
+            self._summary.linked -= 1
+            self._summary.unmapped += 1
+            self._summary.failed += 1
+        entry = Entry(account.id, account.name)
+        return [*changes, *take_over(session, ledger, ACCOUNT, entry, is_new=is_new)]
 
     # --------------------------------------------------------------- updating
 
@@ -250,7 +287,8 @@ class AccountWriter:
         if row.account_id is None or is_invalid(row) or not is_active(row) or row.id in self._created:
             return
         current = self._work.listed.get(row.account_id)
-        if current is None:
+        if current is None or row.lost_at is not None:
+            # Listed again in the middle of a run it may be a stranger: the next run judges that.
             self._fail(row, _LOST)
             return
         self._compare(row, current)

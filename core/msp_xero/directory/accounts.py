@@ -10,19 +10,27 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.account_plan import MERGED, AccountPlan, is_active, is_invalid, plan_accounts
+from msp_xero.directory.account_plan import MERGED, AccountPlan, is_invalid, plan_accounts
 from msp_xero.directory.account_writes import AccountWriter, set_link
 from msp_xero.directory.carried import read_claims
 from msp_xero.directory.clues import account_clues, carried_clue
 from msp_xero.directory.fields import CUSTOM, TEXT, AccountFields, field_paths
-from msp_xero.directory.losses import LOST, RETURNED, Linked, forget_what_was_not_made, note_losses
+from msp_xero.directory.losses import (
+    Linked,
+    find_strangers,
+    forget_what_was_not_made,
+    give_up,
+    note_losses,
+)
 from msp_xero.directory.match import Named
 from msp_xero.directory.work import is_own
 from msp_xero.directory.writes import name_of, refuse_another_installation, write_in_turn
 from msp_xero.errors import RemoteError, SettingError
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.given_anew import lost_names, note_given_anew, remember_lost
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, store_listing
 from msp_xero.ledger.links import LIST
+from msp_xero.ledger.merges import is_active, merged_into
 from msp_xero.ledger.models import AccountLink
 
 if TYPE_CHECKING:
@@ -115,9 +123,9 @@ def settle_accounts(work: AccountWork) -> None:
     decided_at = work.ledger.clock.now()
     rows, creates = _decide(work)
     work.summary.linked = sum(row.account_id is not None for row in rows)
-    work.summary.archived = sum(not is_active(row) and row.merged_to_contact_id is None for row in rows)
+    work.summary.archived = sum(not is_active(row) and merged_into(row) is None for row in rows)
     work.summary.failed += sum(is_invalid(row) for row in rows)
-    writer = AccountWriter(work, [row.contact_id for row in rows])
+    writer = AccountWriter(work, rows)
     write_in_turn(writer, rows, creates)
     if work.summary.stopped:
         return
@@ -159,15 +167,19 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
     if work.policy.dry_run:
         with work.ledger.read() as session:
             rows, first_synced_at = _read(work, session)
+            lost = lost_names(session, work.ledger, ACCOUNT)
             session.expunge_all()
-        _compare_with_list(work, rows)
+        _compare_with_list(work, rows, lost)
         plan = _plan(work, rows, first_synced_at)
         _release_moved(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
         rows, first_synced_at = _read(work, session)
-        changes = _compare_with_list(work, rows)
+        lost = lost_names(session, work.ledger, ACCOUNT)
+        changes, strangers = _compare_with_list(work, rows, lost)
+        changes += note_given_anew(session, work.ledger, ACCOUNT, strangers)
+        remember_lost(session, work.ledger, ACCOUNT, work.listed)
         plan = _plan(work, rows, first_synced_at)
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
@@ -214,19 +226,26 @@ def _plan(work: AccountWork, rows: Sequence[AccountLink], first_synced_at: datet
     )
 
 
-def _compare_with_list(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:
-    """Take note of what the list tells about links, and about creates that got no answer."""
-    changes = _release_strangers(work, rows)
+def _compare_with_list(
+    work: AccountWork, rows: Sequence[AccountLink], lost: Mapping[str, str]
+) -> tuple[list[Change], set[str]]:
+    """Take note of what the list tells about links, and about creates that got no answer.
+
+    Returns:
+        The events, and the ids that are another's now, linked before or not.
+    """
+    changes, strangers = _release_strangers(work, rows)
     names = work.names()
     for row in rows:
         # The name by which a stranger is told apart is the last one that was listed, written or not.
         row.account_name = names.get(row.account_id or "") or row.account_name
     linked = {row.account_id for row in rows}
+    strangers |= find_strangers(lost, names, linked)
     forget_what_was_not_made(rows, [name for one, name in names.items() if one not in linked])
-    return changes
+    return changes, strangers
 
 
-def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> list[Change]:
+def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> tuple[list[Change], set[str]]:
     """Take the link from contacts whose account was lost and whose id another account has now."""
     claims = read_claims([row.contact_id for row in rows], work.carried())
     linked = [
@@ -242,15 +261,11 @@ def _release_strangers(work: AccountWork, rows: Sequence[AccountLink]) -> list[C
         for row in rows
         if row.account_id is not None
     ]
-    changes = []
-    for row, account_id in note_losses(linked, work.names(), work.ledger.clock.now()):
-        changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": account_id, "how": LOST}))
-        set_link(row, None, None)
-        row.choice, row.candidates = LIST, [account_id]
-        if not is_invalid(row):  # that says more, and is counted for itself
-            row.problem = RETURNED.format("account", account_id)
-            work.summary.failed += 1
-    return changes
+    strangers = note_losses(linked, work.names(), work.ledger.clock.now())
+    changes = [give_up(row, account_id, "account", set_link) for row, account_id in strangers]
+    # What is invalid is counted for itself.
+    work.summary.failed += sum(not is_invalid(row) for row, _ in strangers)
+    return changes, {account_id for _, account_id in strangers}
 
 
 def _release_moved(plan: AccountPlan) -> list[Change]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msp_xero.directory.match import exact_key
+from msp_xero.ledger.merges import is_active, merged_into
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -109,7 +110,7 @@ def read_carried(
             doubts[row.contact_id] = Doubt(free, _NOT_CREATED)
         elif found and exact_key(found[0].name) == exact_key(row.contact_name):
             links[row.contact_id] = found[0]
-        elif found and others.get(exact_key(found[0].name), set()) - {row.merged_to_contact_id}:
+        elif found and others.get(exact_key(found[0].name), set()) - {merged_into(row)}:
             doubts[row.contact_id] = Doubt(free, _OTHERS_NAME)
         elif found:
             links[row.contact_id] = found[0]
@@ -134,7 +135,7 @@ def _names_without_claim(
     found: defaultdict[str, set[str | None]] = defaultdict(set)
     for row in waiting:
         # A contact that was merged away may have the name of the account that went to its survivor.
-        if row.contact_status == "ACTIVE" and row.contact_id not in claimants:
+        if is_active(row) and row.contact_id not in claimants:
             found[exact_key(row.contact_name)].add(row.contact_id)
     return found
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from msp_xero.directory.match import exact_key
+from msp_xero.ledger.audit import Change
+from msp_xero.ledger.link_staging import INVALID
+from msp_xero.ledger.links import LIST
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from msp_xero.ledger.models import AccountLink, WorklogTypeLink
@@ -23,6 +26,12 @@ RETURNED: Final = (
     "{} {}, which it was linked to, was not listed by ServiceDesk Plus MSP for a while and has another name "
     "now, so its id may have been given out anew: link it again if it is the same, or choose otherwise"
 )
+
+KEPT: Final = (
+    "ServiceDesk Plus MSP gave it {noun} {sdp_id}, which another one is linked to: if it was put back from a "
+    "backup, the next run finds out; else link one of them by hand"
+)
+"""Why a record is not linked to what was made or found for it."""
 
 _RowT = TypeVar("_RowT", "AccountLink", "WorklogTypeLink")
 
@@ -66,6 +75,76 @@ def note_losses(
         else:
             row.lost_at = None
     return strangers
+
+
+def find_strangers(
+    lost: Mapping[str, str], listed: Mapping[str, str], linked: Collection[str | None]
+) -> set[str]:
+    """Return the ids that were lost and are listed again under another name, linked to nothing.
+
+    Args:
+        lost: last name by id of what the last list had not.
+        listed: name by id, as listed now.
+        linked: ids that are linked: :func:`note_losses` tells more of those.
+    """
+    return {
+        one
+        for one, name in lost.items()
+        if one in listed and one not in linked and exact_key(listed[one]) != exact_key(name)
+    }
+
+
+def give_up(row: _RowT, sdp_id: str, noun: str, set_link: Callable[[_RowT, None, None], None]) -> Change:
+    """Take the link from a record whose id is another's now; return the event, for the caller to record.
+
+    Args:
+        row: the contact or item.
+        sdp_id: what it was linked to.
+        noun: what that is.
+        set_link: sets the link of such a row.
+    """
+    set_link(row, None, None)
+    row.choice, row.candidates = LIST, [sdp_id]
+    if not (row.problem or "").startswith(INVALID):  # that says more
+        row.problem = RETURNED.format(noun, sdp_id)
+    return Change(row.__tablename__, row.id, "unlinked", {"sdp_id": sdp_id, "how": LOST})
+
+
+def make_room(  # noqa: PLR0913 - what is different between accounts and types
+    holder: _RowT,
+    known: _RowT | None,
+    sdp_id: str,
+    noun: str,
+    set_link: Callable[[_RowT, None, None], None],
+    *,
+    now: datetime,
+    is_new: bool,
+) -> Change | None:
+    """Take an id from the record that was linked to what had it before.
+
+    One that was not lost keeps it: maybe a person linked it just now. If SDP says that it made something
+    under that id, the next run judges by the name that is listed then.
+
+    Args:
+        holder: the record as it is stored.
+        known: the same as this run has it, None when it came later.
+        sdp_id: that another record is to be linked to.
+        noun: what that is.
+        set_link: sets the link of such a row.
+        now: aware UTC.
+        is_new: whether SDP has just made what has the id.
+
+    Returns:
+        The event, for the caller to record; None when the record keeps the id.
+    """
+    if holder.lost_at is None:
+        for one in (holder, known) if is_new else ():
+            if one is not None:
+                one.lost_at = now
+        return None
+    if known is not None:
+        give_up(known, sdp_id, noun, set_link)
+    return give_up(holder, sdp_id, noun, set_link)
 
 
 def forget_what_was_not_made(rows: Iterable[_RowT], free: Collection[str]) -> None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rapidfuzz import fuzz, process
 
-from msp_xero.directory.account_plan import ACTIVE
 from msp_xero.directory.clues import CARRIED_ID, DOMAIN, PHONE, TAX, account_clues, carried_clue
 from msp_xero.directory.names import NameRead, read_name
 from msp_xero.ledger.link_staging import ACCOUNT
 from msp_xero.ledger.links import account_links, listed_entries, pick_list
+from msp_xero.ledger.merges import ACTIVE, ids_taken_away
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -112,7 +112,7 @@ def read_suggestions(ledger: Ledger, *, most: int = 3) -> Suggestions:
         ),
     )
     # What a person took away looks as clear as before; only a person gives it back, by name.
-    taken_away = {(row.contact_id, one) for row in rows for one in row.unlinked or ()}
+    taken_away = {(contact_id, one) for contact_id, ids in ids_taken_away(rows).items() for one in ids}
     clear = {one: best for one, best in found.clear.items() if (one, best.account_id) not in taken_away}
     return Suggestions(found.by_contact, clear)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
+from msp_xero.directory.losses import KEPT, make_room
 from msp_xero.directory.match import EXACT, Named, exact_key
 from msp_xero.directory.type_plan import CREATED, NAMED, is_invalid
 from msp_xero.directory.writes import (
@@ -23,6 +24,7 @@ from msp_xero.directory.writes import (
 )
 from msp_xero.errors import Rejected, RemoteError, Unavailable
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.given_anew import take_over
 from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, note_entry
 from msp_xero.ledger.links import release_gone
 from msp_xero.ledger.models import WorklogTypeLink
@@ -62,8 +64,9 @@ def _was_decided(stored: WorklogTypeLink, row: WorklogTypeLink) -> bool:
 class TypeWriter:
     """Creates and renames the types of one settle; ``unanswered`` tells which outcomes are unknown."""
 
-    def __init__(self, work: TypeWork) -> None:
+    def __init__(self, work: TypeWork, rows: Sequence[WorklogTypeLink]) -> None:
         self._work = work
+        self._rows = {row.id: row for row in rows}
         self._summary = work.summary
         self._creating = Gate()
         self._renaming = update_gate()
@@ -181,28 +184,55 @@ class TypeWriter:
         ledger = self._work.ledger
         with ledger.write(self._work.fence) as session:
             stored = session.get_one(WorklogTypeLink, row.id)
-            note_entry(session, ledger, WORKLOG_TYPE, Entry(found.id, found.name))
-            if _was_decided(stored, row):
+            was_decided = _was_decided(stored, row)
+            if was_decided and how != CREATED:
                 return False
-            changes = self._release_holder(session, found, row)
-            set_link(stored, found, how)
-            stored.written_at = ledger.clock.now() if how == CREATED else stored.written_at
-            action = "created" if how == CREATED else "linked"
-            changes.append(Change(_TABLE, row.id, action, {"sdp_id": found.id, "how": how}))
-            record(session, ledger, changes, run_id=self._work.run_id)
+            # What was made is there, and has its id, whatever a person decided meanwhile.
+            changes = self._take_over(session, row, found, is_new=how == CREATED)
+            if changes is not None and not was_decided:
+                set_link(stored, found, how)
+                stored.written_at = ledger.clock.now() if how == CREATED else stored.written_at
+                action = "created" if how == CREATED else "linked"
+                changes.append(Change(_TABLE, row.id, action, {"sdp_id": found.id, "how": how}))
+            record(session, ledger, changes or [], run_id=self._work.run_id)
+        if changes is None:
+            problem = KEPT.format(noun="worklog type", sdp_id=found.id)
+            self._fail(row, problem, None, candidates=[found.id])
+        if changes is None or was_decided:
+            return False
         set_link(row, found, how)
         self._summary.linked += 1
         return True
 
-    def _release_holder(self, session: Session, found: Named, row: WorklogTypeLink) -> list[Change]:
-        """Take a type from an item that was deleted in Xero, so that the next item can have it."""
-        held = select(WorklogTypeLink).where(*self._work.mine(), WorklogTypeLink.type_id == found.id)
-        holder = session.scalar(held)
-        if holder is None or holder.gone_at is None:
-            return []
-        change = release_gone(holder, {"sdp_id": found.id, "instead": row.item_id})
-        session.flush()
-        return [change]
+    def _take_over(
+        self, session: Session, row: WorklogTypeLink, found: Named, *, is_new: bool
+    ) -> list[Change] | None:
+        """Free a type for an item; return the events, or None when another item keeps it."""
+        ledger = self._work.ledger
+        held = select(WorklogTypeLink).where(
+            *self._work.mine(), WorklogTypeLink.type_id == found.id, WorklogTypeLink.id != row.id
+        )
+        changes = []
+        if (holder := session.scalar(held)) is not None:
+            released = self._release(holder, found, row, is_new=is_new)
+            if released is None:
+                return None
+            changes.append(released)
+            session.flush()
+            self._summary.linked -= 1
+        entry = Entry(found.id, found.name)
+        return [*changes, *take_over(session, ledger, WORKLOG_TYPE, entry, is_new=is_new)]
+
+    def _release(
+        self, holder: WorklogTypeLink, found: Named, row: WorklogTypeLink, *, is_new: bool
+    ) -> Change | None:
+        """Take a type from an item that was deleted in Xero, or whose type was lost before."""
+        if holder.gone_at is not None:
+            return release_gone(holder, {"sdp_id": found.id, "instead": row.item_id})
+        known, now = self._rows.get(holder.id), self._work.ledger.clock.now()
+        change = make_room(holder, known, found.id, "worklog type", set_link, now=now, is_new=is_new)
+        self._summary.failed += change is not None
+        return change
 
     def bring_up_to_date(self, row: WorklogTypeLink) -> None:
         """Let a linked type be called like its item."""
@@ -210,7 +240,8 @@ class TypeWriter:
         if row.type_id is None or idle or row.id in self._created:
             return
         current = self._work.listed.get(row.type_id)
-        if current is None:
+        if current is None or row.lost_at is not None:
+            # Listed again in the middle of a run it may be a stranger: the next run judges that.
             self._fail(row, _LOST, None)
             return
         wanted = self._wanted(row, row.how)

@@ -10,19 +10,26 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.losses import LOST, RETURNED, Linked, forget_what_was_not_made, note_losses
+from msp_xero.directory.losses import (
+    Linked,
+    find_strangers,
+    forget_what_was_not_made,
+    give_up,
+    note_losses,
+)
 from msp_xero.directory.match import Named
 from msp_xero.directory.type_plan import TypePlan, is_invalid, plan_types
 from msp_xero.directory.type_writes import TypeWriter, set_link
 from msp_xero.directory.writes import name_of, refuse_another_installation, write_in_turn
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.given_anew import lost_names, note_given_anew, remember_lost
 from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, store_listing
-from msp_xero.ledger.links import LIST, release_gone
+from msp_xero.ledger.links import release_gone
 from msp_xero.ledger.models import WorklogTypeLink
 from msp_xero.ledger.type_choices import ignored_types
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -47,7 +54,7 @@ def settle_worklog_types(work: TypeWork) -> None:
     work.summary.gone = sum(row.gone_at is not None for row in rows)
     work.summary.gone_linked = sum(row.gone_at is not None and row.type_id is not None for row in rows)
     work.summary.failed += sum(is_invalid(row) and row.gone_at is None for row in rows)
-    writer = TypeWriter(work)
+    writer = TypeWriter(work, rows)
     write_in_turn(writer, rows, creates)
     if work.summary.stopped:
         return
@@ -62,16 +69,20 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
     if work.policy.dry_run:
         with work.ledger.read() as session:
             rows, ignored = _read(work, session)
+            lost = lost_names(session, work.ledger, WORKLOG_TYPE)
             session.expunge_all()
-        _compare_with_list(work, rows)
-        plan = _plan(work, rows, ignored)
+        _, strangers = _compare_with_list(work, rows, lost)
+        plan = _plan(work, rows, ignored - strangers)
         _release_gone(plan)
         _apply(work, plan)
         return rows, plan.creates
     with work.ledger.write(work.fence) as session:
         rows, ignored = _read(work, session)
-        changes = _compare_with_list(work, rows)
-        plan = _plan(work, rows, ignored)
+        lost = lost_names(session, work.ledger, WORKLOG_TYPE)
+        changes, strangers = _compare_with_list(work, rows, lost)
+        changes += note_given_anew(session, work.ledger, WORKLOG_TYPE, strangers)
+        remember_lost(session, work.ledger, WORKLOG_TYPE, work.listed)
+        plan = _plan(work, rows, ignored - strangers)
         if work.base_url:
             work.ledger.connection(session).sdp_types_url = work.base_url
         entries = [Entry(one, name_of(row), _inactive(row)) for one, row in work.listed.items()]
@@ -82,7 +93,7 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
     return rows, plan.creates
 
 
-def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], Collection[str]]:
+def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], set[str]]:
     """Return all items and the ids of ignored types; refuse worklog types of another installation."""
     rows = list(session.scalars(select(WorklogTypeLink).where(*work.mine()).order_by(WorklogTypeLink.id)))
     refuse_another_installation(
@@ -91,7 +102,7 @@ def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], Coll
         {row.type_id: row.type_name for row in rows if row.type_id and row.type_name},
         work.names(),
     )
-    return rows, ignored_types(session, work.ledger)
+    return rows, set(ignored_types(session, work.ledger))
 
 
 def _plan(work: TypeWork, rows: Sequence[WorklogTypeLink], ignored: Collection[str]) -> TypePlan:
@@ -99,30 +110,33 @@ def _plan(work: TypeWork, rows: Sequence[WorklogTypeLink], ignored: Collection[s
     return plan_types(rows, types, work.policy.match_names, ignored=ignored)
 
 
-def _compare_with_list(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[Change]:
-    """Take note of what the list tells about links, and about creates that got no answer."""
-    changes = _release_strangers(work, rows)
+def _compare_with_list(
+    work: TypeWork, rows: Sequence[WorklogTypeLink], lost: Mapping[str, str]
+) -> tuple[list[Change], set[str]]:
+    """Take note of what the list tells about links, and about creates that got no answer.
+
+    Returns:
+        The events, and the ids that are another's now, linked before or not.
+    """
+    changes, strangers = _release_strangers(work, rows)
     names = work.names()
     for row in rows:
         # The name by which a stranger is told apart is the last one that was listed, written or not.
         row.type_name = names.get(row.type_id or "") or row.type_name
     linked = {row.type_id for row in rows}
+    strangers |= find_strangers(lost, names, linked)
     forget_what_was_not_made(rows, [name for one, name in names.items() if one not in linked])
-    return changes
+    return changes, strangers
 
 
-def _release_strangers(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> list[Change]:
+def _release_strangers(work: TypeWork, rows: Sequence[WorklogTypeLink]) -> tuple[list[Change], set[str]]:
     """Take the link from items whose type was lost and whose id another type has now."""
     linked = [(row, Linked(row.type_id, row.type_name, row.name)) for row in rows if row.type_id is not None]
-    changes = []
-    for row, type_id in note_losses(linked, work.names(), work.ledger.clock.now()):
-        changes.append(Change(_TABLE, row.id, "unlinked", {"sdp_id": type_id, "how": LOST}))
-        set_link(row, None, None)
-        row.choice, row.candidates = LIST, [type_id]
-        if not is_invalid(row):  # that says more, and is counted for itself
-            row.problem = RETURNED.format("worklog type", type_id)
-            work.summary.failed += 1
-    return changes
+    strangers = note_losses(linked, work.names(), work.ledger.clock.now())
+    changes = [give_up(row, type_id, "worklog type", set_link) for row, type_id in strangers]
+    # What is invalid is counted for itself.
+    work.summary.failed += sum(not is_invalid(row) for row, _ in strangers)
+    return changes, {type_id for _, type_id in strangers}
 
 
 def _release_gone(plan: TypePlan) -> list[Change]:

@@ -47,6 +47,7 @@ class Known:
     newest: dict[str, Any] | None = None
     rebuilt: bool = False
     told_apart: bool = False
+    given_anew: str | None = None
     unsent: bool = False
     """It is on an invoice that was planned and never sent, so that it can still be taken back."""
     pending: dict[str, Any] | None = None

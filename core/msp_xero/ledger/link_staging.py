@@ -175,8 +175,10 @@ def _bring_up_to_date(
     if _is_older(one, row, now):
         wanted = {}
     elif one.invalid:
-        # The last good copy stays: it is what a link was made with.
-        wanted = {"problem": wanted["problem"]}
+        # The last good copy stays: it is what a link was made with. That this one is newer is kept, or an
+        # older copy that another machine stores later would take the problem away.
+        newest = one.updated_time or row.updated_time
+        wanted = {"problem": wanted["problem"], "updated_time": newest}
     elif not (row.problem or "").startswith(INVALID):
         del wanted["problem"]  # a settle's finding; the next settle looks again
     if isinstance(row, WorklogTypeLink):

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from msp_xero.ledger.link_staging import ACCOUNT
 from msp_xero.ledger.links import LIST, listed_entries, pick_list
+from msp_xero.ledger.merges import ACTIVE
 from msp_xero.ledger.models import AccountLink, Worklog
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from msp_xero.ledger.store import Ledger
 
-ACTIVE = "ACTIVE"
+
 _OWN = "the service provider itself, nobody's customer: exclude its worklogs"
 _UNLISTED = "ServiceDesk Plus did not list it at the last run of accounts"
 
@@ -91,7 +92,7 @@ def account_totals(ledger: Ledger) -> AccountTotals:
         totals.to_create += state == "unmapped" and active and not waits
         totals.ignored += state == "ignored"
         totals.archived += account_id is not None and not active and merged_to is None
-        totals.merged += merged_to is not None
+        totals.merged += merged_to is not None and not active
         totals.problems += bool(problem) and not candidates
     return totals
 

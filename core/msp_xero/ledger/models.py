@@ -284,6 +284,23 @@ class SdpEntry(Base):
     seen_at: Mapped[datetime]
 
 
+class LostEntry(Base):
+    """An account or worklog type that SDP listed once and lists no more, under its last name.
+
+    Its id may be given out anew, whether anything was linked to it or not.
+    """
+
+    __tablename__ = "lost_entry"
+    __table_args__ = (UniqueConstraint("connection_id", "kind", "sdp_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    connection_id: Mapped[int] = mapped_column(ForeignKey("connection.id"))
+    kind: Mapped[str] = mapped_column(String(20))
+    sdp_id: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(Text)
+    lost_at: Mapped[datetime]
+
+
 class WorklogTypeChoice(Base):
     """A worklog type that a person wants no item for, or has wanted none for.
 
@@ -312,6 +329,9 @@ class Worklog(Base):
     ``rebuilt`` is a worklog of which only its invoice in Xero tells, until it is delivered again: its
     creation time, technician and record are not known. ``told_apart`` is one that a person said is
     another worklog than the rebuilt one of its id.
+
+    ``given_anew``: which of its ids (``account`` or ``worklog_type``) SDP has given to something else since
+    a tap delivered the worklog last.
     """
 
     __tablename__ = "worklog"
@@ -357,6 +377,7 @@ class Worklog(Base):
     changed_at: Mapped[datetime | None]
     rebuilt: Mapped[bool] = mapped_column(default=False, server_default=false())
     told_apart: Mapped[bool] = mapped_column(default=False, server_default=false())
+    given_anew: Mapped[str | None] = mapped_column(String(20))
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 

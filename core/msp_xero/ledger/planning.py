@@ -66,6 +66,7 @@ class BillableLine:
     reason_code: str | None
     reason: str | None
     money: Decimal | None
+    given_anew: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

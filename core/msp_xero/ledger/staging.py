@@ -141,6 +141,10 @@ def _stage(  # noqa: PLR0913, PLR0917 - one transaction
         if (row is None and from_ledger) or (row and is_older(delivered, row, sources, now)):
             staged.unchanged += 1
             continue
+        if row and row.given_anew and not from_ledger:
+            # What a tap reads now names the account and the type that have these ids now.
+            work.update(row.id, {"given_anew": None})
+            row.given_anew = None
         line = held_if_in_doubt(delivered, row, same_id)
         digest = as_delivered if line is delivered else line.digest()
         if row is None:

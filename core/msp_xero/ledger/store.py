@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
     from sqlalchemy.pool import ConnectionPoolEntry
 
-HEAD_REVISION = "0010"
+HEAD_REVISION = "0011"
 _REVISION = re.compile(r"\d{4}")
 CONNECT_SECONDS = 10
 _VANISHED_SECONDS = 60

@@ -176,3 +176,62 @@ def test_a_link_does_not_follow_to_a_contact_whose_own_was_taken_away_and_no_per
     world.settle()
     assert world.links() == {"c1": None, "c2": "305"}
     assert world.link("c2").problem == "it was merged in Xero into a contact that waits for a person"
+
+
+def test_an_account_that_a_person_took_from_a_contact_is_not_linked_to_the_one_it_was_merged_into(
+    world: World,
+) -> None:
+    """301 is another customer called Acme, says a person; two records of ours become one, called Acme."""
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Acme Limited"), world.contact("c2", "Acme"))
+    world.settle()
+    assert world.links() == {"c1": None, "c2": "301"}
+    unlink_account(world.ledger, "c2")
+    world.settle()
+    world.deliver(
+        world.contact("c1", "Acme"), world.contact("c2", "Acme", "ARCHIVED", merged_to_contact_id="c1")
+    )
+    world.settle()
+    assert world.links() == {"c1": None, "c2": None}
+
+
+def test_an_account_that_a_person_took_from_a_contact_is_not_found_by_a_create_for_the_one_it_was_merged_into(
+    world: World,
+) -> None:
+    """The name exists, says SDP: it is what the person took away, and was not listed when the run began."""
+    world.sdp.account("301", "Acme")
+    world.deliver(
+        world.contact("c1", "Acme Limited"), world.contact("c2", "Acme"), world.contact("c3", "Mid")
+    )
+    world.settle()
+    unlink_account(world.ledger, "c2")
+    world.settle()
+    world.deliver(
+        world.contact("c1", "Acme"),
+        world.contact("c2", "Acme", "ARCHIVED", merged_to_contact_id="c3"),
+        world.contact("c3", "Mid", "ARCHIVED", merged_to_contact_id="c1"),
+    )
+    hidden = world.sdp.rows.pop("301")
+    request_create(world.ledger, "c1")
+
+    def shown(_kind: str, _values: object) -> None:
+        world.sdp.rows["301"] = hidden
+
+    world.sdp.before_write = shown
+    world.settle()
+    assert (world.links()["c1"], world.link("c1").candidates) == (None, ["301"])
+
+
+def test_an_account_that_a_person_took_from_a_contact_is_not_clear_for_the_one_it_was_merged_into(
+    world: World,
+) -> None:
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c1", "Acme Limited"), world.contact("c2", "Acme"))
+    world.settle()
+    unlink_account(world.ledger, "c2")
+    world.settle()
+    world.deliver(world.contact("c2", "Long gone", "ARCHIVED", merged_to_contact_id="c1"))
+    world.settle()
+    found = read_suggestions(world.ledger)
+    assert [one.account_id for one in found.by_contact["c1"]] == ["301"]
+    assert found.clear == {}

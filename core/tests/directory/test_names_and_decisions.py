@@ -270,3 +270,17 @@ def test_a_type_of_the_name_beside_a_renamed_one_of_a_deleted_item_is_left_to_a_
     world.settle_types(present={"i2"})
     assert world.type_link("i2").candidates == ["1", "2"]
     assert world.type_links()["i2"] is None
+
+
+def test_an_account_that_a_person_took_away_is_not_linked_to_an_archived_contact_of_the_same_name(
+    world: World,
+) -> None:
+    world.sdp.account("301", "Acme")
+    world.deliver(world.contact("c0", "Acme", "ARCHIVED"), world.contact("c1", "Acme"))
+    world.deliver(world.contact("c5", "Acme Wellington"))
+    world.settle()
+    assert world.links() == {"c0": None, "c1": "301", "c5": None}
+    unlink_account(world.ledger, "c1")
+    world.settle()
+    link_account(world.ledger, "c5", "301")  # the customer that it is
+    assert world.links() == {"c0": None, "c1": None, "c5": "301"}

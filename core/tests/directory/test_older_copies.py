@@ -51,3 +51,26 @@ def test_an_older_copy_replaces_no_newer_one_of_the_same_batch(world: World) -> 
         *(world.item("i1", name, updated_time=at) for name, at in (("New", late), ("Old", early)))
     )
     assert (world.link("c1").contact_name, world.type_link("i1").name) == ("New", "New")
+
+
+def test_an_older_copy_does_not_make_an_invalid_contact_or_item_valid(world: World) -> None:
+    times = []
+    for _ in range(3):
+        world.clock.sleep(600)
+        times.append(world.clock.now())
+    copies = (("Acme", times[0], None), ("", times[2], "name is missing"), ("Acme Ltd", times[1], None))
+    for name, when, invalid in copies:  # another machine read the last one earlier
+        world.deliver(world.contact("c1", name, updated_time=when, invalid=invalid))
+        world.deliver_items(world.item("i1", name, updated_time=when, invalid=invalid))
+    assert (world.link("c1").problem or "").startswith("INVALID_RECORD")
+    assert (world.type_link("i1").problem or "").startswith("INVALID_RECORD")
+    assert (world.link("c1").contact_name, world.type_link("i1").name) == ("Acme", "Acme")
+    world.deliver(world.contact("c1", "Acme Ltd", updated_time=times[2]))  # as another map makes it
+    assert (world.link("c1").problem, world.link("c1").contact_name) == (None, "Acme Ltd")
+
+
+def test_an_invalid_copy_without_a_time_leaves_the_time_that_is_known(world: World) -> None:
+    known = world.clock.now()
+    world.deliver(world.contact("c1", "Acme", updated_time=known))
+    world.deliver(world.contact("c1", "", invalid="name is missing"))
+    assert world.link("c1").updated_time == known

@@ -1,0 +1,134 @@
+"""Ids that SDP gives out anew: what was read under one before is not billed to whoever has it now.
+
+After SDP was put back from a backup, the id of an account or worklog type that was made since goes to the
+next new one. A worklog that was delivered before keeps the id, so it is marked until a tap delivers it anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, select, update
+
+from msp_xero.ledger.audit import Change
+from msp_xero.ledger.link_memory import exact_key
+from msp_xero.ledger.link_staging import ACCOUNT, WORKLOG_TYPE, note_entry
+from msp_xero.ledger.models import LostEntry, SdpEntry, Worklog
+from msp_xero.ledger.type_choices import stop_ignoring
+from msp_xero.lots import lots
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy.orm import Session
+
+    from msp_xero.ledger.link_staging import Entry
+    from msp_xero.ledger.store import Ledger
+
+_MEMBERS: Final = {ACCOUNT: "account_id", WORKLOG_TYPE: "type_id"}
+"""Where a worklog names it: the same in its row and in its record."""
+
+
+def lost_names(session: Session, ledger: Ledger, kind: str) -> dict[str, str]:
+    """Return what SDP listed once and not at the last settle: its last name by id."""
+    rows = session.scalars(
+        select(LostEntry).where(LostEntry.connection_id == ledger.connection_id, LostEntry.kind == kind)
+    )
+    return {row.sdp_id: row.name for row in rows}
+
+
+def remember_lost(session: Session, ledger: Ledger, kind: str, listed: Collection[str]) -> None:
+    """Remember what the last list had and this one has not, and forget what is listed again.
+
+    To be called before the new list replaces the last one.
+
+    Args:
+        session: the settle's transaction.
+        ledger: the open ledger.
+        kind: ``account`` or ``worklog_type``.
+        listed: the ids that SDP lists now.
+    """
+    known = lost_names(session, ledger, kind)
+    forget_lost(session, ledger, kind, [one for one in known if one in listed])
+    last = select(SdpEntry).where(SdpEntry.connection_id == ledger.connection_id, SdpEntry.kind == kind)
+    session.add_all(
+        LostEntry(
+            connection_id=ledger.connection_id,
+            kind=kind,
+            sdp_id=entry.sdp_id,
+            name=entry.name,
+            lost_at=ledger.clock.now(),
+        )
+        for entry in session.scalars(last)
+        if entry.sdp_id not in listed and entry.sdp_id not in known
+    )
+
+
+def forget_lost(session: Session, ledger: Ledger, kind: str, ids: Collection[str]) -> None:
+    """Forget that these were lost: they are there again, as themselves or as something else."""
+    for some in lots(ids):
+        session.execute(
+            delete(LostEntry)
+            .where(
+                LostEntry.connection_id == ledger.connection_id,
+                LostEntry.kind == kind,
+                LostEntry.sdp_id.in_(some),
+            )
+            .execution_options(synchronize_session=False)
+        )
+
+
+def take_over(session: Session, ledger: Ledger, kind: str, entry: Entry, *, is_new: bool) -> list[Change]:
+    """Take note that an id is in use between two lists; return the events, for the caller to record.
+
+    Args:
+        session: the settle's transaction.
+        ledger: the open ledger.
+        kind: ``account`` or ``worklog_type``.
+        entry: what has the id.
+        is_new: whether SDP has just made it, so that all that was known under its id is something else.
+    """
+    before = lost_names(session, ledger, kind).get(entry.sdp_id)
+    forget_lost(session, ledger, kind, [entry.sdp_id])
+    is_stranger = is_new or (before is not None and exact_key(before) != exact_key(entry.name))
+    note_entry(session, ledger, kind, entry)
+    return note_given_anew(session, ledger, kind, {entry.sdp_id}) if is_stranger else []
+
+
+def note_given_anew(session: Session, ledger: Ledger, kind: str, ids: Collection[str]) -> list[Change]:
+    """End what was known under these ids, which mean something else now.
+
+    All worklogs that were delivered with them are marked, those on an invoice too: if it is released, they
+    wait again. That no item is wanted for a type was said of another one.
+
+    Args:
+        session: the settle's transaction.
+        ledger: the open ledger.
+        kind: ``account`` or ``worklog_type``.
+        ids: that were given out anew.
+
+    Returns:
+        The events, for the caller to record.
+    """
+    if not ids:
+        return []
+    member = _MEMBERS[kind]
+    mine = (Worklog.connection_id == ledger.connection_id, Worklog.given_anew.is_distinct_from(kind))
+    rows = {
+        row
+        for some in lots(sorted(ids))
+        for row in session.scalars(select(Worklog.id).where(*mine, getattr(Worklog, member).in_(some)))
+    }
+    changed = select(Worklog.id, Worklog.newest).where(*mine, Worklog.newest.is_not(None))
+    rows |= {row for row, newest in session.execute(changed) if str((newest or {}).get(member)) in ids}
+    for some in lots(sorted(rows)):
+        session.execute(
+            update(Worklog)
+            .where(Worklog.id.in_(some))
+            .values(given_anew=kind)
+            .execution_options(synchronize_session=False)
+        )
+    changes = [Change("worklog", row, "id_given_anew", {"kind": kind}) for row in sorted(rows)]
+    for one in sorted(ids) if kind == WORKLOG_TYPE else ():
+        changes += stop_ignoring(session, ledger, one)
+    return changes
