@@ -163,7 +163,7 @@ class Accounts:
 
         Also where the account of its site or of who reported it is known: these stand in for what
         the ticket itself says, and only where it says nothing either. Of one that is gone meanwhile
-        nobody knows what it said: it has no account.
+        nobody knows what it said: it has no account. A task keeps what its list said.
 
         Raises:
             Unavailable: a web server says that there is no such ticket, and not ServiceDesk Plus.
@@ -172,11 +172,11 @@ class Accounts:
             return parent
         try:
             single = read_single(self._client, parent.module, parent.path)
-        except NoAddress as error:
+        except Missing as error:
             if parent.module.name == "tasks":
                 return parent  # that path need not exist: then no row says more than this one
-            raise error.as_no_answer() from error
-        except Missing:
+            if isinstance(error, NoAddress):
+                raise error.as_no_answer() from error
             return replace(parent, account=NOTHING, is_msp=None, site_id=None)
         if single.account == NOTHING:
             single = replace(single, account=parent.account, is_msp=parent.is_msp)

@@ -65,6 +65,14 @@ class UnconfirmedPaths:
         with self._lock:
             return sorted(self._answering)
 
+    def answers(self, name: str) -> bool:
+        """Tell whether a path has ever answered, in this run or before."""
+        return name in self._answering
+
+    def leaves_out(self, name: str) -> bool:
+        """Tell whether a path was left out in this walk."""
+        return name in self._left_out
+
     def leave_out(self, name: str, refusal: RemoteError, owner: str, *, for_all: bool) -> None:
         """Go on without a path that this installation may not have.
 

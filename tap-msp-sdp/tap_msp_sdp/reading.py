@@ -275,8 +275,10 @@ class Reader:
         self.paths.has_answered(name)
         return rows
 
-    def _unconfirmed_task(self, path: str) -> Parent:
+    def _unconfirmed_task(self, path: str) -> Parent | None:
         """Return a task whose path need not exist: from its own row, or from the list that named it.
+
+        None where that list cannot be had either: nobody tells whether the task is there.
 
         Raises:
             _Gone: it is in neither.
@@ -285,20 +287,28 @@ class Reader:
             return read_single(self._client, MODULES["tasks"], path)
         except Missing as error:
             group, _, identity = path.rpartition("/")
-            task = self._listed_again(identity) if group == "tasks" else self._below_problem(group, identity)
+            if group == "tasks":
+                task = self._listed_again(identity)
+            else:
+                rows = self._present_children(
+                    self._client.tasks, group.removesuffix("/tasks"), "tasks", "problem"
+                )
+                if self.paths.leaves_out(endpoint("GET", group)):
+                    return None
+                found = (row for row in rows if _segment(row) == identity)
+                task = next((read_parent(MODULES["tasks"], row) for row in found), None)
             if task is None:
                 raise _Gone from error
             return task
 
-    def _below_problem(self, group: str, identity: str) -> Parent | None:
-        rows = self._children(self._client.tasks, group.removesuffix("/tasks"), "tasks", "problem")
-        found = (row for row in rows if _segment(row) == identity)
-        return next((read_parent(MODULES["tasks"], row) for row in found), None)
-
     def _listed_again(self, identity: str) -> Parent | None:
-        """Return a task as the list of all tasks has it; that is read again while it lacks the task."""
+        """Return a task as the list of all tasks has it.
+
+        That is read again while it lacks the task, and for each task where their own paths answer: there a
+        refusal is rare, and the task may be gone since the list was read.
+        """
         with self._relisting:
-            if identity not in self._relisted:
+            if identity not in self._relisted or self.paths.answers("GET tasks/{id}/worklogs"):
                 rows = self._client.list_rows("tasks", "tasks", fields=("id", "title", *PARENTS_OF_TASKS))
                 self._relisted = {_segment(row): read_parent(MODULES["tasks"], row) for row in rows}
             return self._relisted.get(identity)

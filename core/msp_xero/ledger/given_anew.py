@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 
 from msp_xero.ledger.audit import Change
+from msp_xero.ledger.lines import is_of_sdp
 from msp_xero.ledger.link_memory import exact_key
 from msp_xero.ledger.link_staging import ACCOUNT, WORKLOG_TYPE, note_entry
 from msp_xero.ledger.models import LostEntry, SdpEntry, Worklog
@@ -20,10 +21,18 @@ from msp_xero.lots import lots
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from msp_xero.ledger.link_staging import Entry
     from msp_xero.ledger.store import Ledger
+
+_RECORD: Final = func.coalesce(Worklog.newest, Worklog.source)
+_IS_STALE: Final = or_(
+    Worklog.newest.is_not(None),
+    and_(Worklog.state.in_(("open", "held", "excluded")), Worklog.line_digest == ""),
+)
+"""The record is ahead of the terms: it was changed after billing, or taken off an invoice since."""
 
 _MEMBERS: Final = {ACCOUNT: "account_id", WORKLOG_TYPE: "type_id"}
 """Where a worklog names it: the same in its row and in its record."""
@@ -112,15 +121,7 @@ def note_given_anew(session: Session, ledger: Ledger, kind: str, ids: Collection
     """
     if not ids:
         return []
-    member = _MEMBERS[kind]
-    mine = (Worklog.connection_id == ledger.connection_id, Worklog.given_anew.is_distinct_from(kind))
-    rows = {
-        row
-        for some in lots(sorted(ids))
-        for row in session.scalars(select(Worklog.id).where(*mine, getattr(Worklog, member).in_(some)))
-    }
-    changed = select(Worklog.id, Worklog.newest).where(*mine, Worklog.newest.is_not(None))
-    rows |= {row for row, newest in session.execute(changed) if str((newest or {}).get(member)) in ids}
+    rows = _named_by_terms(session, ledger, kind, ids) | _named_by_record(session, ledger, kind, ids)
     for some in lots(sorted(rows)):
         session.execute(
             update(Worklog)
@@ -132,3 +133,35 @@ def note_given_anew(session: Session, ledger: Ledger, kind: str, ids: Collection
     for one in sorted(ids) if kind == WORKLOG_TYPE else ():
         changes += stop_ignoring(session, ledger, one)
     return changes
+
+
+def _named_by_terms(session: Session, ledger: Ledger, kind: str, ids: Collection[str]) -> set[int]:
+    """Return the rows of worklogs whose terms name one of these ids, and no record that counts instead."""
+    columns = (Worklog.id, Worklog.module, Worklog.worklog_id, _RECORD, _IS_STALE)
+    return {
+        row
+        for some in lots(sorted(ids))
+        for row, module, worklog_id, record, is_stale in session.execute(
+            select(*columns).where(*_unmarked(ledger, kind), getattr(Worklog, _MEMBERS[kind]).in_(some))
+        )
+        if not (is_stale and is_of_sdp(module, worklog_id, record))
+    }
+
+
+def _named_by_record(session: Session, ledger: Ledger, kind: str, ids: Collection[str]) -> set[int]:
+    """Return the rows of worklogs of SDP whose record names one of these ids, and counts before the terms.
+
+    Lines of other taps cannot be made anew of their record: what counts are their terms.
+    """
+    columns = (Worklog.id, Worklog.module, Worklog.worklog_id, _RECORD)
+    return {
+        row
+        for row, module, worklog_id, record in session.execute(
+            select(*columns).where(*_unmarked(ledger, kind), _IS_STALE)
+        )
+        if str(record.get(_MEMBERS[kind])) in ids and is_of_sdp(module, worklog_id, record)
+    }
+
+
+def _unmarked(ledger: Ledger, kind: str) -> tuple[ColumnElement[bool], ...]:
+    return (Worklog.connection_id == ledger.connection_id, Worklog.given_anew.is_distinct_from(kind))
