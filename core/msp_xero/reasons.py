@@ -78,7 +78,8 @@ _ALL = (
         BILLING,
         "If ServiceDesk Plus still has the worklog: have it edited there, or run once "
         "`meltano run --full-refresh worklogs`; it is billed by what is told then. "
-        "What is held after that has to be edited. If it has it no more: bill it by hand and `msp-xero worklogs exclude ID --reason TEXT`.",
+        "What is held after that has to be edited. If it has it no more: "
+        "bill it by hand and `msp-xero worklogs exclude ID --reason TEXT`.",
     ),
     Reason(
         "ITEM_GONE",
