@@ -348,6 +348,7 @@ class Month:
             "rebuild", ended := commands.rebuild(self.world, here, plans.target, only_prefix=only_prefix)
         )
         if ended.how != "done":
+            self.let_pass(2 / 60)
             self.has_ended("rebuild", commands.rebuild(self.world, here, only_prefix=only_prefix))
 
     # ------------------------------------------------------------------ another organisation
