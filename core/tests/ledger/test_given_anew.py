@@ -88,6 +88,16 @@ def test_a_worklog_that_was_moved_to_the_account_after_it_was_billed_is_marked(
     assert only(ledger).given_anew == ACCOUNT
 
 
+def test_a_line_of_another_tap_goes_by_its_terms_whatever_its_record_says(ledger, deliver, give_anew, line):
+    record_ = {"ticket": "45"}  # only its own mapper knows what that means
+    deliver(line(account_id="302", source=record_ | {"account_id": "302"}))
+    change(ledger, state="invoiced")
+    deliver(line(account_id="301", source=record_ | {"account_id": "301"}))
+    assert only(ledger).newest == record_ | {"account_id": "301"}
+    assert give_anew(ACCOUNT, "301") == 0
+    assert give_anew(ACCOUNT, "302") == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_listed_no_more_is_remembered_under_its_last_name_until_it_is_listed_again(list_, kind):
     assert list_(kind, id1="Acme", id2="Beta") == ({}, {})
