@@ -17,6 +17,12 @@ _CONFLICT = (
     "again: ours goes out under {number}. Other accounts are billed meanwhile."
 )
 
+_UNANSWERED = (
+    "If it stays, look for what is special about it, such as a text. An hour after it was sent last, "
+    "`msp-xero worklogs exclude ID` of a worklog on it takes it back, if Xero still has not got it; with "
+    "`include ID` the next run bills the worklog anew, as it is then."
+)
+
 _WITHDRAWN = (
     "it is not in Xero; its worklogs wait for another invoice: `msp-xero worklogs show ID` says where."
 )
@@ -27,7 +33,7 @@ def what_next(invoice: InvoiceRow) -> str:
     if invoice.state == "planned" and invoice.reason_code == "DAY_LIMIT":
         return f"{INVOICE_NEXT['planned']} {text(invoice.reason)}"
     if invoice.state == "planned" and invoice.reason:
-        return f"{text(invoice.reason)} {INVOICE_NEXT['planned']} If it stays, ask Xero's support."
+        return f"{text(invoice.reason)} {INVOICE_NEXT['planned']} {_UNANSWERED}"
     if invoice.state == "conflict":
         return f"{INVOICE_NEXT['conflict']} {_CONFLICT.format(number=invoice.number)}"
     if invoice.state == "rejected" and not invoice.reason_code:  # Xero had no part in it

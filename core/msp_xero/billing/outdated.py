@@ -1,7 +1,8 @@
 """What an earlier settle planned and never sent: taken back where it would not be planned so today.
 
 A person stops a push because it is wrong, corrects what was wrong and runs again: what has not left must
-not go out as it was. What was sent before keeps its bytes, whatever the answer was (decision 0044).
+not go out as it was. What was sent before keeps its bytes, whatever the answer was (decision 0044), until a
+person gives up what Xero never answers for.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from msp_xero.billing.document import heading, line_item, marked_reference, marker_of
 from msp_xero.billing.draft import Drafter
@@ -19,7 +20,7 @@ from msp_xero.billing.reconcile import is_of_an_earlier_life, look_up
 from msp_xero.billing.strangers import is_gone
 from msp_xero.ledger import planning
 from msp_xero.ledger.lines import is_of_sdp
-from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
+from msp_xero.ledger.models import Event, Invoice, InvoiceLine, PushBatch, Worklog
 from msp_xero.ledger.withdrawing import withdraw
 from msp_xero.xero import wire
 
@@ -39,6 +40,8 @@ OLDEST: Final = timedelta(days=7)
 """An invoice that waited longer than this gets a new date; a day's limit alone carries over a day or two."""
 
 OUTDATED: Final = "It was planned and never sent, and would not be planned so any more."
+_QUIET: Final = timedelta(hours=1)
+"""So long after its last call an invoice that Xero does not have is not on its way any more."""
 _NAME_AND_DATES: Final = frozenset({"InvoiceNumber", "Date", "DueDate"})
 _IS_CHANGED: Final = Worklog.newest.is_not(None) | Worklog.changed.is_not(None)
 
@@ -157,6 +160,36 @@ def planned_with(ledger: Ledger, row: int) -> list[Planned]:
     return [one for one in planned if one.batch_id in batches]
 
 
+def unanswered_with(ledger: Ledger, row: int) -> list[int]:
+    """Return the invoices of a worklog's call, if Xero never answered for it and was proven not to have it.
+
+    None if that was sent within the hour, and may still arrive.
+    """
+    its = select(Invoice.batch_id).join(InvoiceLine, InvoiceLine.invoice_id == Invoice.id)
+    with ledger.read() as session:
+        invoices = session.scalars(
+            select(Invoice.id)
+            .join(PushBatch, PushBatch.id == Invoice.batch_id)
+            .where(
+                Invoice.batch_id.in_(its.where(InvoiceLine.worklog_row == row, InvoiceLine.live.is_(True))),
+                Invoice.state == "planned",
+                PushBatch.state == "planned",
+                PushBatch.attempts > 0,
+            )
+            .order_by(Invoice.id)
+        ).all()
+        sent_at = session.scalar(
+            select(func.max(Event.at)).where(
+                Event.connection_id == ledger.connection_id,
+                Event.entity == "invoice",
+                Event.entity_id.in_(invoices),
+                Event.action == "sending",
+            )
+        )
+    is_quiet = sent_at is None or ledger.clock.now() - sent_at >= _QUIET
+    return list(invoices) if is_quiet else []
+
+
 def sent_by_another(ledger: Ledger, client: XeroClient, planned: Sequence[Planned]) -> set[str]:
     """Return the markers of those whose number Xero has: this ledger is an older copy, a newer one sent them.
 
@@ -177,11 +210,11 @@ def sent_by_another(ledger: Ledger, client: XeroClient, planned: Sequence[Planne
 
 
 def take_back(
-    ledger: Ledger, fence: Fence, planned: Sequence[Planned], reason: str, *, run_id: int | None = None
+    ledger: Ledger, fence: Fence, invoice_ids: Sequence[int], reason: str, *, run_id: int | None = None
 ) -> int:
     """Take planned invoices back; return how many worklogs wait again."""
     with ledger.write(fence) as session:
-        return withdraw(session, ledger, [one.id for one in planned], reason, run_id=run_id)
+        return withdraw(session, ledger, invoice_ids, reason, run_id=run_id)
 
 
 def _never_sent(session: Session, ledger: Ledger) -> list[Planned]:

@@ -34,7 +34,7 @@ from msp_xero.ledger import pushing
 from msp_xero.ledger.outcomes import Created, LineFault, Outcome, Refused, record_outcome
 from msp_xero.ledger.pushing import BatchPart, StoredBatch
 from msp_xero.xero import wire
-from msp_xero.xero.errors import KeyConflict, messages_in
+from msp_xero.xero.errors import Blocked, FormRefused, KeyConflict, messages_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -43,7 +43,14 @@ if TYPE_CHECKING:
     from msp_xero.xero.client import XeroClient
 
 _MOST_ASIDE = 5
-"""Invoices answered 404 after which the address counts as wrong, if nothing was made meanwhile."""
+"""Invoices set aside after which everything counts as answered so, if nothing was made meanwhile."""
+
+_REFUSED_TWICE = {
+    Missing: "Xero answered twice with 404: something that the invoice names is not there.",
+    Blocked: "Something between here and Xero, such as a proxy or a firewall, answered twice with 403 while "
+    "other invoices went through: it refuses what a line of this one says. Change the text in ServiceDesk "
+    "Plus, or ask whoever runs it to let it through.",
+}
 
 _ZERO_ID = "00000000-0000-0000-0000-000000000000"
 _NUMBER_TAKEN = "must be unique"
@@ -99,8 +106,9 @@ def push(  # noqa: PLR0913 - a push needs all of these
     """Send every planned batch once, the first invoice of a settle alone.
 
     A batch whose outcome is unknown is left for the look-up and does not stop the others. A call that Xero
-    refuses as a whole, or answers with 404, is halved until the invoice that spoils it is alone. A system
-    that cannot be reached, a refused access and the day's limit end the push; what was not sent stays
+    refuses as a whole, or answers with 404, or that something on the way refuses for what it says, is halved
+    until the invoice that spoils it is alone. A system that cannot be reached, a refused access, calls that
+    are refused whatever they say, and the day's limit end the push; what was not sent stays
     planned and goes out with the same bytes next time.
 
     Args:
@@ -142,7 +150,7 @@ class _Sending:
     todo: deque[int]
     result: Pushed
     done: int = 0
-    aside: dict[int, Missing] = field(default_factory=dict)
+    aside: dict[int, RemoteError] = field(default_factory=dict)
     tried_again: set[int] = field(default_factory=set)
     sent: int = 0
     departures: dict[int, int] = field(default_factory=dict)
@@ -174,12 +182,12 @@ class _Sending:
         try:
             elements = call.result()
             outcome, taken = outcomes(elements, batch.invoice_ids), numbers_taken(elements, batch.invoice_ids)
-        except (Throttled, DayLimitReached, AccessRefused) as error:
+        except (Missing, Blocked) as error:
+            return self._set_aside(batch, error)
+        except (Throttled, DayLimitReached, AccessRefused, FormRefused) as error:
             return self._stop(batch, error)
         except KeyConflict:
             outcome = Outcome(unknown=ids)
-        except Missing as error:
-            return self._set_aside(batch, error)
         except Rejected as error:
             if len(ids) > 1:
                 return self._split(batch, len(ids) // 2)
@@ -200,29 +208,22 @@ class _Sending:
         pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
         self.result.stopped_by = error
 
-    def _set_aside(self, batch: StoredBatch, error: Missing) -> None:
-        """Leave what is answered 404 for later: it may be an id in it that Xero does not know.
+    def _set_aside(self, batch: StoredBatch, error: Missing | Blocked) -> None:
+        """Leave for later what is answered 404, or 403 by somebody else than Xero.
 
-        That is answered so for the whole call (xero-api §8), and so is everything while a gateway has lost
-        its way. It is tried once more when something that left later was made, and refused if that ends
-        so too.
+        It may be an id in it that Xero does not know, or a text that a firewall does not let through: that is
+        answered so for the whole call (xero-api §8), and so is everything while a gateway has lost its way.
+        It is tried once more when something that left later was made, and refused if that ends so too.
         """
         if len(batch.invoice_ids) > 1:
             return self._split(batch, len(batch.invoice_ids) // 2)
         ((number, invoice_id),) = batch.invoice_ids.items()
         if batch.batch_id in self.tried_again:
-            words = "Xero answered twice with 404: something that the invoice names is not there."
+            words = _REFUSED_TWICE[type(error)]
             self._record(batch, Outcome(refused=[Refused(invoice_id, reason_code(words), words)]), set())
             return None
         pushing.mark_not_sent(self.ledger, self.fence, batch.batch_id)
-        told = Missing(
-            f"something that invoice {number} names is not there",
-            system=error.system,
-            address=error.address,
-            status=error.status,
-            advice=f"`msp-xero invoices show {number}` names its contact and items; look at them in Xero",
-        )
-        self.aside[batch.batch_id] = told
+        told = self.aside[batch.batch_id] = _about(error, number)
         self._try_again()
         if len(self.aside) > _MOST_ASIDE:
             self.result.stopped_by = told
@@ -265,6 +266,18 @@ class _Sending:
             ids = [batch.invoice_ids[element["InvoiceNumber"]] for element in chosen]
             parts.append(BatchPart(invoice_ids=ids, body=body))
         self.todo.extendleft(reversed(pushing.split_batch(self.ledger, self.fence, batch, parts)))
+
+
+def _about(error: Missing | Blocked, number: str) -> RemoteError:
+    """Return what an invoice was set aside for, as an error that names it."""
+    where: dict[str, Any] = {"system": error.system, "address": error.address, "status": error.status}
+    if isinstance(error, Blocked):
+        return Blocked(f"{error.problem}, with invoice {number}", advice=error.advice, **where)
+    return Missing(
+        f"something that invoice {number} names is not there",
+        advice=f"`msp-xero invoices show {number}` names its contact and items; look at them in Xero",
+        **where,
+    )
 
 
 def outcomes(elements: Sequence[Mapping[str, Any]], invoice_ids: Mapping[str, int]) -> Outcome:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from msp_xero.xero.client import XeroClient
 
 _EXCLUDED: Final = "It was planned and never sent: a person has excluded a worklog that was to go with it."
+_GIVEN_UP: Final = (
+    "Xero never answered for it and has not got it: a person has excluded a worklog that was to go with it."
+)
 _PATIENCE: Final = 2.0
 """Seconds to wait for a settle that is running."""
 
@@ -122,8 +125,9 @@ def reconcile(
 def take_back(ledger: Ledger, client: XeroClient, row: int, *, number_prefix: str) -> bool:
     """Take back the planned invoice that a worklog is on, with all of its call, so that it can be excluded.
 
-    Xero is asked first: this ledger may be an older copy of the one that has sent it. What was sent once
-    stays, whatever the answer was.
+    Xero is asked first: this ledger may be an older copy of the one that has sent it. What was sent stays,
+    whatever the answer was; but for what Xero never answers for and, an hour later, has not got. Should that
+    arrive all the same, its marker tells (:func:`msp_xero.billing.strangers.unexplained`).
 
     Args:
         ledger: the open ledger.
@@ -138,16 +142,30 @@ def take_back(ledger: Ledger, client: XeroClient, row: int, *, number_prefix: st
         LedgerError: a settle is running, which may be sending it; or the ledger does not fit Xero.
         RemoteError: Xero cannot be reached or refuses access.
     """
-    if not outdated.planned_with(ledger, row):
+    if not (outdated.planned_with(ledger, row) or outdated.unanswered_with(ledger, row)):
         return False
     with ledger.settling(wait_seconds=_PATIENCE) as fence, _within_the_day(ledger, client, fence):
         pin_organisation(ledger, meet_organisation(client))
         refresh_invoices(ledger, client, fence, number_prefix=number_prefix)
         planned = outdated.planned_with(ledger, row)
-        if not planned or outdated.sent_by_another(ledger, client, planned):
+        if not planned:
+            return _give_up(ledger, client, fence, row)
+        if outdated.sent_by_another(ledger, client, planned):
             return False
-        outdated.take_back(ledger, fence, planned, _EXCLUDED)
+        outdated.take_back(ledger, fence, [one.id for one in planned], _EXCLUDED)
         return True
+
+
+def _give_up(ledger: Ledger, client: XeroClient, fence: Fence, row: int) -> bool:
+    """Take back what Xero never answered for, if another look-up does not find it either."""
+    unanswered = outdated.unanswered_with(ledger, row)
+    if not unanswered:
+        return False
+    pushing.doubt(ledger, fence, unanswered)
+    resolve_unknown(ledger, client, fence, only=unanswered)
+    missing = outdated.unanswered_with(ledger, row)
+    outdated.take_back(ledger, fence, missing, _GIVEN_UP)
+    return bool(missing)
 
 
 @contextlib.contextmanager

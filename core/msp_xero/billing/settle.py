@@ -192,7 +192,8 @@ class _Settle:
             self._look_up_all()
             # A person's own invoice may have the number of one; the others are outdated all the same.
             planned = outdated.find_outdated(self.ledger, self.reference, self.settings)
-        again = outdated.take_back(self.ledger, self.fence, planned, outdated.OUTDATED, run_id=self.run_id)
+        ids = [one.id for one in planned]
+        again = outdated.take_back(self.ledger, self.fence, ids, outdated.OUTDATED, run_id=self.run_id)
         if again:
             progress(f"{again:,} worklogs were planned before on other terms and never left: planned anew")
 

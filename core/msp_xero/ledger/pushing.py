@@ -153,9 +153,21 @@ def mark_doubtful(ledger: Ledger, fence: Fence, markers: Iterable[str]) -> None:
         planned = select(PushBatch).where(
             PushBatch.connection_id == ledger.connection_id, PushBatch.state == "planned"
         )
-        for batch in session.scalars(planned).all() if seen else ():
-            batch.state = "unknown"
-            _move_batch(session, ledger, batch.id, "unknown", ("planned",))
+        _doubt(session, ledger, session.scalars(planned).all() if seen else ())
+
+
+def doubt(ledger: Ledger, fence: Fence, invoice_ids: Collection[int]) -> None:
+    """Have planned invoices looked up again, with all of their batches, before anything else is done."""
+    of_them = select(Invoice.batch_id).where(Invoice.id.in_(invoice_ids))
+    with ledger.write(fence) as session:
+        planned = select(PushBatch).where(PushBatch.id.in_(of_them), PushBatch.state == "planned")
+        _doubt(session, ledger, session.scalars(planned).all())
+
+
+def _doubt(session: Session, ledger: Ledger, batches: Iterable[PushBatch]) -> None:
+    for batch in batches:
+        batch.state = "unknown"
+        _move_batch(session, ledger, batch.id, "unknown", ("planned",))
 
 
 def _move_batch(session: Session, ledger: Ledger, batch_id: int, state: str, only: Sequence[str]) -> int:

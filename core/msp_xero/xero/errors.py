@@ -33,8 +33,9 @@ _SCOPE_PROBLEM = re.compile(r"insuffici?ent_scope", re.IGNORECASE)
 _LIMIT_NAME = re.compile(r"[a-z]{1,20}")
 _KEY_PROBLEM = "is used with a different request"
 
-# Not allowed, not acceptable, length, precondition, too large, URI, media type, header: nothing was done.
-_REFUSED_FOR_ITS_FORM = frozenset({405, 406, 411, 412, 413, 414, 415, 431})
+# Not allowed, not acceptable, length, precondition, media type, header: nothing was done, whatever it says.
+_REFUSED_FOR_ITS_FORM = frozenset({405, 406, 411, 412, 415, 431})
+_REFUSED_FOR_ITS_SIZE = frozenset({413, 414})
 
 
 class TokenRefused(AccessRefused):
@@ -47,6 +48,17 @@ class ScopeMissing(AccessRefused):
 
 class OrganisationRefused(AccessRefused):
     """The connection does not reach the organisation, or no longer (xero-api §8, 403)."""
+
+
+class Blocked(AccessRefused):
+    """A write was answered 403, and not by Xero, whose own 403 is JSON (xero-api §8).
+
+    What stands between here and Xero, such as a proxy or a firewall, may refuse what this one document says.
+    """
+
+
+class FormRefused(Rejected):
+    """Calls of this kind are refused (405, 412, 415, …), whatever they say; nothing was processed."""
 
 
 class KeyConflict(Rejected):
@@ -82,19 +94,20 @@ class Answer:
         Raises:
             Unavailable: the body is cut, is not JSON, or is not an object.
         """
-        value = self._decoded()
+        value = self.decoded()
         if isinstance(value, dict):
             return value
         raise self.unavailable(f"answered {self.status} with a body that is not complete JSON")
 
     def json_list(self) -> list[Any]:
         """Return the body as a JSON array; raises as :meth:`json` does."""
-        value = self._decoded()
+        value = self.decoded()
         if isinstance(value, list):
             return value
         raise self.unavailable(f"answered {self.status} with a body that is not complete JSON")
 
-    def _decoded(self) -> Any:
+    def decoded(self) -> Any:
+        """Return the body as JSON, None where it is none."""
         try:
             return wire.decode(self.body)
         except ValueError:
@@ -250,6 +263,15 @@ def _unauthorised(answer: Answer) -> AccessRefused:
 
 
 def _forbidden(answer: Answer) -> AccessRefused:
+    """Tell Xero's own refusal from one of whatever stands before it, which may be about one document."""
+    if answer.method == "PUT" and not isinstance(answer.decoded(), dict):
+        return Blocked(
+            "something between here and Xero refuses this call: its 403 is not Xero's own",
+            system=SYSTEM,
+            address=answer.address,
+            status=answer.status,
+            advice="Ask whoever runs the proxy or firewall",
+        )
     return OrganisationRefused(
         "access to the organisation is refused", system=SYSTEM, address=answer.address, status=answer.status
     )
@@ -261,15 +283,15 @@ def _missing(answer: Answer) -> Missing:
 
 
 def _refused(answer: Answer) -> RemoteError:
-    """Tell a request that was refused for its form from a gateway's answer, which proves nothing."""
-    if answer.status not in _REFUSED_FOR_ITS_FORM:
-        return answer.unavailable(f"answered {answer.status}")
-    return Rejected(
-        system=SYSTEM,
-        address=answer.address,
-        status=answer.status,
-        messages=[f"the request was refused with {answer.status}"],
-    )
+    """Tell a request that was refused for its form or size from a gateway's answer, which proves nothing."""
+    told = f"the request was refused with {answer.status}"
+    where: dict[str, Any] = {"system": SYSTEM, "address": answer.address, "status": answer.status}
+    if answer.status in _REFUSED_FOR_ITS_FORM:
+        way = "whatever it says: look at what is between here and Xero, such as a proxy"
+        return FormRefused(messages=[f"{told}, {way}"], **where)
+    if answer.status in _REFUSED_FOR_ITS_SIZE:
+        return Rejected(messages=[told], **where)
+    return answer.unavailable(f"answered {answer.status}")
 
 
 def _too_many(answer: Answer, now: datetime) -> RemoteError:

@@ -7,8 +7,10 @@ from msp_xero.billing.recover import take_back
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.errors import LedgerError, Missing
-from msp_xero.ledger import pushing
+from msp_xero.ledger import pushing, views
 from msp_xero.ledger.models import Worklog
+from msp_xero.ledger.rows import WorklogFilter
+from msp_xero.xero.errors import Blocked, FormRefused
 from sqlalchemy import select
 
 from core.tests.billing.test_strangers import PUT
@@ -129,3 +131,48 @@ def test_a_crash_leaves_it_as_what_was_never_sent(sqlite_world, monkeypatch):
     with world.ledger.read() as session:
         row = session.scalars(select(Worklog.id).where(Worklog.state == "planned")).first()
     assert take_back(world.ledger, world.client(), row, number_prefix="SDP-")
+
+
+def blocked(contains, times=10_000, status=403, body="<html>Access Denied</html>"):
+    return {**no_such_row(contains, times), "status": status, "body": body}
+
+
+def test_one_text_that_a_firewall_refuses_stops_no_other_account(world):
+    world.deliver(world.line(0, account=0, description="ran cmd.exe /c dir ../../windows"))
+    world.fail(blocked("cmd.exe"))
+    for day in range(3):
+        world.deliver(*(world.line(n, account=n % 3) for n in range(1, 6 + 3 * day)))
+        world.settle(**ONE_BY_ONE)
+        world.clock.advance(DAY)
+    assert world.states()["invoiced"] >= 8
+    [words] = {row.reason for row in views.list_worklogs(world.ledger, WorklogFilter(states=("held",)))}
+    assert "between here and Xero, such as a proxy or a firewall, answered twice with 403" in words
+    world.deliver(world.line(0, account=0, description="listed a folder"))
+    world.recover()
+    world.settle()
+    world.assert_exactly_once(12)
+
+
+def test_a_firewall_that_refuses_every_call_refuses_no_invoice(sqlite_world):
+    world = sqlite_world
+    world.link_accounts_from(3, 12)
+    world.deliver(*(world.line(n, account=n) for n in range(12)))
+    world.fail(blocked(""))
+    with pytest.raises(Blocked, match="between here and Xero refuses this call: its 403 is not Xero's own"):
+        world.settle(**ONE_BY_ONE)
+    assert world.writes() == 6
+    world.recover()
+    world.settle()
+    world.assert_exactly_once(12)
+
+
+@pytest.mark.parametrize("status", [405, 412, 415])
+def test_calls_that_are_refused_whatever_they_say_refuse_no_invoice(world, status):
+    world.deliver(*(world.line(n) for n in range(9)))
+    world.fail(blocked("", status=status))
+    with pytest.raises(FormRefused, match=f"was refused with {status}, whatever it says: look at what is"):
+        world.settle()
+    assert (world.writes(), world.states()) == (1, {"planned": 9})
+    world.recover()
+    world.settle()
+    world.assert_exactly_once(9)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from msp_xero.errors import Unavailable
-from msp_xero.ledger import views
+from msp_xero.billing import recover
+from msp_xero.errors import LedgerError, Unavailable
+from msp_xero.ledger import pushing, views
+from msp_xero.ledger.decisions import exclude_worklog, include_worklog
+from msp_xero.ledger.models import Worklog
+from sqlalchemy import select
 
 PUT = {"method": "PUT", "path": "/api.xro/2.0/Invoices"}
 LOOK = {"method": "GET", "path": "/api.xro/2.0/Invoices"}
@@ -161,3 +165,82 @@ def test_an_invoice_that_no_answer_ever_comes_for_is_told_and_does_not_count_as_
     assert world.settle().unanswered == 0
     assert views.unsettled_invoices(world.ledger) == []
     world.assert_exactly_once(3)
+
+
+def poisoned(world):
+    """Deliver nine worklogs, one with a text that Xero never answers for, and try for ten days."""
+    world.deliver(world.line(0, account=0, description="poison"))
+    world.deliver(*(world.line(n, account=n % 3) for n in range(1, 9)))
+    world.fail({"kind": "status", "status": 500, "match": {**PUT, "contains": "poison"}, "times": 10_000})
+    for _ in range(10):
+        world.settle()
+        world.clock.advance(86_400)
+        world.deliver(world.line(0, account=0, description="corrected"))
+    assert world.states() == {"invoiced": 6, "planned": 3}
+    with world.ledger.read() as session:
+        return session.scalar(select(Worklog.id).where(Worklog.worklog_id == "1000"))
+
+
+def take_back(world, row):
+    return recover.take_back(world.ledger, world.client(), row, number_prefix="SDP-")
+
+
+def test_a_person_takes_back_what_no_answer_ever_comes_for(world):
+    row = poisoned(world)
+    calls = len(world.faulty.log.since())
+    assert take_back(world, row)
+    asked = world.faulty.log.since()[calls:]
+    assert [call for call in asked if call["method"] == "GET" and "InvoiceNumbers" in call["query"]]
+    exclude_worklog(world.ledger, row, "it cannot be sent")
+    assert world.settle().worklogs == 2, "the others of its invoice"
+    include_worklog(world.ledger, row)
+    world.deliver(world.line(0, account=0, description="corrected"))
+    assert world.settle().worklogs == 1, "by the corrected text"
+    world.assert_exactly_once(9)
+
+
+def test_what_was_sent_within_the_hour_may_still_arrive_and_stays(sqlite_world):
+    world = sqlite_world
+    row = poisoned(world)
+    world.settle()
+    world.clock.advance(3_500)
+    assert not take_back(world, row)
+    world.clock.advance(100)
+    assert take_back(world, row)
+
+
+def test_what_has_arrived_meanwhile_is_adopted_and_stays(world):
+    row = poisoned(world)
+    world.recover()
+    [stuck] = [invoice for invoice in by_number(world).values() if invoice.state == "planned"]
+    batch = pushing.load_batch(world.ledger, stuck.batch_id)
+    world.client().put_invoices(batch.body, idempotency_key="arrives late")
+    assert not take_back(world, row)
+    world.settle()
+    assert by_number(world)[stuck.number].state == "created"
+    world.assert_exactly_once(9)
+
+
+def test_what_arrives_after_it_was_taken_back_stops_the_next_run(sqlite_world):
+    world = sqlite_world
+    row = poisoned(world)
+    world.recover()
+    [stuck] = [invoice for invoice in by_number(world).values() if invoice.state == "planned"]
+    batch = pushing.load_batch(world.ledger, stuck.batch_id)
+    assert take_back(world, row)
+    world.client().put_invoices(batch.body, idempotency_key="arrives too late")
+    with pytest.raises(LedgerError, match=f"Xero holds {stuck.number} although"):
+        world.settle()
+
+
+def test_a_crash_while_it_is_taken_back_leaves_it_to_be_looked_up(sqlite_world, monkeypatch):
+    world = sqlite_world
+    row = poisoned(world)
+    monkeypatch.setattr(recover, "resolve_unknown", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        take_back(world, row)
+    monkeypatch.undo()
+    assert {one.state for one in by_number(world).values()} == {"created", "unknown"}
+    world.recover()
+    world.settle()
+    world.assert_exactly_once(9)

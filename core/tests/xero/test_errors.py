@@ -15,6 +15,8 @@ from msp_xero.errors import (
 from msp_xero.xero import KeyConflict, messages_in
 from msp_xero.xero.errors import (
     Answer,
+    Blocked,
+    FormRefused,
     OrganisationRefused,
     ScopeMissing,
     TokenRefused,
@@ -76,9 +78,13 @@ UNAUTHORISED = {"Type": None, "Title": "Unauthorized", "Status": 401, "Instance"
         (403, {"Title": "Forbidden", "Detail": "AuthenticationUnsuccessful"}, {}, OrganisationRefused),
         (404, b"", {"Content_Type": "text/html"}, Missing),
         (404, b"The resource you're looking for cannot be found", {}, Missing),
-        (405, b"<html>", {}, Rejected),
-        (412, b"", {}, Rejected),
-        (415, b"", {}, Rejected),
+        (403, b"<html>Access Denied</html>", {}, Blocked),
+        (403, b"", {}, Blocked),
+        (405, b"<html>", {}, FormRefused),
+        (412, b"", {}, FormRefused),
+        (413, b"<html>", {}, Rejected),
+        (414, b"", {}, Rejected),
+        (415, b"", {}, FormRefused),
         (429, b"", {"X_Rate_Limit_Problem": "minute", "Retry_After": "26"}, Throttled),
         (429, b"", {"X_Rate_Limit_Problem": "Minute", "Retry_After": "26"}, Throttled),
         (429, b"", {"X_Rate_Limit_Problem": "concurrent"}, Throttled),
@@ -189,9 +195,14 @@ def test_a_gateways_refusal_proves_nothing_about_a_write(status):
     assert isinstance(verdict(status, b"<html>Request Timeout</html>"), Unavailable)
 
 
-@pytest.mark.parametrize("status", [405, 413, 415])
-def test_a_request_refused_for_its_form_was_not_processed(status):
+@pytest.mark.parametrize("status", [405, 406, 411, 412, 413, 414, 415, 431])
+def test_a_request_refused_for_its_form_or_size_was_not_processed(status):
     assert isinstance(verdict(status), Rejected)
+
+
+def test_a_read_that_something_before_xero_refuses_is_about_no_document():
+    answer = Answer(method="GET", url=URL, status=403, headers={}, body=b"<html>Access Denied</html>")
+    assert type(classify(answer, now=NOW)) is OrganisationRefused
 
 
 def test_a_limit_is_named_only_by_a_name():
