@@ -160,12 +160,12 @@ def test_what_nobody_answered_for_is_not_taken_back(stopped):
     world.assert_exactly_once(9)
 
 
-def test_what_was_sent_and_proven_missing_stays_planned(sqlite_world):
+def test_what_was_sent_and_proven_missing_stays_planned_for_an_hour(sqlite_world):
     world = sqlite_world
     world.deliver(*(world.line(n, account=0) for n in range(3)))
     world.fail({"kind": "reset_before", "match": PUT, "times": 100})
     world.settle()
-    world.recover()
+    world.recover(seconds=600)
     assert not take_back(world.ledger, world.client(), rows(world, "planned")[0], number_prefix="SDP-")
     assert [row.state for row in world.ledger_invoices()] == ["planned"]
 
