@@ -175,10 +175,12 @@ def is_of_an_earlier_life(ledger: Ledger, planned_at: datetime, row: Mapping[str
 
 
 def _holders(ledger: Ledger, invoice: Invoice, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what has the number of an invoice, what stands first. A deleted draft has none any more."""
-    deleted = [row for row in rows if row.get("Status") == "DELETED"]
-    free = [row for row in deleted if is_of_an_earlier_life(ledger, invoice.planned_at, row)]
-    return sorted((row for row in rows if row not in free), key=is_gone)
+    """Return what has the number of an invoice, what stands first, with ours wherever it is.
+
+    A deleted draft has no number any more (xero-api §4.2): of somebody else's, ours may still arrive under it.
+    """
+    held = (row for row in rows if row.get("Status") != "DELETED" or _is_ours(ledger, invoice, row))
+    return sorted(held, key=is_gone)
 
 
 def _drift(invoice: Invoice, row: Mapping[str, Any]) -> str | None:
