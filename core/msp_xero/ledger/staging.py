@@ -153,7 +153,8 @@ def _stage(  # noqa: PLR0913, PLR0917 - one transaction
         elif row.line_digest == digest:
             staged.unchanged += 1
         else:
-            _update(work, row, line, digest, settle_reasons, now)
+            # What was made anew here is no news of the worklog: its account may be called otherwise by now.
+            _update(work, row, line, digest, settle_reasons, None if from_ledger else now)
             sources[row.id] = line.source
             staged.updated += 1
     _write(session, ledger, work, run_id)
@@ -263,7 +264,7 @@ def _insert(work: _Work, ledger: Ledger, line: Line, ordinal: int, now: datetime
 
 
 def _update(  # noqa: PLR0913, PLR0917 - one step of _stage
-    work: _Work, row: Known, line: Line, digest: str, settle_reasons: frozenset[str], now: datetime
+    work: _Work, row: Known, line: Line, digest: str, settle_reasons: frozenset[str], seen_at: datetime | None
 ) -> None:
     place = _place(line)
     terms = line.terms()
@@ -278,7 +279,7 @@ def _update(  # noqa: PLR0913, PLR0917 - one step of _stage
             **(place if move else {}),
             "line_digest": digest,
             "money": line.amount,
-            "last_seen_at": now,
+            **({"last_seen_at": seen_at} if seen_at else {}),
             **({"rebuilt": False} if row.rebuilt else {}),
         },
     )
