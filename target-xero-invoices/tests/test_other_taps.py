@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from msp_xero_transforms.mapper import MspXeroTransforms
@@ -57,6 +59,23 @@ def test_a_line_of_another_tap_stays_what_it_is_and_is_billed_once(world, made_a
     world.bill(*made_anew())
     assert world.states() == {"T-1": ("invoiced", None)}
     assert sum(len(invoice["LineItems"]) for invoice in world.invoices()) == 1
+
+
+def test_what_is_added_after_billing_is_told_of_the_line_that_the_readme_shows(world):
+    """It has no minutes and no record: all that tells is what is billed."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    [example] = [line for line in readme.splitlines() if line.startswith('{"type": "RECORD"')]
+    record = json.loads(example)["record"] | {"account_id": "2", "worklog_type_id": "31"}
+    del record["minutes"]
+    world.bill(record)
+    assert world.states() == {"T-1": ("invoiced", None)}
+    done = world.bill(record | {"quantity": 8, "unit_price": "120.00"})
+    assert "1 changed after billing" in done.log
+    assert world.worklogs()[0].changed == {
+        "quantity": [Decimal("0.50"), Decimal(8)],
+        "unit_price": [None, Decimal(120)],
+    }
+    assert len(world.invoices()) == 1
 
 
 def test_a_line_that_was_made_of_another_systems_record_is_not_made_anew(world, made_anew):

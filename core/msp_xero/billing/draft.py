@@ -54,20 +54,26 @@ class Drafter:
         }
         self._by_type = {link.type_id: _linked_item(link) for link in links if link.type_id is not None}
         self._ignored_types = ignored_types(session, ledger)
-        self._items: dict[tuple[str | None, str | None], ItemTerms | Hold] = {}
+        self._items: dict[tuple[str | None, str | None], ItemTerms | Hold | None] = {}
 
-    def contact(self, account_id: str) -> Contact | Hold:
-        """Return the contact that an account's invoice goes to now, or why there is none."""
+    def contact(self, account_id: str) -> Contact | Hold | None:
+        """Return the contact that an account's invoice goes to now, or why there is none.
+
+        None where Xero was not asked for it: it was linked since.
+        """
         return preflight.billed_contact(
             self._contacts.get(account_id), self._reference, self._ignored_contacts
         )
 
-    def line(self, line: BillableLine) -> DraftLine | Hold:
-        """Return what a worklog would be on an invoice, or why it cannot be on one."""
+    def line(self, line: BillableLine) -> DraftLine | Hold | None:
+        """Return what a worklog would be on an invoice, or why it cannot be on one.
+
+        None where Xero was not asked for its item: it was linked since.
+        """
         if line.given_anew is not None:
             return preflight.GIVEN_ANEW[line.given_anew]
         item = self._item(line)
-        if isinstance(item, Hold):
+        if item is None or isinstance(item, Hold):
             return item
         description = described(line.description, line.module, line.worklog_id)
         terms = preflight.line_terms(
@@ -127,7 +133,7 @@ class Drafter:
             number=number,
         )
 
-    def _item(self, line: BillableLine) -> ItemTerms | Hold:
+    def _item(self, line: BillableLine) -> ItemTerms | Hold | None:
         key = (line.type_id, line.type_name)
         if key not in self._items:
             linked = preflight.find_item(*key, self._by_type, self._by_name)

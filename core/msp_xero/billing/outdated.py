@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 
-from msp_xero.billing.document import heading, line_item, marked_reference, marker_of
+from msp_xero.billing.document import DraftLine, heading, line_item, marked_reference, marker_of
 from msp_xero.billing.draft import Drafter
 from msp_xero.billing.plan import is_own_number
 from msp_xero.billing.preflight import Hold, invoice_hold
@@ -118,10 +118,10 @@ class _Now:
             return False
         contact = self._drafter.contact(one.account_id)
         lines = planning.lines_on(self._session, one.id)
-        if isinstance(contact, Hold) or len(lines) > settings.max_lines_per_invoice:
+        if contact is None or isinstance(contact, Hold) or len(lines) > settings.max_lines_per_invoice:
             return False
         drafts = [(self._drafter.line(line), tax) for line, tax in lines]
-        sold = [draft for draft, tax in drafts if not isinstance(draft, Hold) and draft.terms.tax == tax]
+        sold = [draft for draft, tax in drafts if isinstance(draft, DraftLine) and draft.terms.tax == tax]
         if len(sold) < len(lines):
             return False
         text = self._drafter.reference_text(

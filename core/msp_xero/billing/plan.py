@@ -102,7 +102,8 @@ def plan(  # noqa: PLR0913 - a planning needs all of these
     """Plan all billable lines within the caller's transaction.
 
     Lines of a linked account whose pre-flight passes become invoices in stored batches; the others
-    are held, each with its reason.
+    are held, each with its reason. Those whose contact or item was linked after ``reference`` was read stay
+    as they are: nobody knows yet, and the next run asks.
 
     Args:
         session: the caller's transaction.
@@ -153,7 +154,9 @@ class _Planner:
                 self._hold([(line, preflight.NO_ACCOUNT) for line in lines])
                 continue
             contact = hold_all or self.drafter.contact(account_id)
-            if isinstance(contact, Hold):
+            if contact is None:
+                self._leave(lines)
+            elif isinstance(contact, Hold):
                 # What would only seem to be this account's says so first: nobody is to link it for that.
                 self._hold(
                     [(line, preflight.GIVEN_ANEW.get(line.given_anew or "", contact)) for line in lines]
@@ -168,7 +171,9 @@ class _Planner:
         held: list[tuple[BillableLine, Hold]] = []
         for line in lines:
             drafted = self.drafter.line(line)
-            if isinstance(drafted, Hold):
+            if drafted is None:
+                self._leave([line])
+            elif isinstance(drafted, Hold):
                 held.append((line, drafted))
             else:
                 ready[line.id] = (line, drafted)
@@ -210,6 +215,12 @@ class _Planner:
         if self.store:
             return planning.take_number(self.session, self.ledger)
         return self.ledger.connection(self.session).next_number + len(self.plan.invoices)
+
+    def _leave(self, lines: Sequence[BillableLine]) -> None:
+        """Leave lines that cannot be judged yet where they are, on a hold of before too."""
+        for line in lines:
+            if line.reason_code is not None:
+                self._count_held(line, line.reason_code, line.money)
 
     def _hold(self, held: Sequence[tuple[BillableLine, Hold]]) -> None:
         changed: list[HeldLine] = []

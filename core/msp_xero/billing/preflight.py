@@ -1,6 +1,7 @@
 """What can be billed, decided before anything is sent: pure functions of plain values.
 
-Each answers with the terms to bill by, or with a :class:`Hold` that says why not yet.
+Each answers with the terms to bill by, or with a :class:`Hold` that says why not yet; None where Xero was
+not asked for what was linked since, which the next run does.
 """
 
 from __future__ import annotations
@@ -139,8 +140,10 @@ def linked_contact(link: AccountLink | None) -> LinkedContact | None:
 
 def billed_contact(
     link: LinkedContact | None, reference: Reference, ignored: Collection[str] = ()
-) -> Contact | Hold:
+) -> Contact | Hold | None:
     """Return the contact that an account's invoice goes to; a merged contact leads to the surviving one.
+
+    None: the account was linked, or its worklogs came, after the contacts were read.
 
     Args:
         link: of the account.
@@ -150,6 +153,8 @@ def billed_contact(
     if link is None:
         return Hold("ACCOUNT_UNMAPPED", "The account is not linked to a Xero contact.")
     contact = reference.contacts.get(link.contact_id)
+    if contact is None and link.contact_id not in reference.asked_for:
+        return None
     seen = {link.contact_id}
     # One that is active stands for itself, whatever was merged once.
     while contact is not None and contact.status != "ACTIVE" and contact.merged_to:
@@ -168,13 +173,18 @@ def billed_contact(
 
 def item_terms(
     link: LinkedItem | None, type_name: str | None, reference: Reference, settings: BillingSettings
-) -> ItemTerms | Hold:
-    """Return what a worklog type is billed as: the item's own account and tax type come first."""
+) -> ItemTerms | Hold | None:
+    """Return what a worklog type is billed as: the item's own account and tax type come first.
+
+    None: the item was linked after the items were read.
+    """
     if link is None:
         return Hold(
             "TYPE_NOT_SYNCED", f"The worklog type {type_name or '(none)'} is not linked to a Xero item."
         )
     item = reference.items.get(link.item_id)
+    if item is None and link.item_id not in reference.asked_for:
+        return None
     if item is None:
         return Hold("ITEM_GONE", f"The Xero item of worklog type {type_name or link.name} was deleted.")
     if not item.is_sold:

@@ -104,7 +104,11 @@ class Contact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A snapshot of everything that planning looks up."""
+    """A snapshot of everything that planning looks up.
+
+    ``asked_for``: the ids of the linked contacts and items that were looked for. One of them that is not here
+    is not in Xero; of any other one that is not here nothing is known, it was linked since.
+    """
 
     organisation: Organisation
     currency: str
@@ -115,6 +119,7 @@ class Reference:
     contacts: Mapping[str, Contact] = field(default_factory=dict)
     branding_theme_id: str | None = None
     tracking: tuple[Mapping[str, str], ...] = ()
+    asked_for: frozenset[str] = frozenset()
 
 
 def meet_organisation(client: XeroClient) -> Organisation:
@@ -161,9 +166,20 @@ def today(organisation: Organisation, now: datetime) -> date:
 
 
 def read_reference(
-    client: XeroClient, settings: BillingSettings, organisation: Organisation, contact_ids: Iterable[str]
+    client: XeroClient,
+    settings: BillingSettings,
+    organisation: Organisation,
+    contact_ids: Iterable[str],
+    item_ids: Iterable[str],
 ) -> Reference:
     """Read what planning needs, in as few calls as possible.
+
+    Args:
+        client: the Xero client.
+        settings: how to bill.
+        organisation: as it was just read.
+        contact_ids: of the linked contacts that may be billed to.
+        item_ids: of the linked items; all items are read, and these must have been linked before.
 
     Raises:
         SettingError: the branding theme or a tracking option does not exist.
@@ -172,11 +188,13 @@ def read_reference(
     currency = settings.currency_code or organisation.base_currency
     enabled = _is_enabled(client, currency, organisation)
     wanted = sorted(set(contact_ids))
+    asked_for = {*wanted, *item_ids}
     rows = client.contacts(ids=wanted) if len(wanted) <= _BY_IDS_UP_TO else client.contacts()
     needed = set(wanted)
     contacts = {row["ContactID"]: _contact(row) for row in rows if _is_needed(row, needed)}
-    asked = set(wanted)
-    while missing := {c.merged_to for c in contacts.values() if c.merged_to} - contacts.keys() - asked:
+    # A long list that kept changing while it was read may have left one out: only its id tells.
+    asked = set(wanted) if len(wanted) <= _BY_IDS_UP_TO else set()
+    while missing := _named(wanted, contacts) - contacts.keys() - asked:
         asked |= missing
         contacts |= {row["ContactID"]: _contact(row) for row in client.contacts(ids=sorted(missing))}
     return Reference(
@@ -189,6 +207,7 @@ def read_reference(
         contacts=contacts,
         branding_theme_id=_branding_theme(client, settings),
         tracking=_tracking(client, settings),
+        asked_for=frozenset(asked_for),
     )
 
 
@@ -208,6 +227,11 @@ def _is_enabled(client: XeroClient, currency: str, organisation: Organisation) -
     return currency == organisation.base_currency or currency in {
         row.get("Code") for row in client.currencies()
     }
+
+
+def _named(wanted: Iterable[str], contacts: Mapping[str, Contact]) -> set[str]:
+    """Return the ids of the contacts that are wanted, and of those that they were merged into."""
+    return {*wanted, *(one.merged_to for one in contacts.values() if one.merged_to)}
 
 
 def _is_needed(row: Mapping[str, Any], needed: set[str]) -> bool:

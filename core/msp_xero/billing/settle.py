@@ -373,7 +373,8 @@ def _reference(
             for account_id in _accounts_to_bill(session, ledger)
             if account_id in links
         ]
-    return read_reference(client, settings, organisation, contact_ids)
+        item_ids = [link.item_id for link in planning.type_links(session, ledger)]
+    return read_reference(client, settings, organisation, contact_ids, item_ids)
 
 
 def _accounts_to_bill(session: Session, ledger: Ledger) -> list[str]:

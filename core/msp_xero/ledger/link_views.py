@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select
 
+from msp_xero.ledger.account_names import newest_names
 from msp_xero.ledger.link_staging import ACCOUNT
 from msp_xero.ledger.links import LIST, listed_entries, pick_list
 from msp_xero.ledger.merges import ACTIVE
@@ -122,11 +123,7 @@ def _names_of(ledger: Ledger, account_ids: Collection[str]) -> dict[str, str]:
         AccountLink.generation == ledger.generation,
         AccountLink.account_id.is_not(None),
     )
-    query = (
-        select(Worklog.account_id, func.max(Worklog.account_name))
-        .where(Worklog.connection_id == ledger.connection_id, Worklog.account_id.not_in(linked))
-        .group_by(Worklog.account_id)
-    )
+    query = newest_names(Worklog.connection_id == ledger.connection_id, Worklog.account_id.not_in(linked))
     with ledger.read() as session:
         return {str(one): name or "" for one, name in session.execute(query) if one in account_ids}
 

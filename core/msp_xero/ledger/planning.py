@@ -15,7 +15,6 @@ from sqlalchemy import (
     bindparam,
     cast,
     exists,
-    func,
     insert,
     literal,
     not_,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from msp_xero.ledger.account_names import newest_names
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import (
     AccountLink,
@@ -89,11 +89,7 @@ def _is_billable(ledger: Ledger) -> tuple[Any, ...]:
 
 def billable_accounts(session: Session, ledger: Ledger) -> list[tuple[str | None, str]]:
     """Return ``(account id, newest name)`` of all accounts with billable lines, by name."""
-    rows = session.execute(
-        select(Worklog.account_id, func.max(Worklog.account_name))
-        .where(*_is_billable(ledger))
-        .group_by(Worklog.account_id)
-    ).all()
+    rows = session.execute(newest_names(*_is_billable(ledger)))
     return sorted(
         ((row[0], row[1] or "") for row in rows), key=lambda pair: (pair[1].casefold(), pair[0] or "")
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import String, Text, bindparam, case, insert, select, update
 
+from msp_xero.ledger.after_billing import BILLED_TERMS, differences, differing_terms, of_the_worklog
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.identity import SETTLED, Known, held_if_in_doubt, is_older, same_worklog, that_waits
 from msp_xero.ledger.lines import is_of_sdp
@@ -33,23 +34,8 @@ if TYPE_CHECKING:
     from msp_xero.ledger.lines import Line
     from msp_xero.ledger.store import Ledger
 
-BILLED_FIELDS = (
-    "minutes",
-    "account_id",
-    "type_name",
-    "technician_id",
-    "description",
-    "start_time",
-    "total_cost",
-    "is_billable",
-)
-"""Members of a worklog record whose later change is worth a person's attention."""
-
 _FOUND_OUT = ("pending", "unsent")
 """What is known of a worklog that no column of its row says."""
-
-_OF_THE_TICKET = ("parent_updated_time", "parent_changed_time", "parent_status")
-"""Members of a worklog record that say nothing about what is billed."""
 
 
 @dataclass(slots=True)
@@ -132,6 +118,7 @@ def _stage(  # noqa: PLR0913, PLR0917 - one transaction
     known = _load_known(session, ledger, {line.worklog_id for line in lines})
     digests = [line.digest() for line in lines]
     sources = _load_sources(session, known, lines, digests)
+    terms = _load_terms(session, known, lines, digests)
     for delivered, as_delivered in zip(lines, digests, strict=True):
         same_id = known.setdefault(delivered.worklog_id, [])
         if from_ledger:
@@ -159,14 +146,15 @@ def _stage(  # noqa: PLR0913, PLR0917 - one transaction
             staged.unchanged += 1
         elif row.rebuilt and row.state in SETTLED:
             _recognise(work, row, line, digest, now)
-            sources[row.id] = line.source
+            sources[row.id], terms[row.id] = line.source, line.terms()
             staged.updated += 1
         elif row.state in SETTLED:
-            _compare_with_billed(work, staged, row, line, digest, sources, now)
+            _compare_with_billed(work, staged, row, line, digest, sources, terms, now)
         elif row.line_digest == digest:
             staged.unchanged += 1
         else:
-            _update(work, row, line, digest, settle_reasons, now)
+            # What was made anew here is no news of the worklog: its account may be called otherwise by now.
+            _update(work, row, line, digest, settle_reasons, None if from_ledger else now)
             sources[row.id] = line.source
             staged.updated += 1
     _write(session, ledger, work, run_id)
@@ -208,6 +196,24 @@ def _load_sources(
     for some in lots(rows):
         query = select(Worklog.id, Worklog.source).where(Worklog.id.in_(some))
         found.update((row_id, source) for row_id, source in session.execute(query))
+    return found
+
+
+def _load_terms(
+    session: Session, known: Mapping[str, list[Known]], lines: Sequence[Line], digests: Sequence[str]
+) -> dict[int, dict[str, Any]]:
+    """Return the terms, as billed, of the planned and billed rows that a line may differ from."""
+    rows = [
+        row.id
+        for line, digest in zip(lines, digests, strict=True)
+        for row in known.get(line.worklog_id, ())
+        if row.state in SETTLED and row.line_digest != digest
+    ]
+    columns = [getattr(Worklog, name) for name in BILLED_TERMS]
+    found: dict[int, dict[str, Any]] = {}
+    for some in lots(rows):
+        for row_id, *terms in session.execute(select(Worklog.id, *columns).where(Worklog.id.in_(some))):
+            found[row_id] = dict(zip(BILLED_TERMS, terms, strict=True))
     return found
 
 
@@ -258,7 +264,7 @@ def _insert(work: _Work, ledger: Ledger, line: Line, ordinal: int, now: datetime
 
 
 def _update(  # noqa: PLR0913, PLR0917 - one step of _stage
-    work: _Work, row: Known, line: Line, digest: str, settle_reasons: frozenset[str], now: datetime
+    work: _Work, row: Known, line: Line, digest: str, settle_reasons: frozenset[str], seen_at: datetime | None
 ) -> None:
     place = _place(line)
     terms = line.terms()
@@ -273,7 +279,7 @@ def _update(  # noqa: PLR0913, PLR0917 - one step of _stage
             **(place if move else {}),
             "line_digest": digest,
             "money": line.amount,
-            "last_seen_at": now,
+            **({"last_seen_at": seen_at} if seen_at else {}),
             **({"rebuilt": False} if row.rebuilt else {}),
         },
     )
@@ -324,6 +330,7 @@ def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
     line: Line,
     digest: str,
     sources: Mapping[int, dict[str, Any]],
+    terms: Mapping[int, dict[str, Any]],
     now: datetime,
 ) -> None:
     """Leave a billed worklog as billed, and say what differs from it now.
@@ -334,10 +341,14 @@ def _compare_with_billed(  # noqa: PLR0913, PLR0917 - one step of _stage
     changed, newest = None, None
     if row.line_digest != digest:
         billed = sources.get(row.id) or {}
-        changed = differences(billed, line.source) or None
         # What another tap's record means nobody here knows: it could not be made anew of its newest copy.
         is_ours = is_of_sdp(line.module, line.worklog_id, line.source)
-        differs = _of_the_worklog(billed) != _of_the_worklog(line.source)
+        changed = differences(billed, line.source)
+        # Without a digest nobody knows how it was billed: on a person's word, or before the ledger was lost.
+        if row.line_digest:
+            changed |= differing_terms(terms[row.id], line, billed, is_ours=is_ours)
+        changed = changed or None
+        differs = of_the_worklog(billed) != of_the_worklog(line.source)
         # What never left is judged by the rules of now: it is taken back, and made anew of this copy.
         is_judged_anew = row.unsent and _comes_out_differently(row, line, billed)
         newest = line.source if changed or (is_ours and (differs or is_judged_anew)) else None
@@ -360,19 +371,6 @@ def _comes_out_differently(row: Known, line: Line, billed: dict[str, Any]) -> bo
     Of one that a person included the digest was given up; it is left as it is.
     """
     return row.line_digest not in {"", replace(line, source=billed).digest()}
-
-
-def _of_the_worklog(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name not in _OF_THE_TICKET}
-
-
-def differences(billed: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``{field: [as billed, as it is now]}`` for the members whose change matters."""
-    return {
-        name: [billed.get(name), source.get(name)]
-        for name in BILLED_FIELDS
-        if billed.get(name) != source.get(name)
-    }
 
 
 def _write(session: Session, ledger: Ledger, work: _Work, run_id: int | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_, case, func, or_, select
 
+from msp_xero.ledger.account_names import newest_names
 from msp_xero.ledger.decisions import GONE_IN_XERO, has_number
 from msp_xero.ledger.models import (
     BillingConnection,
@@ -84,11 +85,7 @@ def worklog_totals(
 
 def accounts_with_worklogs(ledger: Ledger) -> list[tuple[str, str | None]]:
     """Return ``(account id, newest name)`` of every SDP account that worklogs were delivered of."""
-    statement = (
-        select(Worklog.account_id, func.max(Worklog.account_name))
-        .where(Worklog.connection_id == ledger.connection_id, Worklog.account_id.is_not(None))
-        .group_by(Worklog.account_id)
-    )
+    statement = newest_names(Worklog.connection_id == ledger.connection_id, Worklog.account_id.is_not(None))
     with ledger.read() as session:
         return [(str(account_id), name) for account_id, name in session.execute(statement)]
 

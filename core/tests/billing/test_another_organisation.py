@@ -228,9 +228,9 @@ def test_what_was_planned_and_never_sent_goes_to_the_new_organisation(moved) -> 
     adapter = moved.adapter
     moved.adapter = InProcessAdapter(Faulty(moved.old_xero, moved.clock, CallLog()), moved.clock)
     client = moved.client()
-    reference = read_reference(client, settings, meet_organisation(client), [])
+    reference = read_reference(client, settings, meet_organisation(client), [], [])
     contacts = [c["ContactID"] for c in moved.old_xero.dump(["contacts"])["contacts"]]
-    reference = read_reference(client, settings, reference.organisation, contacts)
+    reference = read_reference(client, settings, reference.organisation, contacts, [])
     with moved.ledger.write() as session:
         assert plan(session, moved.ledger, reference, settings).batches == 1
     moved.xero, moved.adapter = open_again, adapter

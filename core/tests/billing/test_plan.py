@@ -31,7 +31,8 @@ def reference(sqlite_world):
     """Xero's reference data, read once for all examples of a test."""
     client = sqlite_world.client()
     ids = [contact["ContactID"] for contact in sqlite_world.contacts]
-    return read_reference(client, BillingSettings(), read_organisation(client.organisation()), ids)
+    items = [item["ItemID"] for item in sqlite_world.rows["items"]]
+    return read_reference(client, BillingSettings(), read_organisation(client.organisation()), ids, items)
 
 
 def run_plan(world, reference, **options):

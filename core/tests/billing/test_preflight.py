@@ -76,6 +76,7 @@ def reference(**changes):
         "accounts": {"200": account()},
         "tax_rates": {"OUTPUT2": rate()},
         "contacts": {"c": contact()},
+        "asked_for": frozenset({"c", "i"}),
     }
     return Reference(**(values | changes))
 
@@ -133,6 +134,12 @@ LINKED = LinkedContact("c", "Name c")
 def test_whom_an_account_is_billed_to(link, contacts, expected):
     found = billed_contact(link, reference(contacts={c.contact_id: c for c in contacts}), {"i"})
     assert (found.contact_id if isinstance(found, Contact) else code_of(found)) == expected
+
+
+def test_of_what_was_linked_since_xero_was_read_nothing_is_known():
+    before = reference(contacts={}, items={}, asked_for=frozenset())
+    assert billed_contact(LINKED, before) is None
+    assert item_terms(LINK, "Onsite", before, BillingSettings()) is None
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,22 @@ def test_a_released_worklog_that_changed_after_billing_waits_for_its_newest_term
     assert (settled.worklogs, settled.minutes) == (2, 90 + 45)
 
 
+def test_a_released_line_of_another_tap_goes_out_on_its_newest_terms(world):
+    toggl = {"worklog_id": "T-1", "module": "toggl", "source": {}}
+    world.deliver(world.line(0, **toggl, minutes=60))
+    world.settle()
+    more = world.line(0, **toggl, minutes=240)
+    assert world.deliver(more).changed_after_billing == 1
+    world.person("invoice", "delete", world.invoices()[0]["InvoiceID"])
+    world.clock.advance(3600)
+    world.settle()
+    release_invoice(world.ledger, "SDP-00001")
+    assert world.settle().invoices == 0  # a push before the tap delivers it again knows only the old hours
+    assert world.reasons() == {"T-1": "CHANGED_AFTER_BILLING"}
+    world.deliver(more)
+    assert world.settle().minutes == 240
+
+
 @pytest.mark.parametrize(("decided", "state"), [(EXCLUDED, "excluded"), (WITHOUT_TYPE, "held")])
 def test_what_a_rebuild_found_billed_has_its_own_reason_again_once_it_is_released(
     world, lose, decided, state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -232,6 +232,82 @@ def test_a_changed_rule_is_no_change_after_billing(ledger, deliver, line):
     deliver(line(description="Old wording"))
     change(ledger, state="invoiced")
     assert deliver(line(description="New wording")) == Staged(unchanged=1)
+
+
+def materials(*amounts):
+    record = {"worklog_id": "1", "module": "request", "minutes": 30}
+    return record | {"extra": {"additional_costs": [{"amount": Decimal(amount)} for amount in amounts]}}
+
+
+def test_costs_that_are_added_after_billing_are_noted_and_cleared_again(ledger, deliver, line):
+    deliver(line(amount=Decimal("120.00"), source=materials("20.00")))
+    change(ledger, state="invoiced")
+    more = line(amount=Decimal("1020.00"), source=materials("20.00", "900.00"))
+    assert deliver(more) == Staged(changed_after_billing=1)
+    row = only(ledger)
+    assert row.changed == {"amount": [Decimal("120.00"), Decimal("1020.00")]}
+    assert (row.amount, row.newest) == (Decimal("120.00"), more.source)
+    assert deliver(more) == Staged(unchanged=1)
+    deliver(line(amount=Decimal("120.00"), source=materials("20.00")))
+    assert (only(ledger).changed, only(ledger).newest) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("billed", "now", "costs"),
+    [
+        pytest.param("120.00", "100.00", ["20.00"], id="another rule and the same costs"),
+        pytest.param("100.00", "100.00", ["20.00", "900.00"], id="costs that are not billed"),
+        pytest.param("100.00", None, ["20.00", "900.00"], id="the price of the item by now"),
+    ],
+)
+def test_neither_another_rule_nor_costs_that_are_not_billed_are_a_change(
+    ledger, deliver, line, billed, now, costs
+):
+    deliver(line(amount=Decimal(billed), source=materials("20.00")))
+    change(ledger, state="invoiced")
+    assert deliver(line(amount=now and Decimal(now), source=materials(*costs))) == Staged(unchanged=1)
+    assert only(ledger).changed is None
+
+
+@pytest.mark.parametrize(
+    "source", [{}, {"id": "T-1", "duration": 2700}, {"created_time": "2026-11-20"}], ids=str
+)
+@pytest.mark.parametrize(
+    ("term", "value", "told"),
+    [
+        ("account_id", "8", ["7", "8"]),
+        ("type_id", "2", ["1", "2"]),
+        ("type_name", "Onsite", ["Remote", "Onsite"]),
+        ("work_date", date(2026, 11, 2), ["2026-11-01", "2026-11-02"]),
+        ("minutes", 240, [60, 240]),
+        ("description", "Four hours", [None, "Four hours"]),
+        ("quantity", Decimal("4.0000"), [Decimal(1), Decimal(4)]),
+        ("unit_price", Decimal("120.5000"), [None, Decimal("120.50")]),
+        ("amount", Decimal("480.00"), [None, Decimal(480)]),
+    ],
+)
+def test_what_another_tap_changes_after_billing_is_told_by_its_terms(
+    ledger, deliver, line, source, term, value, told
+):
+    """Its record is its own: none of what ServiceDesk Plus has in a record needs to be in it."""
+    toggl = {"source": source, "type_id": "1", "type_name": "Remote", "minutes": 60}
+    deliver(line("T-1", "toggl", **toggl))
+    change(ledger, state="invoiced")
+    assert deliver(line("T-1", "toggl", **toggl, account_name="Renamed")) == Staged(unchanged=1)
+    changed = replace(line("T-1", "toggl", **toggl), **{term: value})
+    assert deliver(changed) == Staged(changed_after_billing=1)
+    row = only(ledger)
+    assert (row.changed, row.newest, getattr(row, term) == value) == ({term: told}, source, False)
+    assert deliver(changed) == Staged(unchanged=1)
+    deliver(line("T-1", "toggl", **toggl))
+    assert (only(ledger).changed, only(ledger).newest) == (None, None)
+
+
+def test_a_line_that_another_tap_takes_back_after_billing_is_told(ledger, deliver, line):
+    deliver(line("T-1", "toggl", source={}))
+    change(ledger, state="invoiced")
+    deliver(line("T-1", "toggl", source={}, decision="exclude", reason_code="EXCLUDED_BY_RULE"))
+    assert (only(ledger).state, only(ledger).changed) == ("invoiced", {"decision": ["bill", "exclude"]})
 
 
 @pytest.mark.parametrize("code", sorted(SETTLE_REASONS))
