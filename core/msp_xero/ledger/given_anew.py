@@ -19,7 +19,7 @@ from msp_xero.ledger.type_choices import stop_ignoring
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
@@ -46,30 +46,35 @@ def lost_names(session: Session, ledger: Ledger, kind: str) -> dict[str, str]:
     return {row.sdp_id: row.name for row in rows}
 
 
-def remember_lost(session: Session, ledger: Ledger, kind: str, listed: Collection[str]) -> None:
+def remember_lost(
+    session: Session, ledger: Ledger, kind: str, listed: Collection[str], linked: Mapping[str, str]
+) -> None:
     """Remember what the last list had and this one has not, and forget what is listed again.
 
-    To be called before the new list replaces the last one.
+    To be called before the new list replaces the last one. A link may know of a loss that this memory does
+    not: the last list had not got it either. A person who unlinks it would take the last trace away.
 
     Args:
         session: the settle's transaction.
         ledger: the open ledger.
         kind: ``account`` or ``worklog_type``.
         listed: the ids that SDP lists now.
+        linked: last name by id of what is linked.
     """
     known = lost_names(session, ledger, kind)
     forget_lost(session, ledger, kind, [one for one in known if one in listed])
     last = select(SdpEntry).where(SdpEntry.connection_id == ledger.connection_id, SdpEntry.kind == kind)
+    names = {**linked, **{entry.sdp_id: entry.name for entry in session.scalars(last)}}
     session.add_all(
-        LostEntry(
-            connection_id=ledger.connection_id,
-            kind=kind,
-            sdp_id=entry.sdp_id,
-            name=entry.name,
-            lost_at=ledger.clock.now(),
-        )
-        for entry in session.scalars(last)
-        if entry.sdp_id not in listed and entry.sdp_id not in known
+        _lost(ledger, kind, one, name)
+        for one, name in names.items()
+        if one not in listed and one not in known
+    )
+
+
+def _lost(ledger: Ledger, kind: str, sdp_id: str, name: str) -> LostEntry:
+    return LostEntry(
+        connection_id=ledger.connection_id, kind=kind, sdp_id=sdp_id, name=name, lost_at=ledger.clock.now()
     )
 
 

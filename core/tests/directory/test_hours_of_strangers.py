@@ -14,8 +14,8 @@ from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.lines import Line
-from msp_xero.ledger.links import link_account, request_create, unlink_account
-from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.links import link_account, request_create, unlink_account, unlink_type
+from msp_xero.ledger.models import Invoice, InvoiceLine, LostEntry, Worklog
 from msp_xero.ledger.staging import stage_lines
 from msp_xero.xero.client import XeroClient
 from msp_xero.xero.settings import XeroSettings
@@ -26,7 +26,7 @@ from msp_xero_sandbox.inprocess import InProcessAdapter, MovingClock
 from msp_xero_sandbox.settings import Settings
 from msp_xero_sandbox.story import build
 from msp_xero_sandbox.xero.app import XeroApp
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,11 @@ class Books:
 
     def deliver(self, *lines: Line, from_ledger: bool = False) -> None:
         stage_lines(self.ledger, lines, settle_reasons=SETTLE_REASONS, from_ledger=from_ledger)
+
+    def forget_losses(self) -> None:
+        """As the version before, which knew of a loss by the link alone."""
+        with self.ledger.write() as session:
+            session.execute(delete(LostEntry))
 
     def remake(self, line: Line) -> None:
         """As the mapper does on each run: lines of what waits, made anew by the rules of now."""
@@ -290,4 +295,36 @@ def test_hours_of_a_lost_account_are_not_billed_to_the_customer_whose_account_ap
     here.settle()
     assert here.links()[story.gamma[0]] == "301"
     story.sync_the_type()
+    assert books.bill() == {"9": "ID_GIVEN_ANEW"}
+
+
+def test_hours_of_an_account_that_only_its_link_knows_to_be_lost_are_not_billed_to_another(
+    story: Story,
+) -> None:
+    """It was lost before there was a memory of its own; the person does then what the run says."""
+    story.lose_the_account()
+    story.books.forget_losses()
+    story.books.here.settle()
+    assert "unlink it" in (story.books.here.link(story.acme[0]).problem or "")
+    unlink_account(story.books.ledger, story.acme[0])
+    story.books.here.settle()
+    story.give_it_anew()
+    story.sync_the_type()
+    assert story.books.bill() == {"9": "ID_GIVEN_ANEW"}
+
+
+def test_hours_of_a_type_that_only_its_link_knows_to_be_lost_are_not_billed_as_another(story: Story) -> None:
+    books, here = story.books, story.books.here
+    story.sync_the_type()
+    del here.sdp.types["5"]
+    here.settle_types()
+    books.forget_losses()
+    here.settle_types()
+    assert "unlink it" in (here.type_link(story.item[0]).problem or "")
+    unlink_type(books.ledger, story.item[0])
+    item_id, name, code = books.items()[1]
+    here.sdp.worklog_type("5", name)
+    here.deliver_items(here.item(item_id, name, code=code))
+    here.settle_types()
+    assert here.type_links() == {story.item[0]: None, item_id: "5"}
     assert books.bill() == {"9": "ID_GIVEN_ANEW"}

@@ -31,11 +31,11 @@ def give_anew(ledger):
 def list_(ledger):
     """SDP lists these; return what counts as lost before and after."""
 
-    def list_(kind, **names):
+    def list_(kind, *, linked=None, **names):
         with ledger.write() as session:
             before = lost_names(session, ledger, kind)
             ids = {one.removeprefix("id"): name for one, name in names.items()}
-            remember_lost(session, ledger, kind, ids)
+            remember_lost(session, ledger, kind, ids, linked or {})
             store_listing(session, ledger, kind, [Entry(one, name) for one, name in ids.items()])
             session.flush()
             return before, lost_names(session, ledger, kind)
@@ -106,3 +106,9 @@ def test_what_is_listed_no_more_is_remembered_under_its_last_name_until_it_is_li
     assert list_(kind, id1="Gamma") == ({"1": "Acme", "2": "Beta"}, {"2": "Beta"})
     other = ACCOUNT if kind == WORKLOG_TYPE else WORKLOG_TYPE
     assert list_(other) == ({}, {})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_only_links_know_to_be_lost_is_remembered_too(list_, kind):
+    assert list_(kind, id2="Beta", linked={"1": "Acme", "2": "Beta"}) == ({}, {"1": "Acme"})
+    assert list_(kind, linked={"1": "Another", "2": "Another"}) == ({"1": "Acme"}, {"1": "Acme", "2": "Beta"})
