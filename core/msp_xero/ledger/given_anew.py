@@ -72,6 +72,20 @@ def remember_lost(
     )
 
 
+def doubt(session: Session, ledger: Ledger, kind: str, sdp_id: str, name: str) -> None:
+    """Count what was listed as lost, as SDP has just made something under its id: the next list tells.
+
+    Args:
+        session: the settle's transaction.
+        ledger: the open ledger.
+        kind: ``account`` or ``worklog_type``.
+        sdp_id: the id that both have.
+        name: the last one of what was listed.
+    """
+    if sdp_id not in lost_names(session, ledger, kind):
+        session.add(_lost(ledger, kind, sdp_id, name))
+
+
 def _lost(ledger: Ledger, kind: str, sdp_id: str, name: str) -> LostEntry:
     return LostEntry(
         connection_id=ledger.connection_id, kind=kind, sdp_id=sdp_id, name=name, lost_at=ledger.clock.now()
@@ -92,19 +106,27 @@ def forget_lost(session: Session, ledger: Ledger, kind: str, ids: Collection[str
         )
 
 
-def take_over(session: Session, ledger: Ledger, kind: str, entry: Entry, *, is_new: bool) -> list[Change]:
+def take_over(  # noqa: PLR0913 - what is known of both who have the id
+    session: Session, ledger: Ledger, kind: str, entry: Entry, *, is_new: bool, is_for_another: bool
+) -> list[Change]:
     """Take note that an id is in use between two lists; return the events, for the caller to record.
+
+    What was lost and is made again for the same one under the very name is the same, as it is when it is
+    listed again.
 
     Args:
         session: the settle's transaction.
         ledger: the open ledger.
         kind: ``account`` or ``worklog_type``.
         entry: what has the id.
-        is_new: whether SDP has just made it, so that all that was known under its id is something else.
+        is_new: whether SDP has just made it, so that what was known under its id is something else.
+        is_for_another: whether what had the id before was meant for another contact or item, or for none:
+            of those, two may have the same name.
     """
     before = lost_names(session, ledger, kind).get(entry.sdp_id)
     forget_lost(session, ledger, kind, [entry.sdp_id])
-    is_stranger = is_new or (before is not None and exact_key(before) != exact_key(entry.name))
+    has_its_name = before is not None and exact_key(before) == exact_key(entry.name)
+    is_stranger = is_new if before is None else not has_its_name or (is_new and is_for_another)
     note_entry(session, ledger, kind, entry)
     return note_given_anew(session, ledger, kind, {entry.sdp_id}) if is_stranger else []
 
