@@ -9,7 +9,7 @@ from sqlalchemy import select
 from msp_xero.directory.account_plan import CREATED, NAMED, is_invalid
 from msp_xero.directory.carried import read_claims
 from msp_xero.directory.fields import Values, canonical, flatten
-from msp_xero.directory.losses import KEPT, make_room
+from msp_xero.directory.losses import DOUBTED, KEPT, make_room
 from msp_xero.directory.match import EXACT, Named, exact_key
 from msp_xero.directory.writes import (
     DUPLICATE,
@@ -28,7 +28,7 @@ from msp_xero.directory.writes import (
 )
 from msp_xero.errors import Rejected, RemoteError, Unavailable
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.given_anew import take_over
+from msp_xero.ledger.given_anew import doubt, take_over
 from msp_xero.ledger.link_staging import ACCOUNT, Entry, note_entry
 from msp_xero.ledger.merges import ids_taken_away, is_active
 from msp_xero.ledger.models import AccountLink
@@ -271,14 +271,18 @@ class AccountWriter:
             known, now = self._rows.get(holder.id), ledger.clock.now()
             released = make_room(holder, known, account.id, "account", set_link, now=now, is_new=is_new)
             if released is None:
+                if is_new:
+                    doubt(session, ledger, ACCOUNT, account.id, holder.account_name or "")
                 return None
             changes.append(released)
             session.flush()
             self._summary.linked -= 1
-            self._summary.unmapped += 1
-            self._summary.failed += 1
-        entry = Entry(account.id, account.name)
-        return [*changes, *take_over(session, ledger, ACCOUNT, entry, is_new=is_new)]
+            if not is_invalid(holder):  # which is counted for itself
+                self._summary.unmapped += 1
+                self._summary.failed += 1
+        entry, is_for_another = Entry(account.id, account.name), holder is not None
+        changes += take_over(session, ledger, ACCOUNT, entry, is_new=is_new, is_for_another=is_for_another)
+        return changes
 
     # --------------------------------------------------------------- updating
 
@@ -287,11 +291,13 @@ class AccountWriter:
         if row.account_id is None or is_invalid(row) or not is_active(row) or row.id in self._created:
             return
         current = self._work.listed.get(row.account_id)
-        if current is None or row.lost_at is not None:
-            # Listed again in the middle of a run it may be a stranger: the next run judges that.
+        if current is None:
             self._fail(row, _LOST)
-            return
-        self._compare(row, current)
+        elif row.lost_at is not None:
+            # Listed again in the middle of a run it may be a stranger: the next run judges that.
+            self._fail(row, DOUBTED.format("account", row.account_id))
+        else:
+            self._compare(row, current)
 
     def _compare(self, row: AccountLink, current: Row) -> None:
         fields = self._work.fields

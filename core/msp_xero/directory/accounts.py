@@ -179,7 +179,7 @@ def _decide(work: AccountWork) -> tuple[list[AccountLink], list[AccountLink]]:
         lost = lost_names(session, work.ledger, ACCOUNT)
         changes, strangers = _compare_with_list(work, rows, lost)
         changes += note_given_anew(session, work.ledger, ACCOUNT, strangers)
-        remember_lost(session, work.ledger, ACCOUNT, work.listed)
+        remember_lost(session, work.ledger, ACCOUNT, work.listed, _linked_names(rows))
         plan = _plan(work, rows, first_synced_at)
         if work.base_url:
             work.ledger.connection(session).sdp_base_url = work.base_url
@@ -209,10 +209,15 @@ def _read(work: AccountWork, session: Session) -> tuple[list[AccountLink], datet
     refuse_another_installation(
         connection.sdp_base_url,
         work.base_url,
-        {row.account_id: row.account_name for row in rows if row.account_id and row.account_name},
+        _linked_names(rows),
         work.names(),
     )
     return rows, connection.accounts_synced_at
+
+
+def _linked_names(rows: Sequence[AccountLink]) -> dict[str, str]:
+    """Return the last name of each account that is linked, by id."""
+    return {row.account_id: row.account_name for row in rows if row.account_id and row.account_name}
 
 
 def _plan(work: AccountWork, rows: Sequence[AccountLink], first_synced_at: datetime | None) -> AccountPlan:

@@ -1,7 +1,9 @@
-"""Ids that ServiceDesk Plus MSP does not list any more, and that come back as something else. Pure: no I/O.
+"""Ids that ServiceDesk Plus MSP does not list any more, and that come back as something else.
 
 Ids are given out in order. After an installation was put back from a backup, the id of an account that
 was made since is given to the next new one, which may be anybody's.
+
+No I/O: what is decided is set in the rows that are handed in, and the caller stores them.
 """
 
 from __future__ import annotations
@@ -32,6 +34,12 @@ KEPT: Final = (
     "backup, the next run finds out; else link one of them by hand"
 )
 """Why a record is not linked to what was made or found for it."""
+
+DOUBTED: Final = (
+    "{} {}, which it is linked to, came back or was given out anew in the middle of a run, so it may be "
+    "another one now: leave the link as it is, the next run finds out"
+)
+"""Why nothing is written to what a record is linked to, though it is listed."""
 
 _RowT = TypeVar("_RowT", "AccountLink", "WorklogTypeLink")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from msp_xero.directory.losses import KEPT, make_room
+from msp_xero.directory.losses import DOUBTED, KEPT, make_room
 from msp_xero.directory.match import EXACT, Named, exact_key
 from msp_xero.directory.type_plan import CREATED, NAMED, is_invalid
 from msp_xero.directory.writes import (
@@ -24,7 +24,7 @@ from msp_xero.directory.writes import (
 )
 from msp_xero.errors import Rejected, RemoteError, Unavailable
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.given_anew import take_over
+from msp_xero.ledger.given_anew import doubt, take_over
 from msp_xero.ledger.link_staging import WORKLOG_TYPE, Entry, note_entry
 from msp_xero.ledger.links import release_gone
 from msp_xero.ledger.models import WorklogTypeLink
@@ -213,25 +213,36 @@ class TypeWriter:
             *self._work.mine(), WorklogTypeLink.type_id == found.id, WorklogTypeLink.id != row.id
         )
         changes = []
+        # What no item was wanted for was meant for none.
+        is_for_another = found.id in ignored_types(session, ledger)
         if (holder := session.scalar(held)) is not None:
+            is_for_another = is_for_another or holder.gone_at is None
             released = self._release(holder, found, row, is_new=is_new)
             if released is None:
+                if is_new:
+                    doubt(session, ledger, WORKLOG_TYPE, found.id, holder.type_name or "")
                 return None
             changes.append(released)
             session.flush()
             self._summary.linked -= 1
         entry = Entry(found.id, found.name)
-        return [*changes, *take_over(session, ledger, WORKLOG_TYPE, entry, is_new=is_new)]
+        changes += take_over(
+            session, ledger, WORKLOG_TYPE, entry, is_new=is_new, is_for_another=is_for_another
+        )
+        return changes
 
     def _release(
         self, holder: WorklogTypeLink, found: Named, row: WorklogTypeLink, *, is_new: bool
     ) -> Change | None:
         """Take a type from an item that was deleted in Xero, or whose type was lost before."""
         if holder.gone_at is not None:
+            self._summary.gone_linked -= 1
             return release_gone(holder, {"sdp_id": found.id, "instead": row.item_id})
         known, now = self._rows.get(holder.id), self._work.ledger.clock.now()
         change = make_room(holder, known, found.id, "worklog type", set_link, now=now, is_new=is_new)
-        self._summary.failed += change is not None
+        if change is not None and not is_invalid(holder):  # which is counted for itself
+            self._summary.failed += 1
+            self._summary.unmapped += holder.is_sold
         return change
 
     def bring_up_to_date(self, row: WorklogTypeLink) -> None:
@@ -242,7 +253,8 @@ class TypeWriter:
         current = self._work.listed.get(row.type_id)
         if current is None or row.lost_at is not None:
             # Listed again in the middle of a run it may be a stranger: the next run judges that.
-            self._fail(row, _LOST, None)
+            problem = _LOST if current is None else DOUBTED.format("worklog type", row.type_id)
+            self._fail(row, problem, None)
             return
         wanted = self._wanted(row, row.how)
         changed = {name: value for name, value in wanted.items() if _text(current.get(name)) != _text(value)}

@@ -81,7 +81,7 @@ def _decide(work: TypeWork) -> tuple[list[WorklogTypeLink], list[WorklogTypeLink
         lost = lost_names(session, work.ledger, WORKLOG_TYPE)
         changes, strangers = _compare_with_list(work, rows, lost)
         changes += note_given_anew(session, work.ledger, WORKLOG_TYPE, strangers)
-        remember_lost(session, work.ledger, WORKLOG_TYPE, work.listed)
+        remember_lost(session, work.ledger, WORKLOG_TYPE, work.listed, _linked_names(rows))
         plan = _plan(work, rows, ignored - strangers)
         if work.base_url:
             work.ledger.connection(session).sdp_types_url = work.base_url
@@ -99,10 +99,15 @@ def _read(work: TypeWork, session: Session) -> tuple[list[WorklogTypeLink], set[
     refuse_another_installation(
         work.ledger.connection(session).sdp_types_url,
         work.base_url,
-        {row.type_id: row.type_name for row in rows if row.type_id and row.type_name},
+        _linked_names(rows),
         work.names(),
     )
     return rows, set(ignored_types(session, work.ledger))
+
+
+def _linked_names(rows: Sequence[WorklogTypeLink]) -> dict[str, str]:
+    """Return the last name of each worklog type that is linked, by id."""
+    return {row.type_id: row.type_name for row in rows if row.type_id and row.type_name}
 
 
 def _plan(work: TypeWork, rows: Sequence[WorklogTypeLink], ignored: Collection[str]) -> TypePlan:

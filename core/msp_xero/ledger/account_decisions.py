@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.given_anew import lost_names
 from msp_xero.ledger.link_memory import forget_findings, how_by_hand, remember_unlinked
 from msp_xero.ledger.link_staging import ACCOUNT
-from msp_xero.ledger.links import CREATE, IGNORE, LINK, LIST, OWN_ACCOUNT, lock_connection
+from msp_xero.ledger.links import (
+    CREATE,
+    IGNORE,
+    LINK,
+    LIST,
+    MAYBE_ANOTHER,
+    OWN_ACCOUNT,
+    lock_connection,
+)
 from msp_xero.ledger.models import AccountLink, SdpEntry
 
 if TYPE_CHECKING:
@@ -99,6 +108,7 @@ class _Desk:
             SdpEntry.connection_id == ledger.connection_id, SdpEntry.kind == ACCOUNT
         )
         self.entries = {entry.sdp_id: entry for entry in session.scalars(listed)}
+        self._lost = lost_names(session, ledger, ACCOUNT)
         self._holders = {row.account_id: row for row in self.rows.values() if row.account_id is not None}
 
     def problems(self, decisions: Sequence[Decision]) -> list[str]:
@@ -125,7 +135,7 @@ class _Desk:
         if row is None:
             return f"there is no contact {one.contact_id}"
         if one.action == LINK:
-            return self._problem_of_link(row, one.account_id, released)
+            return self._problem_of_link(row, one.account_id, released) or self._doubt_of_link(row, one)
         if one.action in (CREATE, IGNORE) and row.account_id is not None and not _is_done(row, one):
             return f"contact {one.contact_id} is linked to account {row.account_id}; unlink it first"
         if one.action == CREATE and row.contact_status != "ACTIVE":
@@ -148,6 +158,10 @@ class _Desk:
         if holder is not None and holder is not row and holder.contact_id not in released:
             return f"account {account_id} is linked to contact {holder.contact_id}; unlink that one first"
         return None
+
+    def _doubt_of_link(self, row: AccountLink, one: Decision) -> str | None:
+        is_doubtful = one.account_id in self._lost and not _is_done(row, one)
+        return MAYBE_ANOTHER.format("account", one.account_id) if is_doubtful else None
 
     def carry_out(self, decision: Decision) -> Change:
         """Change one row; return its event."""

@@ -19,7 +19,7 @@ from msp_xero.ledger.type_choices import stop_ignoring
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
@@ -46,30 +46,49 @@ def lost_names(session: Session, ledger: Ledger, kind: str) -> dict[str, str]:
     return {row.sdp_id: row.name for row in rows}
 
 
-def remember_lost(session: Session, ledger: Ledger, kind: str, listed: Collection[str]) -> None:
+def remember_lost(
+    session: Session, ledger: Ledger, kind: str, listed: Collection[str], linked: Mapping[str, str]
+) -> None:
     """Remember what the last list had and this one has not, and forget what is listed again.
 
-    To be called before the new list replaces the last one.
+    To be called before the new list replaces the last one. A link may know of a loss that this memory does
+    not: the last list had not got it either. A person who unlinks it would take the last trace away.
 
     Args:
         session: the settle's transaction.
         ledger: the open ledger.
         kind: ``account`` or ``worklog_type``.
         listed: the ids that SDP lists now.
+        linked: last name by id of what is linked.
     """
     known = lost_names(session, ledger, kind)
     forget_lost(session, ledger, kind, [one for one in known if one in listed])
     last = select(SdpEntry).where(SdpEntry.connection_id == ledger.connection_id, SdpEntry.kind == kind)
+    names = {**linked, **{entry.sdp_id: entry.name for entry in session.scalars(last)}}
     session.add_all(
-        LostEntry(
-            connection_id=ledger.connection_id,
-            kind=kind,
-            sdp_id=entry.sdp_id,
-            name=entry.name,
-            lost_at=ledger.clock.now(),
-        )
-        for entry in session.scalars(last)
-        if entry.sdp_id not in listed and entry.sdp_id not in known
+        _lost(ledger, kind, one, name)
+        for one, name in names.items()
+        if one not in listed and one not in known
+    )
+
+
+def doubt(session: Session, ledger: Ledger, kind: str, sdp_id: str, name: str) -> None:
+    """Count what was listed as lost, as SDP has just made something under its id: the next list tells.
+
+    Args:
+        session: the settle's transaction.
+        ledger: the open ledger.
+        kind: ``account`` or ``worklog_type``.
+        sdp_id: the id that both have.
+        name: the last one of what was listed.
+    """
+    if sdp_id not in lost_names(session, ledger, kind):
+        session.add(_lost(ledger, kind, sdp_id, name))
+
+
+def _lost(ledger: Ledger, kind: str, sdp_id: str, name: str) -> LostEntry:
+    return LostEntry(
+        connection_id=ledger.connection_id, kind=kind, sdp_id=sdp_id, name=name, lost_at=ledger.clock.now()
     )
 
 
@@ -87,19 +106,27 @@ def forget_lost(session: Session, ledger: Ledger, kind: str, ids: Collection[str
         )
 
 
-def take_over(session: Session, ledger: Ledger, kind: str, entry: Entry, *, is_new: bool) -> list[Change]:
+def take_over(  # noqa: PLR0913 - what is known of both who have the id
+    session: Session, ledger: Ledger, kind: str, entry: Entry, *, is_new: bool, is_for_another: bool
+) -> list[Change]:
     """Take note that an id is in use between two lists; return the events, for the caller to record.
+
+    What was lost and is made again for the same one under the very name is the same, as it is when it is
+    listed again.
 
     Args:
         session: the settle's transaction.
         ledger: the open ledger.
         kind: ``account`` or ``worklog_type``.
         entry: what has the id.
-        is_new: whether SDP has just made it, so that all that was known under its id is something else.
+        is_new: whether SDP has just made it, so that what was known under its id is something else.
+        is_for_another: whether what had the id before was meant for another contact or item, or for none:
+            of those, two may have the same name.
     """
     before = lost_names(session, ledger, kind).get(entry.sdp_id)
     forget_lost(session, ledger, kind, [entry.sdp_id])
-    is_stranger = is_new or (before is not None and exact_key(before) != exact_key(entry.name))
+    has_its_name = before is not None and exact_key(before) == exact_key(entry.name)
+    is_stranger = is_new if before is None else not has_its_name or (is_new and is_for_another)
     note_entry(session, ledger, kind, entry)
     return note_given_anew(session, ledger, kind, {entry.sdp_id}) if is_stranger else []
 

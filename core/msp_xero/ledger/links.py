@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.given_anew import lost_names
 from msp_xero.ledger.link_memory import forget_findings, how_by_hand, remember_unlinked
 from msp_xero.ledger.link_staging import (
     ACCOUNT,
@@ -57,6 +58,10 @@ __all__ = [
 ]
 
 OWN_ACCOUNT: Final = "account {} is the service provider itself (is_msp), which is nobody's customer"
+MAYBE_ANOTHER: Final = (
+    "ServiceDesk Plus MSP may have given {} {} to another one since its last list; run the job again first"
+)
+"""A link made by hand would be believed, and would hide from the next run that the id was given out anew."""
 
 CREATE: Final = "create"
 LINK: Final = "link"
@@ -101,7 +106,8 @@ def link_account(ledger: Ledger, contact_id: str, account_id: str) -> None:
     """Link a contact to an account.
 
     Raises:
-        LedgerError: one of them is not known, or one of them is linked to another already.
+        LedgerError: one of them is not known, one of them is linked to another already, or the account may be
+            another one since it was listed.
     """
     _link(ledger, _CONTACTS, contact_id, account_id)
 
@@ -159,7 +165,8 @@ def link_type(ledger: Ledger, item_id: str, type_id: str) -> None:
     """Link an item to a worklog type.
 
     Raises:
-        LedgerError: one of them is not known, or one of them is linked to another already.
+        LedgerError: one of them is not known, one of them is linked to another already, or the type may be
+            another one since it was listed.
     """
     _link(ledger, _ITEMS, item_id, type_id)
 
@@ -315,6 +322,8 @@ def _link(ledger: Ledger, side: _Side, key: str, sdp_id: str) -> None:
                     f"ServiceDesk Plus MSP listed no {side.noun} {sdp_id} at the last run; "
                     "run the job again, or check the id"
                 )
+            if sdp_id in lost_names(session, ledger, side.kind):
+                raise LedgerError(MAYBE_ANOTHER.format(side.noun, sdp_id))
             if sdp_id in entries and entries[sdp_id].own:
                 raise LedgerError(OWN_ACCOUNT.format(sdp_id))
             holder = _holder(session, ledger, side, sdp_id)

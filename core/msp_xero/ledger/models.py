@@ -287,7 +287,8 @@ class SdpEntry(Base):
 class LostEntry(Base):
     """An account or worklog type that SDP listed once and lists no more, under its last name.
 
-    Its id may be given out anew, whether anything was linked to it or not.
+    Its id may be given out anew, whether anything was linked to it or not. ``lost_at`` is for people who read
+    the tables: no decision goes by it, as clocks differ.
     """
 
     __tablename__ = "lost_entry"

@@ -162,7 +162,7 @@ def _waiting(session: Session, ledger: Ledger) -> dict[str, tuple[int, str]]:
 def _of_item(row: WorklogTypeLink, entries: Mapping[str, SdpEntry], waiting: int) -> TypeStatus:
     entry = entries.get(row.type_id or "")
     type_name = entry.name if entry else row.type_name
-    status = _status_of(row, type_name, is_lost=bool(entries) and entry is None)
+    status = _status_of(row, type_name, is_lost=entry is None and (bool(entries) or row.lost_at is not None))
     advice = _advice(status, row)
     return TypeStatus(
         status=status,
@@ -213,6 +213,8 @@ def _advice(status: str, row: WorklogTypeLink) -> _Advice:
 
 
 def _advice_on_names(status: str, row: WorklogTypeLink) -> _Advice:
+    if row.lost_at is not None:  # and yet it is listed: a run met its id in use again
+        return _no_need(f"nothing: the next {_JOB} finds out whose type it is")
     if row.problem:
         return _to_do("rename the worklog type in ServiceDesk Plus, or let the key do it")
     if status == "linked":

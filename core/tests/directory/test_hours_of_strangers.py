@@ -14,8 +14,15 @@ from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.lines import Line
-from msp_xero.ledger.links import link_account, request_create, unlink_account
-from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.links import (
+    ignore_type,
+    link_account,
+    request_create,
+    request_create_type,
+    unlink_account,
+    unlink_type,
+)
+from msp_xero.ledger.models import Invoice, InvoiceLine, LostEntry, Worklog
 from msp_xero.ledger.staging import stage_lines
 from msp_xero.xero.client import XeroClient
 from msp_xero.xero.settings import XeroSettings
@@ -26,7 +33,7 @@ from msp_xero_sandbox.inprocess import InProcessAdapter, MovingClock
 from msp_xero_sandbox.settings import Settings
 from msp_xero_sandbox.story import build
 from msp_xero_sandbox.xero.app import XeroApp
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +79,11 @@ class Books:
 
     def deliver(self, *lines: Line, from_ledger: bool = False) -> None:
         stage_lines(self.ledger, lines, settle_reasons=SETTLE_REASONS, from_ledger=from_ledger)
+
+    def forget_losses(self) -> None:
+        """As the version before, which knew of a loss by the link alone."""
+        with self.ledger.write() as session:
+            session.execute(delete(LostEntry))
 
     def remake(self, line: Line) -> None:
         """As the mapper does on each run: lines of what waits, made anew by the rules of now."""
@@ -142,6 +154,26 @@ class Story:
         self.books.here.sdp.worklog_type("5", name)
         self.books.here.deliver_items(self.books.here.item(item_id, name, code=code))
         self.books.here.settle_types()
+
+    def create_the_account(self) -> None:
+        """SDP has no account yet; Acme's, which is made now, gets the id 1000, and an hour waits under it."""
+        here = self.books.here
+        here.sdp.rows.clear()
+        here.settle()
+        unlink_account(self.books.ledger, self.acme[0])
+        request_create(self.books.ledger, self.acme[0])
+        here.settle()
+        assert here.links()[self.acme[0]] == "1000"
+        self.books.deliver(work("7", "1000", self.acme[1], "5", self.item[1]))
+
+    def create_the_type(self) -> None:
+        """The same for the type: it gets the id 1000."""
+        item_id, name, code = self.item
+        here = self.books.here
+        here.deliver_items(here.item(item_id, name, code=code))
+        here.settle_types()
+        assert here.type_links() == {item_id: "1000"}
+        self.books.deliver(work("7", "301", self.acme[1], "1000", name))
 
 
 @pytest.fixture
@@ -291,3 +323,157 @@ def test_hours_of_a_lost_account_are_not_billed_to_the_customer_whose_account_ap
     assert here.links()[story.gamma[0]] == "301"
     story.sync_the_type()
     assert books.bill() == {"9": "ID_GIVEN_ANEW"}
+
+
+def test_hours_of_an_account_that_only_its_link_knows_to_be_lost_are_not_billed_to_another(
+    story: Story,
+) -> None:
+    """It was lost before there was a memory of its own; the person does then what the run says."""
+    story.lose_the_account()
+    story.books.forget_losses()
+    story.books.here.settle()
+    assert "unlink it" in (story.books.here.link(story.acme[0]).problem or "")
+    unlink_account(story.books.ledger, story.acme[0])
+    story.books.here.settle()
+    story.give_it_anew()
+    story.sync_the_type()
+    assert story.books.bill() == {"9": "ID_GIVEN_ANEW"}
+
+
+def test_hours_of_a_type_that_only_its_link_knows_to_be_lost_are_not_billed_as_another(story: Story) -> None:
+    books, here = story.books, story.books.here
+    story.sync_the_type()
+    del here.sdp.types["5"]
+    here.settle_types()
+    books.forget_losses()
+    here.settle_types()
+    assert "unlink it" in (here.type_link(story.item[0]).problem or "")
+    unlink_type(books.ledger, story.item[0])
+    item_id, name, code = books.items()[1]
+    here.sdp.worklog_type("5", name)
+    here.deliver_items(here.item(item_id, name, code=code))
+    here.settle_types()
+    assert here.type_links() == {story.item[0]: None, item_id: "5"}
+    assert books.bill() == {"9": "ID_GIVEN_ANEW"}
+
+
+def test_hours_are_not_billed_to_an_account_made_under_their_id_whose_holder_a_person_unlinked_at_once(
+    story: Story,
+) -> None:
+    """SDP is put back between the list and the create, and no list ever missed the id."""
+    books, here = story.books, story.books.here
+    story.create_the_account()
+    request_create(books.ledger, story.gamma[0])
+
+    def put_back(_kind: str, _values: Any) -> None:
+        here.sdp.before_write = lambda _kind, _values: None
+        here.sdp.rows.clear()
+
+    here.sdp.before_write = put_back
+    here.settle()
+    assert here.links() == {story.acme[0]: "1000", story.gamma[0]: None}
+    unlink_account(books.ledger, story.acme[0])
+    here.settle()
+    assert here.links() == {story.acme[0]: None, story.gamma[0]: "1000"}
+    story.sync_the_type()
+    assert books.bill()["7"] == "ID_GIVEN_ANEW"
+
+
+def test_hours_are_not_billed_as_a_type_made_under_their_id_whose_holder_a_person_unlinked_at_once(
+    story: Story,
+) -> None:
+    books, here = story.books, story.books.here
+    story.create_the_type()
+    item_id, name, code = books.items()[1]
+    here.deliver_items(here.item(item_id, name, code=code))
+
+    def put_back(_kind: str, _values: Any) -> None:
+        here.sdp.before_write = lambda _kind, _values: None
+        here.sdp.types.clear()
+
+    here.sdp.before_write = put_back
+    here.settle_types()
+    assert here.type_links() == {story.item[0]: "1000", item_id: None}
+    unlink_type(books.ledger, story.item[0])
+    here.settle_types()
+    assert here.type_links() == {story.item[0]: None, item_id: "1000"}
+    assert books.bill()["7"] == "ID_GIVEN_ANEW"
+
+
+def test_an_account_that_is_made_again_for_its_contact_under_its_name_is_billed(story: Story) -> None:
+    """SDP is put back, a person does what the run says, and the next id is the same one."""
+    books, here = story.books, story.books.here
+    story.create_the_account()
+    here.sdp.rows.clear()
+    here.settle()
+    unlink_account(books.ledger, story.acme[0])
+    request_create(books.ledger, story.acme[0])
+    here.settle()
+    assert here.links()[story.acme[0]] == "1000"
+    story.sync_the_type()
+    assert books.bill()["7"] == f"{story.acme[1]} for {story.item[2]}"
+
+
+def test_an_account_that_is_made_for_another_contact_of_the_same_name_takes_no_hours_over(
+    story: Story,
+) -> None:
+    books, here = story.books, story.books.here
+    story.create_the_account()
+    here.sdp.rows.clear()
+    here.deliver(here.contact(story.gamma[0], story.acme[1]))
+    request_create(books.ledger, story.gamma[0])
+    here.settle()
+    assert here.links() == {story.acme[0]: None, story.gamma[0]: "1000"}
+    story.sync_the_type()
+    assert books.bill()["7"] == "ID_GIVEN_ANEW"
+
+
+def test_a_type_that_is_made_again_for_its_item_under_its_name_is_billed(story: Story) -> None:
+    books, here = story.books, story.books.here
+    story.create_the_type()
+    here.sdp.types.clear()
+    here.settle_types()
+    unlink_type(books.ledger, story.item[0])
+    request_create_type(books.ledger, story.item[0])
+    here.settle_types()
+    assert here.type_links() == {story.item[0]: "1000"}
+    assert books.bill()["7"] == f"{story.acme[1]} for {story.item[2]}"
+
+
+def test_a_type_that_is_made_again_for_the_item_that_was_made_anew_is_billed(story: Story) -> None:
+    books, here = story.books, story.books.here
+    story.create_the_type()
+    here.sdp.types.clear()
+    here.settle_types()
+    item_id, _, code = books.items()[1]
+    here.deliver_items(here.item(item_id, story.item[1], code=code))
+    summary = here.settle_types(present={item_id})
+    assert here.type_links() == {story.item[0]: None, item_id: "1000"}
+    assert (summary.gone, summary.gone_linked, summary.outcome) == (1, 0, "done")
+    assert books.bill()["7"] == f"{story.acme[1]} for {code}"
+
+
+def test_a_type_that_is_made_for_another_item_of_the_same_name_takes_no_hours_over(story: Story) -> None:
+    """Names of items are not unique in Xero, and each has its own price."""
+    books, here = story.books, story.books.here
+    story.create_the_type()
+    here.sdp.types.clear()
+    item_id, _, code = books.items()[1]
+    here.deliver_items(here.item(item_id, story.item[1], code=code))
+    here.settle_types()
+    assert here.type_links() == {story.item[0]: None, item_id: "1000"}
+    assert books.bill()["7"] == "ID_GIVEN_ANEW"
+
+
+def test_hours_of_an_ignored_type_are_not_billed_as_the_item_that_it_is_made_again_for(story: Story) -> None:
+    books, here = story.books, story.books.here
+    item_id, name, code = story.item
+    here.sdp.worklog_type("1000", name)
+    here.settle_types()
+    ignore_type(books.ledger, "1000")
+    books.deliver(work("7", "301", story.acme[1], "1000", name))
+    here.sdp.types.clear()
+    here.deliver_items(here.item(item_id, name, code=code))
+    here.settle_types()
+    assert here.type_links() == {item_id: "1000"}
+    assert books.bill()["7"] == "ID_GIVEN_ANEW"

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msp_xero.ledger.links import ignore_contact
+import pytest
+from msp_xero.errors import LedgerError
+from msp_xero.ledger.account_decisions import Decision, decide
+from msp_xero.ledger.links import ignore_contact, link_account, link_type, unlink_account, unlink_type
+from msp_xero.ledger.type_status import type_status
 
 if TYPE_CHECKING:
     from conftest import World
@@ -106,6 +110,9 @@ def test_an_account_that_is_created_under_an_id_that_was_not_missed_yet_waits_fo
     assert summary.failed == 2
     assert world.links() == {"c1": "1000", "c2": None}
     assert (world.link("c2").problem or "").startswith("ServiceDesk Plus MSP gave it account 1000")
+    assert (world.link("c1").problem or "").startswith(
+        "account 1000, which it is linked to, came back or was"
+    )
     world.settle()
     assert [row["name"] for row in world.sdp.rows.values()] == ["Gamma"]
     assert world.links() == {"c1": None, "c2": "1000"}
@@ -125,6 +132,10 @@ def test_a_type_that_is_created_under_an_id_that_was_not_missed_yet_waits_for_th
     world.sdp.before_write = put_back
     world.settle_types()
     assert world.type_links() == {"i1": "1000", "i2": None}
+    told = "worklog type 1000, which it is linked to, came back or was given out anew"
+    assert (world.type_link("i1").problem or "").startswith(told)
+    [line] = [one for one in type_status(world.ledger) if one.item_id == "i1"]
+    assert (line.needs_person, "finds out whose type it is" in line.next) == (False, True)
     world.settle_types()
     assert [row["name"] for row in world.sdp.types.values()] == ["Travel"]
     assert world.type_links() == {"i1": None, "i2": "1000"}
@@ -159,3 +170,79 @@ def test_the_id_of_a_lost_account_is_not_its_contacts_any_more_when_a_person_dec
     world.settle()
     assert [row["name"] for row in world.sdp.rows.values()] == ["Gamma"]
     assert world.links() == {"c1": None, "c2": None}
+
+
+def test_an_account_that_may_be_another_one_is_not_linked_by_hand_before_the_next_run(world: World) -> None:
+    """A person's link is believed: it would hide from that run that the id was given out anew."""
+    world.settle()
+    later(world)
+    world.deliver(world.contact("c1", "Acme", updated_time=world.clock.now()))
+    world.settle()
+    later(world)
+    world.deliver(world.contact("c2", "Gamma", updated_time=world.clock.now()))
+
+    def put_back(_kind: str, _values: Any) -> None:
+        world.sdp.before_write = lambda _kind, _values: None
+        world.sdp.rows.clear()
+
+    world.sdp.before_write = put_back
+    world.settle()
+    with pytest.raises(LedgerError, match="may have given account 1000 to another one"):
+        link_account(world.ledger, "c1", "1000")
+    decision = Decision(place="line 2", contact_id="c1", action="link", account_id="1000")
+    assert decide(world.ledger, [decision]).unchanged == 1  # a file that is read again tells nothing new
+    assert world.link("c1").lost_at is not None
+    unlink_account(world.ledger, "c1")
+    for one in ("c1", "c2"):
+        decision = Decision(place="line 2", contact_id=one, action="link", account_id="1000")
+        [problem] = decide(world.ledger, [decision]).problems
+        assert "may have given account 1000 to another one" in problem
+        with pytest.raises(LedgerError, match="may have given account 1000 to another one"):
+            link_account(world.ledger, one, "1000")
+    world.settle()
+    assert world.links() == {"c1": None, "c2": "1000"}
+
+
+def test_a_type_that_may_be_another_one_is_not_linked_by_hand_before_the_next_run(world: World) -> None:
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle_types()
+    world.deliver_items(world.item("i2", "Travel"))
+
+    def put_back(_kind: str, _values: Any) -> None:
+        world.sdp.before_write = lambda _kind, _values: None
+        world.sdp.types.clear()
+
+    world.sdp.before_write = put_back
+    world.settle_types()
+    unlink_type(world.ledger, "i1")
+    with pytest.raises(LedgerError, match="may have given worklog type 1000 to another one"):
+        link_type(world.ledger, "i2", "1000")
+    world.settle_types()
+    assert world.type_links() == {"i1": None, "i2": "1000"}
+
+
+@pytest.mark.parametrize("invalid", [None, "x"])
+def test_what_is_taken_from_a_lost_link_in_the_middle_of_a_run_is_counted(
+    world: World, invalid: str | None
+) -> None:
+    world.settle()
+    later(world)
+    now = world.clock.now()
+    world.deliver(world.contact("c1", "Acme", updated_time=now))
+    world.deliver_items(world.item("i1", "Remote"))
+    world.settle()
+    world.settle_types()
+    world.sdp.rows.clear()
+    world.sdp.types.clear()
+    later(world)
+    now = world.clock.now()
+    world.deliver(
+        world.contact("c1", "Acme", invalid=invalid, updated_time=now),
+        world.contact("c2", "Gamma", updated_time=now),
+    )
+    world.deliver_items(world.item("i1", "Remote", invalid=invalid), world.item("i2", "Travel"))
+    for summary in (world.settle(), world.settle_types()):
+        assert (summary.linked, summary.created, summary.failed) == (1, 1, 1)
+        assert summary.unmapped == (0 if invalid else 1)  # as the next run counts them
+    for summary in (world.settle(), world.settle_types()):
+        assert summary.unmapped == (0 if invalid else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msp_xero.ledger.audit import record
-from msp_xero.ledger.given_anew import lost_names, note_given_anew, remember_lost
+from msp_xero.ledger.given_anew import doubt, lost_names, note_given_anew, remember_lost, take_over
 from msp_xero.ledger.link_staging import ACCOUNT, KINDS, WORKLOG_TYPE, Entry, store_listing
 from msp_xero.ledger.models import Worklog
 from msp_xero.ledger.staging import stage_lines
@@ -31,11 +31,11 @@ def give_anew(ledger):
 def list_(ledger):
     """SDP lists these; return what counts as lost before and after."""
 
-    def list_(kind, **names):
+    def list_(kind, *, linked=None, **names):
         with ledger.write() as session:
             before = lost_names(session, ledger, kind)
             ids = {one.removeprefix("id"): name for one, name in names.items()}
-            remember_lost(session, ledger, kind, ids)
+            remember_lost(session, ledger, kind, ids, linked or {})
             store_listing(session, ledger, kind, [Entry(one, name) for one, name in ids.items()])
             session.flush()
             return before, lost_names(session, ledger, kind)
@@ -106,3 +106,47 @@ def test_what_is_listed_no_more_is_remembered_under_its_last_name_until_it_is_li
     assert list_(kind, id1="Gamma") == ({"1": "Acme", "2": "Beta"}, {"2": "Beta"})
     other = ACCOUNT if kind == WORKLOG_TYPE else WORKLOG_TYPE
     assert list_(other) == ({}, {})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_only_links_know_to_be_lost_is_remembered_too(list_, kind):
+    assert list_(kind, id2="Beta", linked={"1": "Acme", "2": "Beta"}) == ({}, {"1": "Acme"})
+    assert list_(kind, linked={"1": "Another", "2": "Another"}) == ({"1": "Acme"}, {"1": "Acme", "2": "Beta"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_doubted_counts_as_lost_under_the_name_that_was_listed(ledger, list_, kind):
+    list_(kind, id1="Acme", id2="Beta")
+    list_(kind, id1="Acme")
+    with ledger.write() as session:
+        doubt(session, ledger, kind, "1", "Acme")
+        doubt(session, ledger, kind, "2", "Another")
+    assert list_(kind, id1="Gamma") == ({"1": "Acme", "2": "Beta"}, {"2": "Beta"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("lost", "is_new", "is_for_another", "marked"),
+    [
+        (None, True, False, True),
+        (None, False, True, False),
+        ("Acme", True, False, False),
+        ("Acme", True, True, True),
+        ("Acme", False, True, False),
+        ("Gamma", True, False, True),
+        ("Gamma", False, False, True),
+    ],
+)
+def test_what_is_made_under_an_id_is_the_same_only_for_the_same_one_and_under_its_name(
+    ledger, deliver, list_, line, kind, lost, is_new, is_for_another, marked
+):
+    deliver(line(**MARKED[kind]))
+    if lost is not None:
+        list_(kind, id301=lost)
+        list_(kind)
+    with ledger.write() as session:
+        changes = take_over(
+            session, ledger, kind, Entry("301", "Acme"), is_new=is_new, is_for_another=is_for_another
+        )
+        assert len(changes) == marked
+    assert only(ledger).given_anew == (kind if marked else None)

@@ -465,7 +465,7 @@ TOLD_APART = {
 
 
 def make_old(url, revision, rows=OLD_ROWS):
-    """Make the tables of an older revision, with a row in each that matters."""
+    """Make the tables of an older revision, with a row or several in each that matters."""
     from alembic import command  # noqa: PLC0415 - only here
     from alembic.config import Config  # noqa: PLC0415
     from msp_xero.ledger import migrations  # noqa: PLC0415
@@ -476,9 +476,10 @@ def make_old(url, revision, rows=OLD_ROWS):
     with engine.connect().execution_options(msp_xero_write=True) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-        for table, values in rows.items():
-            names, given = ", ".join(values), ", ".join(f":{name}" for name in values)
-            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({given})"), values)
+        for table, some in rows.items():
+            for values in some if isinstance(some, list) else [some]:
+                names, given = ", ".join(values), ", ".join(f":{name}" for name in values)
+                connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({given})"), values)
         connection.commit()
     engine.dispose()
 
