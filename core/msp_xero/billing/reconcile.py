@@ -177,7 +177,7 @@ def is_of_an_earlier_life(ledger: Ledger, planned_at: datetime, row: Mapping[str
 def _holders(ledger: Ledger, invoice: Invoice, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what has the number of an invoice, what stands first, with ours wherever it is.
 
-    A deleted draft has no number any more (xero-api §4.2): of somebody else's, ours may still arrive under it.
+    A deleted draft has no number any more (xero-api §4.2): ours may still arrive under it.
     """
     held = (row for row in rows if row.get("Status") != "DELETED" or _is_ours(ledger, invoice, row))
     return sorted(held, key=is_gone)
