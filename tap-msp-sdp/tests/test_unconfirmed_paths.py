@@ -149,6 +149,17 @@ def test_tasks_that_name_no_parent_and_are_served_below_it_only_end_no_run(small
     assert len([line for line in caplog.messages if "does not serve every task" in line]) == 1
 
 
+def test_a_path_that_is_lost_is_looked_for_once_in_the_list_of_tasks(small):
+    for _ in range(5):
+        new_worklog(small, f"tasks/{person(small, 'task', 'add', title='Look again')['id']}")
+    config = settings(small, modules=["tasks"], concurrency=1)
+    first = run(config)
+    walked = small.calls()["GET tasks"]
+    small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+"}, **refused(404, 4007)}])
+    assert run(config, state=first.state).trailer is not None
+    assert small.calls()["GET tasks"] - walked <= walked + 1
+
+
 def test_no_bookmark_moves_past_what_was_left_out_before_it_is_sure(small, monkeypatch):
     """The path is refused for the first problem, then come others without tasks, then it answers."""
     monkeypatch.setattr(extraction, "PARENTS_AHEAD", 1)
