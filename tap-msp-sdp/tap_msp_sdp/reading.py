@@ -62,6 +62,7 @@ class Reader:
         self.paths = UnconfirmedPaths()
         self._containers: OrderedDict[str, Parent] = OrderedDict()
         self._relisted: dict[str, Parent] = {}  # tasks by path
+        self._tells_containers: bool | None = None  # whether that list does, None before it was read
         self._relisting = Lock()
         self._lock = Lock()
 
@@ -263,7 +264,8 @@ class Reader:
             elif task.belongs_to:
                 raise _ServedBelow(task) from refusal
             else:
-                self.paths.leave_out(name, refusal, owner, for_all=task.belongs_to is not None)
+                for_all = task.belongs_to is not None or self._list_tells_containers()
+                self.paths.leave_out(name, refusal, owner, for_all=for_all)
             return []
         self.paths.has_answered(name)
         return rows
@@ -314,9 +316,21 @@ class Reader:
             logger.info("%s was deleted meanwhile", endpoint("GET", path))
         return task
 
+    def _list_tells_containers(self) -> bool:
+        """Tell whether the list says of any task what it belongs to, be it nothing.
+
+        Then one of which no row says anything belongs to nothing: empty members are left out there.
+        """
+        with self._relisting:
+            if self._tells_containers is None:
+                self._relist()
+            return bool(self._tells_containers)
+
     def _relist(self) -> None:
         rows = self._client.list_rows("tasks", "tasks", fields=("id", "title", *PARENTS_OF_TASKS))
-        self._relisted = {task.path: task for task in (read_parent(MODULES["tasks"], row) for row in rows)}
+        tasks = [read_parent(MODULES["tasks"], row) for row in rows]
+        self._relisted = {task.path: task for task in tasks}
+        self._tells_containers = any(task.belongs_to is not None for task in tasks)
 
     def _owner(self, path: str, key: str) -> Row | None:
         """Return the row whose children were refused, None when it is deleted."""
