@@ -73,6 +73,10 @@ class UnconfirmedPaths:
         """Tell whether a path was left out in this walk."""
         return name in self._left_out
 
+    def refuses(self, name: str) -> bool:
+        """Tell whether a path was refused for an owner that is there."""
+        return name in self._left_out or name in self._told
+
     def leave_out(self, name: str, refusal: RemoteError, owner: str, *, for_all: bool) -> None:
         """Go on without a path that this installation may not have.
 

@@ -61,7 +61,8 @@ class Reader:
         self._tasks_from_parents = tasks_from_parents
         self.paths = UnconfirmedPaths()
         self._containers: OrderedDict[str, Parent] = OrderedDict()
-        self._relisted: dict[str, Parent] = {}  # tasks by id
+        self._relisted: dict[str, Parent] = {}  # tasks by path
+        self._tells_containers: bool | None = None  # whether that list does, None before it was read
         self._relisting = Lock()
         self._lock = Lock()
 
@@ -120,11 +121,9 @@ class Reader:
             return []
         if rows and task.belongs_to is None:
             # This list does not name parents. The single row may, or the worklogs; then the parent's
-            # own walk has the task, and counts it under the right account.
-            single = self._single(task)
-            if single is None:
-                return []
-            task = single
+            # own walk has the task, and counts it under the right account. Without that row the task is as
+            # it was listed: its path may be missing, and what was read counts if it was deleted since then.
+            task = self._own_row(task) or task
             named = task.belongs_to is None and any(parents_of_task(row) for row in rows)
             if task.belongs_to or named:
                 return []
@@ -137,10 +136,12 @@ class Reader:
             Unavailable: neither the list nor the task's own row names them, so that it cannot be told
                 where its time is and whose it is.
         """
-        if not _names_its_container(task):
-            single = self._single(task)
-            return [] if single is None else self._task_of_known_container(single, wanted)
-        return self._task_of_known_container(task, wanted)
+        if _names_its_container(task):
+            return self._task_of_known_container(task, wanted)
+        own = self._own_row(task)
+        if own is None and self._listed_again(task.path, anew=True) is None:
+            return []
+        return self._task_of_known_container(own or task, wanted)
 
     def _task_of_known_container(self, task: Parent, wanted: Collection[str]) -> list[Record]:
         if not _names_its_container(task):
@@ -166,14 +167,11 @@ class Reader:
     def _general_task(self, task: Parent, rows: list[Row]) -> list[Record]:
         return self._records(task, rows, "task", task={"id": task.id, "title": task.title})
 
-    def _single(self, task: Parent) -> Parent | None:
-        """Return a task from its own row, as listed where there is no such path, None if it is gone."""
+    def _own_row(self, task: Parent) -> Parent | None:
+        """Return a task from its own row, None where it or that path is not there."""
         try:
             return read_single(self._client, task.module, task.path)
-        except NoAddress:
-            return task
         except Missing:
-            logger.info("%s was deleted meanwhile", endpoint("GET", task.path))
             return None
 
     def _contained_task(self, task: Parent, wanted: Collection[str]) -> list[Record]:
@@ -205,18 +203,14 @@ class Reader:
         Raises:
             Unavailable: task and container are there, but not the one below the other.
         """
-        single = self._single(task)
-        if single is not None and single.belongs_to and single.belongs_to != task.belongs_to:
-            return self._task_of_known_container(single, wanted)
+        own = self._own_row(task)
+        if own is not None and own.belongs_to and own.belongs_to != task.belongs_to:
+            return self._task_of_known_container(own, wanted)
         if self._owner(owner, kind) is None:
             return []
-        if single is None and not self._is_listed(task):
+        if own is None and self._listed_again(task.path, anew=True) is None:
             return []
         raise self._tells_no_container(task)
-
-    def _is_listed(self, task: Parent) -> bool:
-        """Ask the list of all tasks once more: that a row is gone may be said of a path, too."""
-        return any(str(row.get("id")) == task.id for row in self._client.list_rows("tasks", "tasks"))
 
     def _container(self, path: str, module: str) -> Parent:
         """Return what contains a task; many tasks of one container cost one call."""
@@ -270,7 +264,8 @@ class Reader:
             elif task.belongs_to:
                 raise _ServedBelow(task) from refusal
             else:
-                self.paths.leave_out(name, refusal, owner, for_all=task.belongs_to is not None)
+                for_all = task.belongs_to is not None or self._list_tells_containers()
+                self.paths.leave_out(name, refusal, owner, for_all=for_all)
             return []
         self.paths.has_answered(name)
         return rows
@@ -288,7 +283,11 @@ class Reader:
         except Missing as error:
             group, _, identity = path.rpartition("/")
             if group == "tasks":
-                task = self._listed_again(identity)
+                # Where the path answers a refusal is rare, and the task may be gone. Where it was refused for
+                # one that is there, another one changes nothing.
+                name = endpoint("GET", f"{path}/worklogs")
+                anew = self.paths.answers(name) and not self.paths.refuses(name)
+                task = self._listed_again(path, anew=anew)
             else:
                 rows = self._present_children(
                     self._client.tasks, group.removesuffix("/tasks"), "tasks", "problem"
@@ -301,17 +300,37 @@ class Reader:
                 raise _Gone from error
             return task
 
-    def _listed_again(self, identity: str) -> Parent | None:
-        """Return a task as the list of all tasks has it.
+    def _listed_again(self, path: str, *, anew: bool) -> Parent | None:
+        """Return a task as the list of all tasks has it: that a row is gone may be said of a path, too.
 
-        That is read again while it lacks the task, and for each task where their own paths answer: there a
-        refusal is rare, and the task may be gone since the list was read.
+        Args:
+            path: of the task.
+            anew: whether that is asked of the list as it is now, even if it had the task when it was last
+                read again: the task may be gone since then.
         """
         with self._relisting:
-            if identity not in self._relisted or self.paths.answers("GET tasks/{id}/worklogs"):
-                rows = self._client.list_rows("tasks", "tasks", fields=("id", "title", *PARENTS_OF_TASKS))
-                self._relisted = {_segment(row): read_parent(MODULES["tasks"], row) for row in rows}
-            return self._relisted.get(identity)
+            if anew or path not in self._relisted:
+                self._relist()
+            task = self._relisted.get(path)
+        if task is None:
+            logger.info("%s was deleted meanwhile", endpoint("GET", path))
+        return task
+
+    def _list_tells_containers(self) -> bool:
+        """Tell whether the list says of any task what it belongs to, be it nothing.
+
+        Then one of which no row says anything belongs to nothing: empty members are left out there.
+        """
+        with self._relisting:
+            if self._tells_containers is None:
+                self._relist()
+            return bool(self._tells_containers)
+
+    def _relist(self) -> None:
+        rows = self._client.list_rows("tasks", "tasks", fields=("id", "title", *PARENTS_OF_TASKS))
+        tasks = [read_parent(MODULES["tasks"], row) for row in rows]
+        self._relisted = {task.path: task for task in tasks}
+        self._tells_containers = any(task.belongs_to is not None for task in tasks)
 
     def _owner(self, path: str, key: str) -> Row | None:
         """Return the row whose children were refused, None when it is deleted."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from msp_xero.edges.clock import SystemClock
 from msp_xero.errors import Unavailable
-from msp_xero.sdp import SdpClient
+from msp_xero.sdp import SdpClient, paging
 from tap_msp_sdp.settings import DAY_MS
 from tap_msp_sdp.tally import Tally
 
@@ -48,6 +48,29 @@ def general_tasks_with_time(sandbox):
     found = [t["id"] for t in dump["tasks"] if t["parent_kind"] == "general" and t["id"] in busy]
     assert len(found) > 1
     return sorted(found, key=int)
+
+
+def delete_before_its_row_is_read(monkeypatch, sandbox, *identities):
+    """Let tasks be deleted when each is asked for itself, or below what it belongs to for its time."""
+    read_row, worklogs, left = SdpClient.read_row, SdpClient.worklogs, set(identities)
+
+    def delete(path):
+        group, _, identity = path.rpartition("/")
+        if identity in left and group.endswith("tasks"):
+            left.remove(identity)
+            person(sandbox, "task", "delete", identity)
+
+    def row(self, path, key):
+        delete(path)
+        return read_row(self, path, key)
+
+    def rows(self, path):
+        if not path.startswith("tasks/"):
+            delete(path)
+        return worklogs(self, path)
+
+    monkeypatch.setattr(SdpClient, "read_row", row)
+    monkeypatch.setattr(SdpClient, "worklogs", rows)
 
 
 # ------------------------------------------------------------------- global discovery
@@ -110,19 +133,48 @@ def test_global_discovery_ends_where_tasks_do_not_name_what_they_belong_to(small
         run(settings(small, modules=["projects"], task_discovery="global"))
 
 
+@pytest.mark.parametrize("absent", [PARENTS, ("project",)], ids=["nothing", "all but the project"])
 @pytest.mark.parametrize("answer", [GONE, NO_SUCH_PATH], ids=["gone", "no such path"])
-def test_a_task_that_cannot_be_asked_is_passed_over_only_if_it_is_gone(small, monkeypatch, answer):
+def test_global_discovery_takes_a_task_that_has_no_path_of_its_own_for_no_deleted_one(
+    small, monkeypatch, answer, absent
+):
+    """ServiceDesk Plus says of a path that it lacks what it says of a row that is gone."""
+    listed_without(monkeypatch, "tasks", *absent)
+    small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+$"}, **answer}])
+    with pytest.raises(Unavailable, match="task_discovery: parents"):
+        run(settings(small, modules=["projects", "tasks"], task_discovery="global"))
+
+
+@pytest.mark.parametrize("answer", [GONE, NO_SUCH_PATH], ids=["gone", "no such path"])
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["still listed", "deleted"])
+def test_a_task_that_cannot_be_asked_is_passed_over_only_if_it_is_gone(
+    small, monkeypatch, answer, is_deleted
+):
     listed_without(monkeypatch, "tasks", *PARENTS)
-    gone = general_tasks_with_time(small)[0]
+    gone, *_ = general_tasks_with_time(small)
     small.post("faults", [{"match": {"path": f"/api/v3/tasks/{gone}"}, **answer}])
     config = settings(small, modules=["tasks"], task_discovery="global")
-    if answer is NO_SUCH_PATH:
-        with pytest.raises(Unavailable):
+    if not is_deleted:
+        with pytest.raises(Unavailable, match="task_discovery: parents"):
             run(config)
         return
-    worklogs = small.reachable()
-    expected = {one for one in of_modules(small, "tasks") if worklogs[one]["parent_id"] != gone}
-    assert set(run(config).ids()) == expected
+    delete_before_its_row_is_read(monkeypatch, small, gone)
+    out = run(config)
+    assert out.trailer is not None
+    assert set(out.ids()) == of_modules(small, "tasks")
+
+
+@pytest.mark.parametrize("absent", [(), PARENTS], ids=["all is named", "nothing is named"])
+def test_tasks_that_are_deleted_one_after_the_other_do_not_end_global_discovery(small, monkeypatch, absent):
+    """The list that was read again for the first one still has the second."""
+    listed_without(monkeypatch, "tasks", *absent)
+    busy = {worklog["parent_id"] for worklog in small.reachable().values() if worklog["module"] == "project"}
+    assert len(busy) > 1
+    delete_before_its_row_is_read(monkeypatch, small, *busy)
+    out = run(settings(small, task_discovery="global", concurrency=1))
+    assert out.trailer is not None
+    assert not of_modules(small, "projects")
+    assert set(out.ids()) == set(small.reachable())
 
 
 @pytest.mark.parametrize("modules", [["projects"], ["projects", "tasks"]])
@@ -202,13 +254,41 @@ def test_global_discovery_begins_no_later_than_the_last_of_the_walks_that_it_rep
 # ------------------------------------------------------------------- discovery by parents
 
 
-def test_a_general_task_that_is_deleted_meanwhile_hides_no_other(small, monkeypatch):
+def test_a_general_task_that_is_deleted_after_its_time_was_read_hides_nothing(small, monkeypatch):
     listed_without(monkeypatch, "tasks", *PARENTS)
-    gone = general_tasks_with_time(small)[0]
-    small.post("faults", [{"match": {"path": f"/api/v3/tasks/{gone}"}, **GONE}])
+    expected = set(small.reachable())
+    delete_before_its_row_is_read(monkeypatch, small, general_tasks_with_time(small)[0])
+    out = run(settings(small))
+    assert set(small.reachable()) < expected
+    assert out.trailer is not None
+    assert set(out.ids()) == expected
+
+
+@pytest.mark.parametrize("answer", [GONE, NO_SUCH_PATH], ids=["gone", "no such path"])
+def test_time_of_general_tasks_that_have_no_path_of_their_own_is_kept(small, monkeypatch, answer):
+    listed_without(monkeypatch, "tasks", *PARENTS)
+    small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+$"}, **answer}])
     out = run(settings(small))
     assert out.trailer is not None
-    assert set(out.ids()) == {one for one, w in small.reachable().items() if w["parent_id"] != gone}
+    assert set(out.ids()) == set(small.reachable())
+
+
+@pytest.mark.parametrize("how", ["no member", "no path"])
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_the_list_is_not_read_again_for_each_task_that_is_refused(small, monkeypatch, how, concurrency):
+    """It names no parents, and only general tasks have their time by themselves."""
+    listed_without(monkeypatch, "tasks", *PARENTS, single_too=how == "no member")
+    monkeypatch.setattr(paging, "PAGE_ROWS", 4)
+    if how == "no path":
+        small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+$"}, **GONE}])
+    out = run(settings(small, modules=["tasks"], concurrency=concurrency))
+    assert out.trailer is not None
+    tasks = small.get("dump")["tasks"]
+    pages = -(-len(tasks) // 4)
+    assert pages >= 3
+    assert sum(task["parent_kind"] != "general" for task in tasks) > 2 * concurrency
+    walked = pages + 2  # it cannot be asked by time of change
+    assert small.calls()["GET tasks"] - walked <= concurrency * pages, "once, or by each who was refused then"
 
 
 def test_a_list_that_lacks_one_column_takes_no_task_away_from_its_project(small, monkeypatch):
@@ -221,12 +301,13 @@ def test_a_list_that_lacks_one_column_takes_no_task_away_from_its_project(small,
             assert newest[one]["account_id"] == worklog["account_id"]
 
 
-@pytest.mark.parametrize("how", ["no member", "no path"])
+@pytest.mark.parametrize("how", ["no member", "no path", "no path, as of a row that is gone"])
 def test_a_task_list_that_names_no_parents_takes_no_account_away(small, monkeypatch, how):
     listed_without(monkeypatch, "tasks", *PARENTS, single_too=how == "no member")
     small.post("set", {"task_worklogs": "all", "account_on": "requests,problems,changes,projects"})
-    if how == "no path":
-        small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+$"}, **NO_SUCH_PATH}])
+    if how != "no member":
+        answer = NO_SUCH_PATH if how == "no path" else GONE
+        small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+$"}, **answer}])
     general = {task["id"] for task in small.get("dump")["tasks"] if task["parent_kind"] == "general"}
     expected = small.reachable()
     newest = {record["worklog_id"]: record for record in run(settings(small)).records()}

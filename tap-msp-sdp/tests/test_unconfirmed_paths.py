@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from msp_xero.errors import AccessRefused, Rejected
+from msp_xero.sdp import SdpClient
 from msp_xero.sdp.dialects import iso_utc
 from tap_msp_sdp import extraction
 from tap_msp_sdp.settings import MINUTE_MS
@@ -80,6 +81,17 @@ def test_a_refusal_that_is_no_word_about_the_path_ends_the_run(small):
         run(settings(small, modules=["tasks"]))
 
 
+def own_rows_without(monkeypatch, *names):
+    """Let the rows of tasks that are read one by one leave members out."""
+    read_row = SdpClient.read_row
+
+    def row(self, path, key):
+        found = read_row(self, path, key)
+        return {name: found[name] for name in found if key != "task" or name not in names}
+
+    monkeypatch.setattr(SdpClient, "read_row", row)
+
+
 def of_one_task(sandbox):
     task = next(task for task in busy_tasks(sandbox) if task["parent_kind"] == "general")
     return f"tasks/{task['id']}", f"/api/v3/tasks/{task['id']}/worklogs"
@@ -147,6 +159,50 @@ def test_tasks_that_name_no_parent_and_are_served_below_it_only_end_no_run(small
     assert out.trailer is not None
     assert set(out.ids()) == set(small.reachable())
     assert len([line for line in caplog.messages if "does not serve every task" in line]) == 1
+
+
+@pytest.mark.parametrize("told_by", ["both rows", "the list", "a list of general tasks", "no row"])
+def test_a_general_task_that_names_nothing_is_asked_again_where_others_name_something(
+    small, monkeypatch, told_by
+):
+    """Rows may leave empty members out: then it is no task of a ticket, whose time is served there only."""
+    small.post("set", ASKED_BY_CHANGE)
+    parents = ("request", "problem", "change", "project", "milestone")
+
+    def is_general(row):
+        return not any(row.get(name) for name in parents)
+
+    if told_by == "no row":
+        listed_without(monkeypatch, "tasks", *parents, single_too=True, where=is_general)
+    elif told_by != "both rows":
+        own_rows_without(monkeypatch, *parents)
+    if told_by == "a list of general tasks":
+        for task in small.get("dump")["tasks"]:
+            if task["parent_kind"] != "general":
+                person(small, "task", "delete", task["id"])
+    one, other = [task["id"] for task in busy_tasks(small) if task["parent_kind"] == "general"][:2]
+    config = settings(small, modules=["tasks"], overlap_minutes=0)
+    first = run(config)
+    new_worklog(small, f"tasks/{one}")
+    person(small, "task", "edit", one, title="Changed")
+    person(small, "task", "edit", other, title="Changed, too")
+    small.post("faults", [{"match": {"path": f"/api/v3/tasks/{one}/worklogs"}, **refused(404, 4007)}])
+    second = run(config, state=first.state)
+    assert second.trailer is not None
+    assert not found(second)
+    small.mend()
+    assert len(found(run(config, state=second.state))) == 1
+
+
+def test_a_path_that_is_lost_is_looked_for_once_in_the_list_of_tasks(small):
+    for _ in range(5):
+        new_worklog(small, f"tasks/{person(small, 'task', 'add', title='Look again')['id']}")
+    config = settings(small, modules=["tasks"], concurrency=1)
+    first = run(config)
+    walked = small.calls()["GET tasks"]
+    small.post("faults", [{"match": {"regex": r"/api/v3/tasks/\d+"}, **refused(404, 4007)}])
+    assert run(config, state=first.state).trailer is not None
+    assert small.calls()["GET tasks"] - walked <= walked + 1
 
 
 def test_no_bookmark_moves_past_what_was_left_out_before_it_is_sure(small, monkeypatch):
