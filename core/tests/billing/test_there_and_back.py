@@ -1,0 +1,171 @@
+"""A connection that moves on or comes home: nothing is billed beside what stands where it was before."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from msp_xero.billing.rebuild import rebuild
+from msp_xero.ledger.decisions import Refusal, Released, release_invoice
+
+from core.tests.billing.conftest import worklogs_of
+from core.tests.billing.test_another_organisation import (
+    check_history,
+    link_again,
+    met,
+    open_another_organisation,
+    reinitialise,
+    start_over_with,
+)
+from core.tests.billing.test_copies import delete_and_release
+from core.tests.billing.test_strangers import settle_later
+
+LONG_AGO = date(2026, 1, 1)
+THIRD_ID = "0c000000-0000-4000-a000-000000000003"
+OF_AN_ORGANISATION = ("xero", "rows", "faulty", "adapter", "contacts")
+
+
+@pytest.fixture
+def lose_it(databases, tmp_path_factory):
+    """A function that lets a world go on with an empty ledger of the same kind."""
+    return lambda world: world.begin_anew(databases.fresh(tmp_path_factory.mktemp("empty")))
+
+
+def place(world):
+    """What the credentials lead to now."""
+    return {name: getattr(world, name) for name in OF_AN_ORGANISATION}
+
+
+def lead_to(world, there):
+    for name, value in there.items():
+        setattr(world, name, value)
+    (world.folder / "token.json").unlink(missing_ok=True)
+
+
+def move(world, rebill_from=None, **organisation):
+    """Start over with an organisation that is new to the connection."""
+    open_another_organisation(world, **organisation)
+    reinitialise(world, rebill_from)
+    world.link_accounts()
+    world.link_types()
+
+
+def come_home(world, home):
+    lead_to(world, home)
+    start_over_with(world, met(world))
+    link_again(world, home["rows"])
+
+
+def rebuilt(world):
+    return rebuild(world.ledger, world.client(), number_prefix="SDP-")
+
+
+def rebuild_in_order(world, first, second):
+    """Rebuild a lost ledger as docs/another-organisation.md says; return what the second rebuild found."""
+    lead_to(world, first)
+    rebuilt(world)
+    lead_to(world, second)
+    reinitialise(world)
+    found = rebuilt(world)
+    world.link_accounts()
+    world.link_types()
+    return found
+
+
+def deleted(world, number, there=None):
+    """Let a person delete a draft, where the credentials lead to or elsewhere."""
+    [xero_id] = [one.xero_id for one in world.ledger_invoices() if one.number == number]
+    xero = there["xero"] if there else world.xero
+    xero.change_row({"kind": "invoice", "action": "edit", "id": xero_id, "values": {"Status": "DELETED"}})
+
+
+def standing(*places):
+    """Ids of the worklogs on invoices of ours that stand in these organisations."""
+    rows = [row for there in places for row in there["xero"].dump(["invoices"])["invoices"]]
+    live = [row for row in rows if row["Status"] not in {"VOIDED", "DELETED"}]
+    return sorted(worklog_id for row in live for _, worklog_id in worklogs_of(row))
+
+
+# What stands in an organisation that was billed in between
+
+
+@pytest.fixture
+def rebuilt_in_two(world, lose_it):
+    """Deleted in the first organisation and billed in the second; then the ledger was lost and rebuilt."""
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.first = place(world)
+    delete_and_release(world)
+    move(world)
+    settle_later(world)
+    world.second = place(world)
+    assert standing(world.first, world.second) == ["1000"]
+    lose_it(world)
+    world.found = rebuild_in_order(world, world.first, world.second)
+    return world
+
+
+@pytest.mark.parametrize("goes", ["home", "on to a third"])
+def test_what_stands_in_an_organisation_between_is_not_billed_beside_once_the_gone_one_is_released(
+    rebuilt_in_two, goes
+):
+    world = rebuilt_in_two
+    if goes == "home":
+        come_home(world, world.first)
+    else:
+        move(world, name="Tui Trust", organisation_id=THIRD_ID)
+    world.deliver(world.line(0, account=0))
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(free=0, still_billed=1)
+    world.deliver(world.line(0, account=0))
+    settle_later(world)
+    assert standing(world.first, world.second, place(world)) == ["1000"]
+    check_history(world)
+    # Nobody is stuck: deleted there too, it is billed once more.
+    deleted(world, "SDP-00002", world.second)
+    assert release_invoice(world.ledger, "SDP-00002", voided_there=True) == Released(free=1, still_billed=0)
+    world.deliver(world.line(0, account=0))
+    assert settle_later(world).invoices == 1
+
+
+def test_the_one_that_does_not_count_names_the_one_that_does(rebuilt_in_two):
+    world = rebuilt_in_two
+    deleted(world, "SDP-00002")
+    settle_later(world)
+    with pytest.raises(Refusal, match=r"billed by invoice SDP-00002: they are on SDP-00001\. Where one"):
+        release_invoice(world.ledger, "SDP-00002")
+    assert release_invoice(world.ledger, "SDP-00001") == Released(free=1, still_billed=0)
+
+
+def test_what_was_sent_between_and_left_to_be_billed_again_keeps_nothing_on_its_invoice(world):
+    """Of those that it left with --rebill-from a person was told to void them there."""
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    home = place(world)
+    move(world, LONG_AGO)
+    settle_later(world)
+    move(world, LONG_AGO, name="Tui Trust", organisation_id=THIRD_ID)
+    come_home(world, home)
+    assert world.states() == {"invoiced": 1}
+    deleted(world, "SDP-00001")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(free=1, still_billed=0)
+
+
+def test_what_a_rebuild_found_before_and_was_left_to_be_billed_again_keeps_nothing_either(world, lose_it):
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    home = place(world)
+    move(world, LONG_AGO)
+    settle_later(world)
+    there = place(world)
+    lose_it(world)
+    lead_to(world, home)
+    rebuilt(world)
+    world.deliver(world.line(0, account=0))
+    lead_to(world, there)
+    reinitialise(world, LONG_AGO)
+    rebuilt(world)
+    deleted(world, "SDP-00002")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00002") == Released(free=1, still_billed=0)
