@@ -6,7 +6,9 @@ from datetime import date
 
 import pytest
 from msp_xero.billing.rebuild import rebuild
-from msp_xero.ledger.decisions import Refusal, Released, release_invoice
+from msp_xero.errors import BilledElsewhere
+from msp_xero.ledger.decisions import Refusal, Released, exclude_worklog, include_worklog, release_invoice
+from msp_xero.ledger.survey import survey
 
 from core.tests.billing.conftest import worklogs_of
 from core.tests.billing.test_another_organisation import (
@@ -17,7 +19,7 @@ from core.tests.billing.test_another_organisation import (
     reinitialise,
     start_over_with,
 )
-from core.tests.billing.test_copies import delete_and_release
+from core.tests.billing.test_copies import delete_and_release, row_of
 from core.tests.billing.test_strangers import settle_later
 
 LONG_AGO = date(2026, 1, 1)
@@ -128,6 +130,10 @@ def test_what_stands_in_an_organisation_between_is_not_billed_beside_once_the_go
     assert settle_later(world).invoices == 1
 
 
+def test_a_worklog_on_one_that_is_gone_and_on_one_that_stands_is_not_told_as_on_two_live_ones(rebuilt_in_two):
+    assert rebuilt_in_two.found.twice.count == 0
+
+
 def test_the_one_that_does_not_count_names_the_one_that_does(rebuilt_in_two):
     world = rebuilt_in_two
     deleted(world, "SDP-00002")
@@ -169,3 +175,82 @@ def test_what_a_rebuild_found_before_and_was_left_to_be_billed_again_keeps_nothi
     deleted(world, "SDP-00002")
     settle_later(world)
     assert release_invoice(world.ledger, "SDP-00002") == Released(free=1, still_billed=0)
+
+
+# What a person has excluded
+
+
+@pytest.fixture
+def home_again(world):
+    """Two worklogs were billed, left to be billed again elsewhere, one excluded there; now it comes home."""
+    world.deliver(world.line(0, account=0), world.line(3, account=0))
+    world.settle()
+    home = place(world)
+    move(world, LONG_AGO)
+    exclude_worklog(world.ledger, row_of(world, "1003"), "a favour")
+    lead_to(world, home)
+    found = survey(world.ledger, going_to=met(world).organisation_id)
+    assert (found.back.count, found.excluded.count, found.waiting.count) == (1, 1, 0)
+    come_home(world, home)
+    assert world.states() == {"invoiced": 1, "excluded": 1}
+    return world
+
+
+def test_what_a_person_excluded_stays_so_at_home_when_its_old_invoice_is_released(home_again):
+    world = home_again
+    deleted(world, "SDP-00001")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(free=1, still_billed=0)
+    world.deliver(world.line(0, account=0), world.line(3, account=0))
+    settle_later(world)
+    assert standing(place(world)) == ["1000"]
+    assert world.reasons() == {"1000": None, "1003": "EXCLUDED_BY_PERSON"}
+    check_history(world)
+
+
+@pytest.mark.parametrize("when", ["before the first look", "after it"])
+def test_what_is_included_again_at_home_is_found_on_its_old_invoice_that_stands(home_again, when):
+    world = home_again
+    if when == "after it":
+        settle_later(world)
+    include_worklog(world.ledger, row_of(world, "1003"))
+    world.deliver(world.line(3, account=0, description="Told otherwise", minutes=60))
+    for _ in range(2):
+        with pytest.raises(BilledElsewhere, match=r"before this connection started over \(SDP-00001\)"):
+            settle_later(world)
+    assert standing(place(world)) == ["1000", "1003"]
+    # Once that invoice is gone it is billed, and only it: nobody has released the other one.
+    deleted(world, "SDP-00001")
+    settle_later(world)
+    assert standing(place(world)) == ["1003"]
+
+
+def test_what_was_excluded_before_a_rebuild_stays_so_where_only_a_gone_invoice_bills_it(world, lose_it):
+    world.deliver(world.line(0, account=0), world.line(3, account=0))
+    world.settle()
+    deleted(world, "SDP-00001")
+    lose_it(world)
+    world.deliver(world.line(0, account=0), world.line(3, account=0))
+    exclude_worklog(world.ledger, row_of(world, "1003"), "a favour")
+    found = rebuilt(world)
+    assert (found.worklogs, found.on_gone) == (1, 1)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(free=1, still_billed=0)
+    world.deliver(world.line(0, account=0), world.line(3, account=0))
+    settle_later(world)
+    assert world.reasons() == {"1000": None, "1003": "EXCLUDED_BY_PERSON"}
+    assert standing(place(world)) == ["1000"]
+    check_history(world)
+    include_worklog(world.ledger, row_of(world, "1003"))
+    settle_later(world)
+    assert standing(place(world)) == ["1000", "1003"]
+
+
+def test_what_was_excluded_before_a_rebuild_counts_as_billed_by_an_invoice_that_stands(world, lose_it):
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    lose_it(world)
+    world.deliver(world.line(0, account=0))
+    exclude_worklog(world.ledger, row_of(world), "a favour")
+    assert rebuilt(world).recognised == 1
+    assert world.states() == {"invoiced": 1}
+    check_history(world)
