@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from sqlalchemy import bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
@@ -13,6 +13,7 @@ from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.decisions import BY_PERSON, GONE_IN_XERO
 from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.planning import account_links
+from msp_xero.ledger.survey import generations_in
 from msp_xero.reasons import explain
 
 if TYPE_CHECKING:
@@ -131,6 +132,37 @@ def refuse_filled(session: Session, ledger: Ledger) -> None:
             "empty one can be rebuilt. `msp-xero reconcile` learns what changed in Xero; to start over, "
             "move the ledger away (keep it) and rebuild a new one"
         )
+
+
+class OnRecord(NamedTuple):
+    """What tells that the ledger has an invoice of the present organisation from an earlier time.
+
+    ``markers`` are of those whose id was never learned, because a person let them count as billed.
+    """
+
+    ids: set[str]
+    markers: set[str]
+
+    def has(self, xero_id: str, marker: str | None) -> bool:
+        """Whether an invoice in Xero is one of them."""
+        return xero_id in self.ids or marker in self.markers
+
+
+def on_record(session: Session, ledger: Ledger) -> OnRecord:
+    """Return what the connection has of the present organisation, if it came back to it."""
+    here = ledger.connection(session).organisation_id
+    at_home = generations_in(ledger, here) if here else ()
+    known = session.execute(
+        select(Invoice.xero_id, Invoice.marker).where(
+            Invoice.connection_id == ledger.connection_id,
+            Invoice.generation.in_(at_home),
+            Invoice.state != "rejected",
+        )
+    ).all()
+    return OnRecord(
+        {row.xero_id for row in known if row.xero_id is not None},
+        {row.marker for row in known if row.xero_id is None},
+    )
 
 
 def numbers_taken(session: Session, ledger: Ledger) -> set[str]:

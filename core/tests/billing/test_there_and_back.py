@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 from msp_xero.billing.rebuild import rebuild
 from msp_xero.errors import BilledElsewhere
+from msp_xero.ledger import views
 from msp_xero.ledger.decisions import Refusal, Released, exclude_worklog, include_worklog, release_invoice
 from msp_xero.ledger.survey import survey
 
@@ -20,7 +21,7 @@ from core.tests.billing.test_another_organisation import (
     start_over_with,
 )
 from core.tests.billing.test_copies import delete_and_release, row_of
-from core.tests.billing.test_strangers import settle_later
+from core.tests.billing.test_strangers import sent_without_an_answer, settle_later
 
 LONG_AGO = date(2026, 1, 1)
 THIRD_ID = "0c000000-0000-4000-a000-000000000003"
@@ -208,11 +209,13 @@ def test_what_a_person_excluded_stays_so_at_home_when_its_old_invoice_is_release
     check_history(world)
 
 
-@pytest.mark.parametrize("when", ["before the first look", "after it"])
+@pytest.mark.parametrize("when", ["before the first look", "after it", "after a rebuild"])
 def test_what_is_included_again_at_home_is_found_on_its_old_invoice_that_stands(home_again, when):
     world = home_again
     if when == "after it":
         settle_later(world)
+    if when == "after a rebuild":
+        rebuilt(world)
     include_worklog(world.ledger, row_of(world, "1003"))
     world.deliver(world.line(3, account=0, description="Told otherwise", minutes=60))
     for _ in range(2):
@@ -254,3 +257,66 @@ def test_what_was_excluded_before_a_rebuild_counts_as_billed_by_an_invoice_that_
     assert rebuilt(world).recognised == 1
     assert world.states() == {"invoiced": 1}
     check_history(world)
+
+
+# A rebuild at home
+
+
+def test_a_rebuild_at_home_passes_over_what_is_on_record(world):
+    world.deliver(world.line(0, account=0), world.line(1, account=1))
+    world.settle()
+    home = place(world)
+    move(world)
+    deleted(world, "SDP-00002", home)
+    come_home(world, home)
+    before = [(one.id, one.number) for one in world.ledger_invoices()]
+    found = rebuilt(world)
+    assert (found.on_record, found.invoices, found.worklogs, found.next_number) == (2, 0, 0, 3)
+    assert not found.needs_person
+    assert found.missing.count == 0
+    assert [(one.id, one.number) for one in world.ledger_invoices()] == before
+    # What became of them meanwhile is for the next look to learn.
+    settle_later(world)
+    assert [one.state for one in world.ledger_invoices()] == ["created", "deleted"]
+    assert views.count_on_gone_invoices(world.ledger) == 1
+
+
+def test_a_lost_ledger_rebuilt_once_more_at_home_has_each_invoice_once(rebuilt_in_two):
+    world = rebuilt_in_two
+    come_home(world, world.first)
+    assert (rebuilt(world).on_record, len(world.ledger_invoices())) == (1, 2)
+
+
+def test_a_rebuild_at_home_takes_over_what_an_older_copy_has_not_on_record(world, databases, tmp_path):
+    """A copy from the moment of coming home is put back: it knows nothing that was billed there since."""
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    home = place(world)
+    move(world)
+    come_home(world, home)
+    world.deliver(world.line(1, account=1))
+    world.ledger.close()
+    older = databases.copy(world.url, tmp_path)
+    world.ledger = world.open_ledger()
+    settle_later(world)
+    assert standing(home) == ["1000", "1001"]
+    world.ledger.close()
+    world.url = older
+    world.ledger = world.open_ledger()
+    with pytest.raises(BilledElsewhere, match="SDP-00002"):
+        settle_later(world)
+    found = rebuilt(world)
+    assert (found.on_record, found.invoices, found.recognised) == (1, 1, 1)
+    assert settle_later(world).invoices == 0
+    assert standing(home) == ["1000", "1001"]
+    assert world.states() == {"invoiced": 2}
+
+
+def test_a_rebuild_at_home_knows_an_invoice_that_counts_as_billed_on_a_persons_word(world):
+    sent_without_an_answer(world)
+    home = place(world)
+    open_another_organisation(world)
+    reinitialise(world, count_as_billed=["SDP-00001"], not_compared=True)
+    come_home(world, home)
+    found = rebuilt(world)
+    assert (found.on_record, found.invoices, found.twice.count) == (1, 0, 0)
