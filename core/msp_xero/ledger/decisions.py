@@ -206,8 +206,8 @@ def _why_it_bills_nothing(session: Session, invoice: Invoice) -> str:
         return f"the worklogs of invoice {invoice.number} are released already"
     named = ", ".join(others[:_NAMED]) + (" …" if len(others) > _NAMED else "")
     return (
-        f"no worklog counts as billed by invoice {invoice.number}: they are on {named}. Where one of these "
-        "is voided or deleted too, release that one instead"
+        f"no worklog counts as billed by invoice {invoice.number}; what is billed of its worklogs is on "
+        f"{named}. Where one of these is voided or deleted too, release that one instead"
     )
 
 
