@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msp_xero.billing import rebuild as rebuilding
 from msp_xero.billing import recover
 from msp_xero.billing.memory import refuse_to_leave
-from msp_xero.billing.reference import read_organisation
+from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.settings import BillingSettings
 from msp_xero.billing.settle import settle
 from msp_xero.errors import LedgerError, MspXeroError
@@ -72,7 +72,7 @@ def reinitialise(world: World, at: Environment, strikes: Sequence[Strike] = ()) 
     """Do what ``msp-xero reinitialise --yes`` does."""
 
     def work(ledger: Ledger) -> None:
-        read = read_organisation(_client(world, at).organisation())
+        read = meet_organisation(_client(world, at))
         names = ("organisation_id", "name", "short_code", "base_currency")
         organisation = survey.Organisation(**{name: getattr(read, name) for name in names})
         found = survey.survey(ledger, going_to=organisation.organisation_id)

@@ -89,6 +89,11 @@ def _draw(rebuilt: Rebuilt) -> None:
         f"{plural(rebuilt.invoices, 'invoice')} count as billed, of {number(rebuilt.read)} sales invoices in "
         f"Xero. The next invoice gets number {number(rebuilt.next_number)}."
     )
+    if rebuilt.on_record:
+        show.say(
+            "Passed over, because the ledger has them from before the connection left this organisation and "
+            f"came back: {plural(rebuilt.on_record, 'invoice')}."
+        )
     findings = list(_findings(rebuilt))
     if findings:
         show.heading("Look at these before you bill again")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msp_xero.billing.memory import refuse_to_leave
-from msp_xero.billing.reference import read_organisation
+from msp_xero.billing.reference import meet_organisation
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.generations import start_over
@@ -137,7 +137,7 @@ def _opened(project: Project, connection: str | None) -> Ledger:
 def _meet(project: Project) -> Organisation:
     client = project.xero()
     try:
-        read = read_organisation(client.organisation())
+        read = meet_organisation(client)
     finally:
         client.close()
     return Organisation(

@@ -7,6 +7,7 @@ import shutil
 import pytest
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
+from msp_xero.ledger.models import PastGeneration
 from msp_xero.ledger.staging import stage_lines
 
 
@@ -75,6 +76,25 @@ def test_rebuild_fills_an_empty_ledger_and_says_what_to_do_next(billed, sandbox)
     assert runs(billed)["rebuild"]["counts"]["worklogs"] == len(in_xero)
     assert "not empty" in billed.refuses("rebuild")
     assert runs(billed)["rebuild"]["outcome"] == "done"
+
+
+def test_rebuild_says_what_it_passes_over_where_the_connection_came_back_to_an_organisation(billed) -> None:
+    lose_the_ledger(billed)
+    billed.says("rebuild", code=0)
+    with billed.ledger() as ledger, ledger.write() as session:  # as going there and coming back leaves it
+        row = ledger.connection(session)
+        row.generation = 3
+        session.add(
+            PastGeneration(
+                connection_id=row.id,
+                generation=1,
+                organisation_id=row.organisation_id,
+                ended_at=ledger.clock.now(),
+            )
+        )
+    text = billed.says("rebuild", code=0)
+    assert "0 worklogs on 0 invoices count as billed" in text
+    assert "from before the connection left this organisation and came back: 1 invoice." in text
 
 
 def test_rebuild_as_json(billed) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from msp_xero.billing import reference
 from msp_xero.ledger import foreign
 from msp_xero.ledger.foreign import Told
 from msp_xero.ledger.models import BillingConnection, Invoice, Worklog, WorklogTypeChoice
@@ -41,6 +42,13 @@ def test_it_shows_what_will_happen_and_does_nothing_unasked(swapped) -> None:
     data = swapped.data("reinitialise", code=3)
     assert (data["done"], data["before"]["generation"]) == (False, 1)
     assert data["before"]["billed"]["count"] == 3
+    assert swapped.data("status")["connection"]["generation"] == 1
+
+
+def test_nothing_is_started_over_by_a_clock_that_disagrees_with_xeros(swapped, monkeypatch) -> None:
+    """By a wrong clock a look of long ago would count as one of today."""
+    monkeypatch.setattr(reference, "MOST_CLOCK_ERROR", timedelta(seconds=-1))
+    assert "the clock of this machine is 0 minutes" in swapped.refuses("reinitialise", "--yes")
     assert swapped.data("status")["connection"]["generation"] == 1
 
 

@@ -22,8 +22,10 @@ from msp_xero.ledger.outcomes import live_state
 from msp_xero.ledger.rebuilding import (
     FoundInvoice,
     FoundLine,
+    OnRecord,
     Rebuilding,
     numbers_taken,
+    on_record,
     refuse_filled,
 )
 from msp_xero.ledger.types import decode_exact, encode_exact
@@ -65,8 +67,9 @@ class Rebuilt:
     """What a rebuild found.
 
     ``read`` are the sales invoices of the organisation; ``invoices`` of them are ours, with ``worklogs``
-    that count as billed now. ``recognised`` worklogs were delivered to the ledger before. ``in_doubt`` ones
-    are held because a worklog of their id in another module is billed.
+    that count as billed now. ``on_record`` ones the ledger has already, from before the connection left this
+    organisation and came back; they are passed over. ``recognised`` worklogs were delivered to the ledger
+    before. ``in_doubt`` ones are held because a worklog of their id in another module is billed.
 
     For a person to look at: ``unmarked`` live invoices with lines that name no worklog; ``twice``
     worklogs that are on two live invoices, with the one that does not count; ``gone`` invoices that were
@@ -77,6 +80,7 @@ class Rebuilt:
 
     read: int = 0
     invoices: int = 0
+    on_record: int = 0
     worklogs: int = 0
     recognised: int = 0
     next_number: int = 1
@@ -105,6 +109,7 @@ class Rebuilt:
         """Return the figures for the record of runs."""
         return {
             "invoices": self.invoices,
+            "on_record": self.on_record,
             "worklogs": self.worklogs,
             "recognised": self.recognised,
             "in_doubt": self.in_doubt,
@@ -145,7 +150,9 @@ def rebuild(  # noqa: PLR0913 - everything at the border is handed in
             refuse_filled(session, ledger)
         pin_organisation(ledger, meet_organisation(client))
         looked_at = ledger.clock.now()
-        rebuilt, seen = _read(client, spool, number_prefix, only_prefix=only_prefix, progress=progress)
+        with ledger.read() as session:
+            known = on_record(session, ledger)
+        rebuilt, seen = _read(client, spool, number_prefix, known, only_prefix=only_prefix, progress=progress)
         with ledger.read() as session:
             taken = numbers_taken(session, ledger)
         prefix = number_prefix.casefold()
@@ -157,10 +164,11 @@ def rebuild(  # noqa: PLR0913 - everything at the border is handed in
     return rebuilt
 
 
-def _read(
+def _read(  # noqa: PLR0913 - the first half of rebuild
     client: XeroClient,
     spool: _Spool,
     prefix: str,
+    known: OnRecord,
     *,
     only_prefix: bool,
     progress: Callable[[str], None],
@@ -177,6 +185,9 @@ def _read(
         is_own = is_own_number(prefix, number)
         if is_own:
             seen.add(_sequence(prefix, number))
+        if known.has(str(row.get("InvoiceID")), marker_of(row.get("Reference"))):
+            rebuilt.on_record += 1
+            continue
         is_marked = bool(marker_of(row.get("Reference")) or worklogs_on(row))
         if not (is_own or (is_marked and not only_prefix)):
             continue
@@ -292,7 +303,8 @@ def _write(  # noqa: PLR0913, PLR0917 - the second half of rebuild
     """Store everything in one transaction.
 
     What was left out may bill what waits here: then the first settle looks at all invoices once more, and
-    until then this counts as a look that stopped, so that nobody leaves the organisation unseen.
+    until then this counts as a look that stopped, so that nobody leaves the organisation unseen. What became
+    of those that are on record is for the next look to learn, from where the last one ended.
     """
     rebuilt.invoices = spool.count
     with ledger.write(fence) as session:
@@ -310,8 +322,9 @@ def _write(  # noqa: PLR0913, PLR0917 - the second half of rebuild
         rebuilt.in_doubt = rebuilding.hold_doubtful()
         row = ledger.connection(session)
         row.next_number = rebuilt.next_number = max(row.next_number, rebuilt.next_number)
-        row.invoices_refreshed_at = looked_at if is_whole else None
-        row.look_stopped_at = None if is_whole else looked_at
+        if not (is_whole and rebuilt.on_record):
+            row.invoices_refreshed_at = looked_at if is_whole else None
+            row.look_stopped_at = None if is_whole else looked_at
 
 
 def _chunks(invoices: Iterable[FoundInvoice]) -> Iterator[list[FoundInvoice]]:

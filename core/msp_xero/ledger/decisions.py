@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 
 from msp_xero.errors import MspXeroError
 from msp_xero.ledger.audit import Change, record
@@ -37,6 +37,7 @@ _NOT_THERE = {
 }
 """Why an invoice of these states cannot be released."""
 _HELD_MEANWHILE = "It came to be held while it was excluded; the next run says for what."
+_NAMED = 3
 _UNDECIDED = ("open", "held", "excluded")
 
 
@@ -137,7 +138,7 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
             _take_word(session, ledger, invoice, voided_there=voided_there)
         rows = billed_by(session, [invoice.id])
         if not rows:
-            raise Refusal(f"the worklogs of invoice {invoice.number} are released already")
+            raise Refusal(_why_it_bills_nothing(session, invoice))
         stay = _on_another_that_stands(session, ledger, invoice, rows)
         put_back(session, ledger, stay)
         _count_minutes(session, stay)
@@ -166,14 +167,19 @@ def _on_another_that_stands(
     """Return which of these worklogs another invoice bills, the older one of two.
 
     Only a rebuilt ledger has such lines: of a worklog that it found on two invoices, one counts. The other
-    one stands in the present organisation, or in that of the released one.
+    one stands in the present organisation, in that of the released one, or in one that was billed after it.
     """
     lines = (
         select(func.min(InvoiceLine.id))
         .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
         .where(
             InvoiceLine.worklog_row.in_(rows),
-            Invoice.generation.in_((ledger.generation, released.generation)),
+            or_(
+                Invoice.generation.in_((ledger.generation, released.generation)),
+                # One that was sent from here and left with --rebill-from bills it no more; what a rebuild
+                # found in between may well: there the released one counted because it was found first.
+                and_(Invoice.batch_id.is_(None), Invoice.generation > released.generation),
+            ),
             Invoice.state.in_(("created", "paid")),
         )
         .group_by(InvoiceLine.worklog_row)
@@ -184,6 +190,25 @@ def _on_another_that_stands(
         .order_by(InvoiceLine.id)
     )
     return [Standing(*one) for one in found]
+
+
+def _why_it_bills_nothing(session: Session, invoice: Invoice) -> str:
+    """Say why an invoice has nothing to release, and which invoices bill its worklogs by now."""
+    of_it = select(InvoiceLine.worklog_row).where(InvoiceLine.invoice_id == invoice.id)
+    others = session.scalars(
+        select(Invoice.number)
+        .join(InvoiceLine, InvoiceLine.invoice_id == Invoice.id)
+        .where(InvoiceLine.worklog_row.in_(of_it), InvoiceLine.live.is_(True))
+        .distinct()
+        .order_by(Invoice.number)
+    ).all()
+    if not others:
+        return f"the worklogs of invoice {invoice.number} are released already"
+    named = ", ".join(others[:_NAMED]) + (" …" if len(others) > _NAMED else "")
+    return (
+        f"no worklog counts as billed by invoice {invoice.number}; what is billed of its worklogs is on "
+        f"{named}. Where one of these is voided or deleted too, release that one instead"
+    )
 
 
 def _count_minutes(session: Session, found: Sequence[Standing]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.audit import Change, record
+from msp_xero.ledger.decisions import BY_PERSON
 from msp_xero.ledger.models import Invoice, InvoiceLine, PastGeneration, PushBatch, Worklog
 from msp_xero.ledger.outcomes import Standing, put_back
 from msp_xero.ledger.planning import move_worklogs
@@ -191,7 +192,8 @@ def _put_back(session: Session, ledger: Ledger, organisation: Organisation, run_
     """Put worklogs back on the new organisation's own invoices of an earlier time, which stand there.
 
     They were taken off to be billed elsewhere. Wherever they are not billed now, billing them here would
-    be the second time. Return how many.
+    be the second time. What a person has excluded since stays excluded, or it would be billed once that
+    invoice is released; included again, it is found on the invoice by the next look. Return how many.
     """
     if organisation.organisation_id is None:
         return 0
@@ -203,6 +205,7 @@ def _put_back(session: Session, ledger: Ledger, organisation: Organisation, run_
         .where(
             Worklog.connection_id == ledger.connection_id,
             Worklog.state.in_(("open", "held", "excluded")),
+            Worklog.reason_code.is_distinct_from(BY_PERSON),
         )
         .order_by(Worklog.id)
     ).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from sqlalchemy import bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
@@ -13,6 +13,7 @@ from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.decisions import BY_PERSON, GONE_IN_XERO
 from msp_xero.ledger.models import Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.planning import account_links
+from msp_xero.ledger.survey import generations_in
 from msp_xero.reasons import explain
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ class Taken:
     """What taking over some invoices did.
 
     ``worklogs`` count as billed now, of which ``recognised`` were in the ledger already, delivered but on
-    no invoice. ``on_gone`` counts those whose only invoice was voided or deleted, by its number. ``twice``
-    are labels of worklogs on two live invoices, with the number of the one that does not count.
+    no invoice. ``on_gone`` counts those whose only invoice was voided or deleted, by its number; what a
+    person has excluded stays so then. ``twice`` are labels of worklogs on two live invoices, with the number
+    of the one that does not count.
     """
 
     worklogs: int = 0
@@ -83,18 +85,26 @@ class Taken:
 
 @dataclass(slots=True)
 class _Row:
-    """A worklog of the ledger, stored or still to be inserted (``id`` 0)."""
+    """A worklog of the ledger, stored or still to be inserted (``id`` 0).
+
+    ``is_on_gone``: it counts as billed by an invoice of an organisation before that was voided or deleted.
+    """
 
     id: int
     worklog_id: str
     module: str
     ordinal: int
     state: str
+    reason_code: str | None = None
     minutes: int = 0
     account_id: str | None = None
     account_name: str | None = None
     money: Decimal | None = None
+    is_on_gone: bool = False
     insert: dict[str, Any] | None = None
+
+
+_ROW_COLUMNS = tuple(name for name in _Row.__slots__ if name not in ("is_on_gone", "insert"))
 
 
 _Placed: TypeAlias = "Sequence[tuple[FoundInvoice, list[tuple[FoundLine, _Row, bool]]]]"
@@ -122,6 +132,37 @@ def refuse_filled(session: Session, ledger: Ledger) -> None:
             "empty one can be rebuilt. `msp-xero reconcile` learns what changed in Xero; to start over, "
             "move the ledger away (keep it) and rebuild a new one"
         )
+
+
+class OnRecord(NamedTuple):
+    """What tells that the ledger has an invoice of the present organisation from an earlier time.
+
+    ``markers`` are of those whose id was never learned, because a person let them count as billed.
+    """
+
+    ids: set[str]
+    markers: set[str]
+
+    def has(self, xero_id: str, marker: str | None) -> bool:
+        """Whether an invoice in Xero is one of them."""
+        return xero_id in self.ids or marker in self.markers
+
+
+def on_record(session: Session, ledger: Ledger) -> OnRecord:
+    """Return what the connection has of the present organisation, if it came back to it."""
+    here = ledger.connection(session).organisation_id
+    at_home = generations_in(ledger, here) if here else ()
+    known = session.execute(
+        select(Invoice.xero_id, Invoice.marker).where(
+            Invoice.connection_id == ledger.connection_id,
+            Invoice.generation.in_(at_home),
+            Invoice.state != "rejected",
+        )
+    ).all()
+    return OnRecord(
+        {row.xero_id for row in known if row.xero_id is not None},
+        {row.marker for row in known if row.xero_id is None},
+    )
 
 
 def numbers_taken(session: Session, ledger: Ledger) -> set[str]:
@@ -198,9 +239,14 @@ class Rebuilding:
 
     def _known(self, ids: set[str]) -> dict[str, list[_Row]]:
         known: dict[str, list[_Row]] = {}
-        names = [name for name in _Row.__slots__ if name != "insert"]
+        is_on_gone = exists().where(
+            InvoiceLine.worklog_row == Worklog.id,
+            InvoiceLine.live.is_(True),
+            InvoiceLine.invoice_id == Invoice.id,
+            Invoice.state.in_(GONE_IN_XERO),
+        )
         for values in self._session.execute(
-            select(*(getattr(Worklog, name) for name in names))
+            select(*(getattr(Worklog, name) for name in _ROW_COLUMNS), is_on_gone)
             .where(Worklog.connection_id == self._ledger.connection_id, Worklog.worklog_id.in_(ids))
             .order_by(Worklog.id)
         ):
@@ -240,9 +286,11 @@ class Rebuilding:
     def _claim(self, row: _Row, line: FoundLine, invoice: FoundInvoice, taken: Taken) -> bool:
         """Tell whether the worklog counts as billed by this line: by the first one that names it."""
         if row.state == "invoiced":
-            if not invoice.is_gone:
+            if not (invoice.is_gone or row.is_on_gone):
                 taken.twice.append(f"{line.module} {line.worklog_id} ({invoice.number})")
             return False
+        if invoice.is_gone and row.reason_code == BY_PERSON:
+            return False  # nothing bills it, and it would go out once that invoice is released
         taken.worklogs += 1
         taken.recognised += row.state != "new"
         if invoice.is_gone:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, exists, false, func, or_, select
 
 from msp_xero.errors import LedgerError
-from msp_xero.ledger.decisions import GONE_IN_XERO
+from msp_xero.ledger.decisions import BY_PERSON, GONE_IN_XERO
 from msp_xero.ledger.models import (
     AccountLink,
     Invoice,
@@ -68,7 +68,8 @@ class Survey:
     ``withdrawn`` are on invoices that were planned and never sent. ``excluded`` ones stay as they are.
 
     ``back`` are of all these the ones that the organisation ``going_to`` was billed before, on invoices
-    that stand: they count as billed there again, and in no other figure but ``billed`` and ``earlier``.
+    that stand: they count as billed there again, and in no other figure but ``billed`` and ``earlier``. What
+    a person has excluded is none of them.
     ``back_changed`` are the ids of those that have another quantity by now than on their invoice.
 
     ``under_way`` are the first numbers of invoices that keep it from starting over, ``at_stake`` their
@@ -189,7 +190,8 @@ def surveyed(session: Session, ledger: Ledger, rebill_from: date | None, going_t
     excluded = and_(here, Worklog.state == "excluded")
     again = false() if rebill_from is None else and_(billed, released_from(ledger, rebill_from))
     stands = billed_before(ledger, going_to)
-    back = and_(or_(withdrawn, waiting, excluded, again), stands)
+    by_person = Worklog.reason_code == BY_PERSON
+    back = and_(or_(withdrawn, waiting, and_(excluded, ~by_person), again), stands)
     gone_before = _total(session, withdrawn, ~stands)
     return Survey(
         connection=row.name,
@@ -219,7 +221,7 @@ def surveyed(session: Session, ledger: Ledger, rebill_from: date | None, going_t
         split=() if rebill_from is None else _split(session, ledger, rebill_from),
         waiting=_total(session, waiting, ~stands) + gone_before,
         withdrawn=gone_before,
-        excluded=_total(session, excluded, ~stands),
+        excluded=_total(session, excluded, or_(by_person, ~stands)),
         back=_total(session, back),
         back_changed=_changed_since(session, ledger, back, going_to),
         accounts=_links(session, ledger, AccountLink, AccountLink.account_id.is_not(None)),

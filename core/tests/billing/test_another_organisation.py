@@ -33,18 +33,18 @@ from core.tests.billing.conftest import worklogs_of
 NEW_ID = "0b000000-0000-4000-a000-000000000002"
 
 
-def open_another_organisation(world, name="Rata Holdings") -> None:
+def open_another_organisation(world, name="Rata Holdings", organisation_id=NEW_ID) -> None:
     """Let the credentials lead to another organisation, with contacts and items of its own."""
     rows = build(7, "small", world.clock.now()).xero
     rows["invoices"] = []
     for row in rows["contacts"] + rows["items"]:
         key = "ContactID" if "ContactID" in row else "ItemID"
         row[key] = "e" + row[key][1:]
-    move_to(world, rows, name)
+    move_to(world, rows, name, organisation_id)
 
 
-def move_to(world, rows, name="Rata Holdings") -> None:
-    rows["organisation"][0] |= {"OrganisationID": NEW_ID, "Name": name, "ShortCode": "!new"}
+def move_to(world, rows, name="Rata Holdings", organisation_id=NEW_ID) -> None:
+    rows["organisation"][0] |= {"OrganisationID": organisation_id, "Name": name, "ShortCode": "!new"}
     world.old_xero = world.xero
     world.rows = rows
     world.xero = XeroApp(rows, world.clock, Settings())
