@@ -15,6 +15,7 @@ from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import Created, Outcome, Refused, record_outcome
 from msp_xero.xero import wire
 
+from msp_xero.ledger.survey import life_begun_at
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
@@ -162,16 +163,18 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
 
 
 def is_of_an_earlier_life(ledger: Ledger, planned_at: datetime, row: Mapping[str, Any]) -> bool:
-    """Tell whether an invoice was voided or deleted before this ledger began.
+    """Tell whether an invoice was voided or deleted before this ledger began, or last started over.
 
-    Somebody tried the program out, took the trial back in Xero and began with a new ledger: number and
-    marker are the same. What was voided since is ours, also where a backup of the ledger was put back.
+    Somebody tried the program out, or a move to another organisation, took the trial back in Xero and began
+    with a new ledger, or moved the real one: number and marker are the same. What was voided since is ours,
+    also where a backup of the ledger was put back.
     """
     changed = row.get("UpdatedDateUTC")
-    told = isinstance(changed, str) and is_gone(row)
+    if not isinstance(changed, str) or not is_gone(row):
+        return False
     # A ledger can have begun under a clock that was wrong.
-    begun = min(ledger.begun_at, planned_at) - _OVERLAP
-    return told and wire.parse_instant(str(changed)) < begun
+    begun = min(life_begun_at(ledger), planned_at) - _OVERLAP
+    return wire.parse_instant(changed) < begun
 
 
 def _holders(ledger: Ledger, invoice: Invoice, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
