@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from msp_xero.billing.document import marker_of
 from msp_xero.billing.plan import batch_body
 from msp_xero.billing.push import created
 from msp_xero.billing.strangers import bills_what_waits, is_gone, told_by, unknown_to_us, worklogs_on
+from msp_xero.errors import Missing, Rejected, Unavailable
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import Created, Outcome, Refused, record_outcome
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from msp_xero.errors import RemoteError
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
 
@@ -29,27 +32,86 @@ SECOND_LOOK_SECONDS = 5.0
 _OVERLAP = timedelta(minutes=10)
 
 
+_FAILED_LOOKS = 8
+"""Look-ups that may fail before the system counts as down: enough to single out one invoice of 100."""
+
+
+@dataclass(slots=True)
+class LookUps:
+    """Look-ups of which none is stopped by an invoice that cannot be looked up: it stays, and says why.
+
+    Attributes:
+        failed: how many have failed.
+        error: the last error.
+        was_answered: whether Xero has said anything at all; else it is down.
+    """
+
+    ledger: Ledger
+    client: XeroClient
+    fence: Fence
+    run_id: int | None = None
+    failed: int = 0
+    error: RemoteError | None = None
+    was_answered: bool = False
+
+    def of(self, invoices: Sequence[Invoice]) -> Outcome:
+        """Find out about these invoices. One that could not be looked up before is tried by itself.
+
+        Raises:
+            BilledElsewhere: another ledger bills what waits here.
+            RemoteError: so many calls have failed that the system is down, or it refuses access.
+        """
+        stuck = [one.id for one in invoices if one.state == "unknown" and one.reason]
+        together = [one.id for one in invoices if one.id not in stuck]
+        found = self._resolve(together) if together else Outcome()
+        for invoice_id in stuck:
+            if self.failed < _FAILED_LOOKS:
+                found.add(self._resolve([invoice_id]))
+        return found
+
+    def _resolve(self, ids: list[int]) -> Outcome:
+        """Look invoices up, by halves if that fails, until the one that it fails for is alone."""
+        try:
+            found = resolve_unknown(self.ledger, self.client, self.fence, only=ids, run_id=self.run_id)
+        except (Unavailable, Missing, Rejected) as error:
+            self.failed, self.error = self.failed + 1, error
+            self.was_answered |= not isinstance(error, Unavailable)
+            if len(ids) == 1:
+                reason = f"It could not be looked up: {error}"
+                pushing.note_unresolved(self.ledger, self.fence, ids[0], reason)
+                return Outcome()
+            if self.failed >= _FAILED_LOOKS:
+                raise
+        else:
+            self.was_answered = True
+            return found
+        middle = len(ids) // 2
+        found = self._resolve(ids[:middle])
+        found.add(self._resolve(ids[middle:]))
+        return found
+
+
 def resolve_unknown(
     ledger: Ledger,
     client: XeroClient,
     fence: Fence,
     *,
-    only: Collection[int] | None = None,
+    only: Collection[int],
     run_id: int | None = None,
 ) -> Outcome:
-    """Look up every invoice whose outcome is unknown; adopt what is ours, plan again what is missing.
+    """Look up invoices whose outcome is unknown; adopt what is ours, plan again what is missing.
 
     Args:
         ledger: the open ledger.
         client: the Xero client.
         fence: proof of the settle lock.
-        only: ids of the invoices to look up; None is all.
+        only: ids of the invoices to look up; those that are settled are left as they are.
         run_id: for the audit log.
 
     Returns:
         What was found out. Conflicts stay open: Xero holds something that only a person can judge.
     """
-    invoices = [one for one in pushing.unsettled_invoices(ledger) if only is None or one.id in only]
+    invoices = [one for one in pushing.unsettled_invoices(ledger) if one.id in only]
     if not invoices:
         return Outcome()
     found = look_up(client, [invoice.number for invoice in invoices])
