@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from msp_xero.billing.document import marker_of
+from msp_xero.billing.document import marker_of, markers_in
 from msp_xero.billing.plan import batch_body
 from msp_xero.billing.push import created
 from msp_xero.billing.strangers import bills_what_waits, is_gone, told_by, unknown_to_us, worklogs_on
@@ -15,9 +15,9 @@ from msp_xero.errors import Missing, Rejected, Unavailable
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import Created, Outcome, Refused, record_outcome
+from msp_xero.ledger.survey import life_begun_at
 from msp_xero.xero import wire
 
-from msp_xero.ledger.survey import life_begun_at
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
@@ -165,7 +165,7 @@ def _look_for_renumbered(
     found: dict[int, list[dict[str, Any]]] = {}
     for row in _may_be(ledger, client, invoices):
         if row.get("Type") != "ACCREC" or not (
-            marker_of(row.get("Reference")) or (worklogs_on(row) and not is_gone(row))
+            markers_in(row.get("Reference")) or (worklogs_on(row) and not is_gone(row))
         ):
             continue
         for invoice in invoices:
@@ -195,7 +195,7 @@ def _likest(invoice: Invoice, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """
 
     def unlikeness(row: Mapping[str, Any]) -> tuple[bool, bool, int, str]:
-        unmarked = marker_of(row.get("Reference")) is None
+        unmarked = invoice.marker not in markers_in(row.get("Reference"))
         return is_gone(row), unmarked, len(_differences(invoice, row)), str(row.get("InvoiceID"))
 
     return min(rows, key=unlikeness)
@@ -214,9 +214,10 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
     """
     if is_of_an_earlier_life(ledger, invoice.planned_at, row):
         return False
-    marker = marker_of(row.get("Reference"))
-    if marker is not None:
-        return marker == invoice.marker
+    if invoice.marker in markers_in(row.get("Reference")):
+        return True
+    if marker_of(row.get("Reference")) is not None:
+        return False
     on_lines = worklogs_on(row)
     if not on_lines or not on_lines <= pushing.worklog_keys(ledger, invoice.id):
         return False
@@ -283,7 +284,7 @@ def _judge_foreign_holder(
     strangers = [row for xero_id, row in standing.items() if xero_id not in on_record]
     if any(bills_what_waits(ledger, row) for row in strangers):
         raise unknown_to_us([str(row.get("InvoiceNumber")) for row in strangers])
-    if any(worklogs_on(row) or marker_of(row.get("Reference")) for row in strangers):
+    if any(worklogs_on(row) or markers_in(row.get("Reference")) for row in strangers):
         outcome.conflicts.append(
             Refused(
                 invoice.id,
@@ -293,10 +294,33 @@ def _judge_foreign_holder(
             )
         )
         return
+    if any(_may_be_ours(invoice, row) for row in strangers):
+        outcome.conflicts.append(
+            Refused(
+                invoice.id,
+                "NUMBER_CONFLICT",
+                f"Xero's invoice {invoice.number} has no mark of msp-xero, but the contact or the total of "
+                "the one that was sent: did somebody rewrite it before we could look?",
+            )
+        )
+        return
     reason = (
         f"The number {invoice.number} is taken by another invoice in Xero; the next run takes a new number."
     )
     outcome.refused.append(Refused(invoice.id, "NUMBER_CONFLICT", reason))
+
+
+def _may_be_ours(invoice: Invoice, row: Mapping[str, Any]) -> bool:
+    """Tell whether an invoice with our number and without our marks may be ours, rewritten by a person.
+
+    Billing anew what it bills would be the worse mistake: a person has to look. What was there unchanged when
+    ours was planned is somebody else's, unless nothing differs: then it was our clock that was wrong.
+    """
+    differs = _differences(invoice, row)
+    changed = row.get("UpdatedDateUTC")
+    if isinstance(changed, str) and wire.parse_instant(changed) < invoice.planned_at - _OVERLAP:
+        return not differs
+    return "contact" not in differs or differs == ["contact"]
 
 
 def _plan_again(ledger: Ledger, fence: Fence, batch_id: int, invoices: list[Invoice]) -> None:

@@ -87,18 +87,30 @@ def test_what_people_did_is_learnt_and_nothing_new_is_planned(world):
     assert reconciled(world).refreshed == 0
 
 
+SOMEBODY = {"Contact": 5, "UnitAmount": 5}
+"""Another customer, and another amount."""
+
+
 @pytest.mark.parametrize(
-    ("text", "counted", "state"),
-    [("x", "rejected", "held"), ("x (SDP request worklog 9)", "conflicts", "planned")],
-    ids=["somebody", "msp-xero"],
+    ("changes", "text", "counted", "state"),
+    [
+        (SOMEBODY, "x", "rejected", "held"),
+        (SOMEBODY, "x (SDP request worklog 9)", "conflicts", "planned"),
+        ({}, "x", "conflicts", "planned"),
+    ],
+    ids=["somebody", "msp-xero", "ours-rewritten"],
 )
-def test_a_number_that_another_invoice_has_needs_a_person(world, text, counted, state):
+def test_a_number_that_another_invoice_has_needs_a_person(world, changes, text, counted, state):
     world.deliver(world.line(0))
     world.settle()
     [made] = world.ours()
     pretend_not_to_know(world)
     line = {**made["LineItems"][0], "Description": text}
-    world.person("invoice", "edit", made["InvoiceID"], Reference="x", LineItems=[line])
+    values = {"Reference": "x", "LineItems": [line]}
+    if changes:
+        line["UnitAmount"] = changes["UnitAmount"]
+        values["Contact"] = {"ContactID": world.contacts[changes["Contact"]]["ContactID"]}
+    world.person("invoice", "edit", made["InvoiceID"], **values)
     world.clock.advance(3600)
     found = reconciled(world)
     assert (getattr(found, counted), found.adopted, found.outcome) == (1, 0, "needs_person")
