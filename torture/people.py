@@ -64,6 +64,16 @@ class People:
         for tax_type in list(rows.tax_rates):
             self._world.xero_change("tax_rate", "edit", tax_type, Status="ACTIVE")
 
+    def free_numbers(self) -> None:
+        """Give invoices of people's own another number that have one of ours, as the console asks for."""
+        with contextlib.closing(sqlite3.connect(self._world.here.ledger_path)) as connection:
+            query = "SELECT number FROM invoice WHERE state = 'conflict'"
+            numbers = [row[0] for row in connection.execute(query)]
+        for number in numbers:
+            holder = self._world.xero_app.rows.number_holder(number, case_sensitive=False)
+            if holder is not None and not holder.client_id:
+                self._touch("edit", holder, InvoiceNumber=f"OWN-{number}")
+
     def withdraw(self, invoice: Invoice) -> None:
         """Void an invoice, or delete it as long as it is a draft."""
         self._touch("void" if invoice.status == "AUTHORISED" else "delete", invoice)

@@ -20,6 +20,7 @@ def come_to_rest(month: Month) -> None:
     month.let_pass(49)
     month.books.check()
     month.people.repair_everything()
+    month.people.free_numbers()
     month.books.look()
     before: tuple[Any, int] | None = _moved(month)
     # Who rebuilt a ledger was told to have everything delivered again.

@@ -22,7 +22,7 @@ _FOUND = {
     "rejected": "Somebody else's invoice has the number; the next run bills the worklogs under a new one.",
     "unknown": "Xero does not tell yet; run it again later.",
     "differing": "Of those adopted; they are not in Xero as they were sent: `msp-xero invoices show NUMBER`.",
-    "conflicts": "The number belongs to another invoice: see `msp-xero invoices list --state conflict`.",
+    "conflicts": "One not known for ours has the number: see `msp-xero invoices list --state conflict`.",
 }
 
 

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from msp_xero.ledger.rows import InvoiceRow
 
 _CONFLICT = (
-    "Compare both: `msp-xero invoices show {number}` has ours. If this ledger is an old copy, restore the "
-    "newest one. If not, renumber the other invoice in Xero (a voided one keeps its number, too) and run "
-    "again: ours goes out under {number}. Other accounts are billed meanwhile."
+    "Compare both: `msp-xero invoices show {number}` has ours. If the one in Xero is ours, and somebody has "
+    "rewritten it, put our mark {mark} back into its reference and run again: it is taken over as it is. If "
+    "this ledger is an old copy, restore the newest one. If neither, renumber the other invoice in Xero (a "
+    "voided one keeps its number, too) and run again: ours goes out under {number}. Other accounts are "
+    "billed meanwhile."
 )
 
 _UNANSWERED = (
@@ -35,7 +37,8 @@ def what_next(invoice: InvoiceRow) -> str:
     if invoice.state == "planned" and invoice.reason:
         return f"{text(invoice.reason)} {INVOICE_NEXT['planned']} {_UNANSWERED}"
     if invoice.state == "conflict":
-        return f"{INVOICE_NEXT['conflict']} {_CONFLICT.format(number=invoice.number)}"
+        mark = invoice.reference.rpartition(" ")[2]
+        return f"{INVOICE_NEXT['conflict']} {_CONFLICT.format(number=invoice.number, mark=mark)}"
     if invoice.state == "rejected" and not invoice.reason_code:  # Xero had no part in it
         return _WITHDRAWN
     return INVOICE_NEXT[invoice.state]

@@ -43,7 +43,7 @@ _HAPPENED = {
     "id_given_anew": "waits for its next delivery: another account or type has its id now",
     "told_apart": "told apart by a person: another worklog than the billed one of its id",
     "unknown": "sent, but Xero's answer was lost",
-    "conflict": "its number belongs to another invoice",
+    "conflict": "an invoice that is not known for ours has its number",
 }
 
 

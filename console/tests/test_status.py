@@ -121,6 +121,7 @@ def test_a_conflict_says_what_a_person_can_do(cli, command) -> None:
     stick(cli, "conflict", "NUMBER_CONFLICT", "Xero's invoice SDP-00002 was made by msp-xero.")
     text = " ".join(cli.says(*command).split())
     assert "restore the newest one" in text
+    assert "put our mark [ab12] back into its reference and run again" in text
     assert "renumber the other invoice in Xero" in text
     assert "ours goes out under SDP-00002. Other accounts are billed meanwhile." in text
 

@@ -204,7 +204,8 @@ INVOICE_NEXT = {
     "sending": "it was sent, and no answer came; the next run looks it up in Xero before anything else.",
     "unknown": "Xero's answer was lost. The next run looks the number up: it adopts the invoice if it is "
     "there, and sends it again only if it is proven missing.",
-    "conflict": "the number belongs to another invoice in Xero; a person has to look (NUMBER_CONFLICT).",
+    "conflict": "an invoice in Xero has its number and is not known for ours; a person has to look "
+    "(NUMBER_CONFLICT).",
     "rejected": "Xero refused it, so it is not there. The worklogs that Xero blames are held with its words; "
     "the next run plans the others anew.",
     "created": "it is in Xero.",

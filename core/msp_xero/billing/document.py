@@ -22,8 +22,8 @@ LONGEST_REFERENCE = 255
 # What Xero does with them is not known (xero-api §10.20); tabs and the ends of lines it takes.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 # As long as a ledger's columns: anybody can write a line that looks like ours.
-_WORKLOG_MARKER = re.compile(r"\(SDP (\w{1,20}) worklog ([^\s()]{1,64})\)\s*\Z")
-_REFERENCE_MARKER = re.compile(r"\[([0-9a-f]{8})\]\s*\Z")
+_WORKLOG_MARKER = re.compile(r"\(SDP (\w{1,20}) worklog ([^\s()]{1,64})\)")
+_REFERENCE_MARKER = re.compile(r"\[([0-9a-f]{8})\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,13 @@ def described(description: str | None, module: str, worklog_id: str) -> str:
 
 
 def worklog_of(description: str | None) -> tuple[str, str] | None:
-    """Read ``(module, worklog id)`` back from a line's description, None when it is not ours."""
-    match = _WORKLOG_MARKER.search(description or "")
-    return (match[1], match[2]) if match else None
+    """Read ``(module, worklog id)`` back from a line's description, None when it is not ours.
+
+    People write behind our marker. In front of it a technician may have written what looks like one: the
+    last one counts.
+    """
+    markers = _WORKLOG_MARKER.findall(description or "")
+    return markers[-1] if markers else None
 
 
 def invoice_marker(number: str, lines: Iterable[DraftLine]) -> str:
@@ -89,9 +93,19 @@ def markers_from(numbers: Iterable[str], worklogs: Iterable[tuple[str, str, int]
 
 
 def marker_of(reference: str | None) -> str | None:
-    """Read the marker back from an invoice's reference, None when it has none."""
-    match = _REFERENCE_MARKER.search(reference or "")
-    return match[1] if match else None
+    """Read the marker back from the end of an invoice's reference, where we write it; None without one there.
+
+    What is there is a marker, also if it is none that we know. Elsewhere eight characters in brackets may be
+    anything, such as a date: see :func:`markers_in`.
+    """
+    text = (reference or "").rstrip()
+    markers = markers_in(text)
+    return markers[-1] if markers and text.endswith(f"[{markers[-1]}]") else None
+
+
+def markers_in(reference: str | None) -> list[str]:
+    """Return all that may be markers in an invoice's reference: a person may have written behind ours."""
+    return _REFERENCE_MARKER.findall(reference or "")
 
 
 def marked_reference(text: str, marker: str) -> str:

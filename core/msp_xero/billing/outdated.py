@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 
-from msp_xero.billing.document import DraftLine, heading, line_item, marked_reference, marker_of
+from msp_xero.billing.document import DraftLine, heading, line_item, marked_reference, markers_in
 from msp_xero.billing.draft import Drafter
 from msp_xero.billing.plan import is_own_number
 from msp_xero.billing.preflight import Hold, invoice_hold
@@ -199,7 +199,7 @@ def sent_by_another(ledger: Ledger, client: XeroClient, planned: Sequence[Planne
     holders = look_up(client, [one.number for one in planned])
 
     def tells(one: Planned, row: Mapping[str, Any]) -> bool:
-        is_ours = marker_of(row.get("Reference")) == one.marker
+        is_ours = one.marker in markers_in(row.get("Reference"))
         return not is_gone(row) or (is_ours and not is_of_an_earlier_life(ledger, one.planned_at, row))
 
     return {

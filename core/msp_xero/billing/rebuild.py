@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from msp_xero.billing.document import marker_of, worklog_marker, worklog_of
+from msp_xero.billing.document import markers_in, worklog_marker, worklog_of
 from msp_xero.billing.plan import invoice_number, is_own_number
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.refresh import ALL_SALES
@@ -185,10 +185,11 @@ def _read(  # noqa: PLR0913 - the first half of rebuild
         is_own = is_own_number(prefix, number)
         if is_own:
             seen.add(_sequence(prefix, number))
-        if known.has(str(row.get("InvoiceID")), marker_of(row.get("Reference"))):
+        markers = markers_in(row.get("Reference"))
+        if known.has(str(row.get("InvoiceID")), markers):
             rebuilt.on_record += 1
             continue
-        is_marked = bool(marker_of(row.get("Reference")) or worklogs_on(row))
+        is_marked = bool(markers or worklogs_on(row))
         if not (is_own or (is_marked and not only_prefix)):
             continue
         if _has_unmarked_line(row):
@@ -252,7 +253,7 @@ def _rank(row: Mapping[str, Any], number: str, prefix: str) -> _Rank:
     return _Rank(
         is_gone,
         not is_own,
-        marker_of(row.get("Reference")) is None,
+        not markers_in(row.get("Reference")),
         -sequence if is_gone else sequence,
         str(row.get("InvoiceID")),
     )
@@ -367,7 +368,7 @@ def _columns(row: Mapping[str, Any], number: str, today: date) -> dict[str, Any]
         "invoice_date": invoice_date,
         "due_date": _day(row, "DueDate") or invoice_date,
         "reference": str(row.get("Reference") or ""),
-        "marker": marker_of(row.get("Reference")) or "",
+        "marker": next(reversed(markers_in(row.get("Reference"))), ""),
         "wanted_status": status,
         "line_amount_types": str(row.get("LineAmountTypes", "")),
         "subtotal": _amount(row.get("SubTotal")),
@@ -391,7 +392,7 @@ def _lines(row: Mapping[str, Any]) -> Iterator[FoundLine]:
             worklog_id=key[1],
             position=position,
             description=description,
-            text=description.rstrip().removesuffix(worklog_marker(*key)).rstrip() or None,
+            text=description.rpartition(worklog_marker(*key))[0].rstrip() or None,
             quantity=_amount(line.get("Quantity")),
             unit_price=_amount(line.get("UnitAmount")),
             amount=_amount(line.get("LineAmount")),

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from msp_xero.billing.document import marker_of
+from msp_xero.billing.document import marker_of, markers_in
 from msp_xero.billing.plan import batch_body
 from msp_xero.billing.push import created
 from msp_xero.billing.strangers import bills_what_waits, is_gone, told_by, unknown_to_us, worklogs_on
+from msp_xero.errors import Missing, Rejected, Unavailable
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import Created, Outcome, Refused, record_outcome
+from msp_xero.ledger.survey import life_begun_at
 from msp_xero.xero import wire
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from msp_xero.errors import RemoteError
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
 
@@ -28,27 +32,86 @@ SECOND_LOOK_SECONDS = 5.0
 _OVERLAP = timedelta(minutes=10)
 
 
+_FAILED_LOOKS = 8
+"""Look-ups that may fail before the system counts as down: enough to single out one invoice of 100."""
+
+
+@dataclass(slots=True)
+class LookUps:
+    """Look-ups of which none is stopped by an invoice that cannot be looked up: it stays, and says why.
+
+    Attributes:
+        failed: how many have failed.
+        error: the last error.
+        was_answered: whether Xero has said anything at all; else it is down.
+    """
+
+    ledger: Ledger
+    client: XeroClient
+    fence: Fence
+    run_id: int | None = None
+    failed: int = 0
+    error: RemoteError | None = None
+    was_answered: bool = False
+
+    def of(self, invoices: Sequence[Invoice]) -> Outcome:
+        """Find out about these invoices. One that could not be looked up before is tried by itself.
+
+        Raises:
+            BilledElsewhere: another ledger bills what waits here.
+            RemoteError: so many calls have failed that the system is down, or it refuses access.
+        """
+        stuck = [one.id for one in invoices if one.state == "unknown" and one.reason]
+        together = [one.id for one in invoices if one.id not in stuck]
+        found = self._resolve(together) if together else Outcome()
+        for invoice_id in stuck:
+            if self.failed < _FAILED_LOOKS:
+                found.add(self._resolve([invoice_id]))
+        return found
+
+    def _resolve(self, ids: list[int]) -> Outcome:
+        """Look invoices up, by halves if that fails, until the one that it fails for is alone."""
+        try:
+            found = resolve_unknown(self.ledger, self.client, self.fence, only=ids, run_id=self.run_id)
+        except (Unavailable, Missing, Rejected) as error:
+            self.failed, self.error = self.failed + 1, error
+            self.was_answered |= not isinstance(error, Unavailable)
+            if len(ids) == 1:
+                reason = f"It could not be looked up: {error}"
+                pushing.note_unresolved(self.ledger, self.fence, ids[0], reason)
+                return Outcome()
+            if self.failed >= _FAILED_LOOKS:
+                raise
+        else:
+            self.was_answered = True
+            return found
+        middle = len(ids) // 2
+        found = self._resolve(ids[:middle])
+        found.add(self._resolve(ids[middle:]))
+        return found
+
+
 def resolve_unknown(
     ledger: Ledger,
     client: XeroClient,
     fence: Fence,
     *,
-    only: Collection[int] | None = None,
+    only: Collection[int],
     run_id: int | None = None,
 ) -> Outcome:
-    """Look up every invoice whose outcome is unknown; adopt what is ours, plan again what is missing.
+    """Look up invoices whose outcome is unknown; adopt what is ours, plan again what is missing.
 
     Args:
         ledger: the open ledger.
         client: the Xero client.
         fence: proof of the settle lock.
-        only: ids of the invoices to look up; None is all.
+        only: ids of the invoices to look up; those that are settled are left as they are.
         run_id: for the audit log.
 
     Returns:
         What was found out. Conflicts stay open: Xero holds something that only a person can judge.
     """
-    invoices = [one for one in pushing.unsettled_invoices(ledger) if only is None or one.id in only]
+    invoices = [one for one in pushing.unsettled_invoices(ledger) if one.id in only]
     if not invoices:
         return Outcome()
     found = look_up(client, [invoice.number for invoice in invoices])
@@ -102,7 +165,7 @@ def _look_for_renumbered(
     found: dict[int, list[dict[str, Any]]] = {}
     for row in _may_be(ledger, client, invoices):
         if row.get("Type") != "ACCREC" or not (
-            marker_of(row.get("Reference")) or (worklogs_on(row) and not is_gone(row))
+            markers_in(row.get("Reference")) or (worklogs_on(row) and not is_gone(row))
         ):
             continue
         for invoice in invoices:
@@ -132,7 +195,7 @@ def _likest(invoice: Invoice, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """
 
     def unlikeness(row: Mapping[str, Any]) -> tuple[bool, bool, int, str]:
-        unmarked = marker_of(row.get("Reference")) is None
+        unmarked = invoice.marker not in markers_in(row.get("Reference"))
         return is_gone(row), unmarked, len(_differences(invoice, row)), str(row.get("InvoiceID"))
 
     return min(rows, key=unlikeness)
@@ -151,9 +214,10 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
     """
     if is_of_an_earlier_life(ledger, invoice.planned_at, row):
         return False
-    marker = marker_of(row.get("Reference"))
-    if marker is not None:
-        return marker == invoice.marker
+    if invoice.marker in markers_in(row.get("Reference")):
+        return True
+    if marker_of(row.get("Reference")) is not None:
+        return False
     on_lines = worklogs_on(row)
     if not on_lines or not on_lines <= pushing.worklog_keys(ledger, invoice.id):
         return False
@@ -162,16 +226,18 @@ def _is_ours(ledger: Ledger, invoice: Invoice, row: Mapping[str, Any]) -> bool:
 
 
 def is_of_an_earlier_life(ledger: Ledger, planned_at: datetime, row: Mapping[str, Any]) -> bool:
-    """Tell whether an invoice was voided or deleted before this ledger began.
+    """Tell whether an invoice was voided or deleted before this ledger began, or last started over.
 
-    Somebody tried the program out, took the trial back in Xero and began with a new ledger: number and
-    marker are the same. What was voided since is ours, also where a backup of the ledger was put back.
+    Somebody tried the program out, or a move to another organisation, took the trial back in Xero and began
+    with a new ledger, or moved the real one: number and marker are the same. What was voided since is ours,
+    also where a backup of the ledger was put back.
     """
     changed = row.get("UpdatedDateUTC")
-    told = isinstance(changed, str) and is_gone(row)
+    if not isinstance(changed, str) or not is_gone(row):
+        return False
     # A ledger can have begun under a clock that was wrong.
-    begun = min(ledger.begun_at, planned_at) - _OVERLAP
-    return told and wire.parse_instant(str(changed)) < begun
+    begun = min(life_begun_at(ledger), planned_at) - _OVERLAP
+    return wire.parse_instant(changed) < begun
 
 
 def _holders(ledger: Ledger, invoice: Invoice, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -220,7 +286,7 @@ def _judge_foreign_holder(
     strangers = [row for xero_id, row in standing.items() if xero_id not in on_record]
     if any(bills_what_waits(ledger, row) for row in strangers):
         raise unknown_to_us([str(row.get("InvoiceNumber")) for row in strangers])
-    if any(worklogs_on(row) or marker_of(row.get("Reference")) for row in strangers):
+    if any(worklogs_on(row) or markers_in(row.get("Reference")) for row in strangers):
         outcome.conflicts.append(
             Refused(
                 invoice.id,
@@ -230,10 +296,33 @@ def _judge_foreign_holder(
             )
         )
         return
+    if any(_may_be_ours(invoice, row) for row in strangers):
+        outcome.conflicts.append(
+            Refused(
+                invoice.id,
+                "NUMBER_CONFLICT",
+                f"Xero's invoice {invoice.number} has no mark of msp-xero, but the contact or the total of "
+                "the one that was sent: did somebody rewrite it before we could look?",
+            )
+        )
+        return
     reason = (
         f"The number {invoice.number} is taken by another invoice in Xero; the next run takes a new number."
     )
     outcome.refused.append(Refused(invoice.id, "NUMBER_CONFLICT", reason))
+
+
+def _may_be_ours(invoice: Invoice, row: Mapping[str, Any]) -> bool:
+    """Tell whether an invoice with our number and without our marks may be ours, rewritten by a person.
+
+    Billing anew what it bills would be the worse mistake: a person has to look. What was there unchanged when
+    ours was planned is somebody else's, unless nothing differs: then it was our clock that was wrong.
+    """
+    differs = _differences(invoice, row)
+    changed = row.get("UpdatedDateUTC")
+    if isinstance(changed, str) and wire.parse_instant(changed) < invoice.planned_at - _OVERLAP:
+        return not differs
+    return "contact" not in differs or differs == ["contact"]
 
 
 def _plan_again(ledger: Ledger, fence: Fence, batch_id: int, invoices: list[Invoice]) -> None:

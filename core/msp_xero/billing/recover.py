@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from msp_xero.billing import outdated
 from msp_xero.billing.memory import withdraw_what_is_billed
-from msp_xero.billing.reconcile import resolve_unknown
+from msp_xero.billing.reconcile import LookUps
 from msp_xero.billing.reference import meet_organisation
 from msp_xero.billing.refresh import look_into_doubts, refresh_invoices
 from msp_xero.billing.settle import pin_organisation, recall_day, remember_day
@@ -80,7 +80,8 @@ def reconcile(
     """Refresh the states of our invoices and settle unknown outcomes; send nothing.
 
     What is proven missing is planned again, and goes out with the next push under its old number. What may be
-    billed by an invoice that this ledger does not know is found out too.
+    billed by an invoice that this ledger does not know is found out too. One that cannot be looked up stays
+    unknown, and hides nothing else.
 
     Args:
         ledger: the open ledger.
@@ -90,30 +91,32 @@ def reconcile(
 
     Raises:
         LedgerError: another settle is running, or the ledger does not fit this Xero organisation.
-        RemoteError: Xero cannot be reached or refuses access; nothing is lost.
+        RemoteError: Xero cannot be reached or refuses access, or no look-up succeeded; nothing is lost.
     """
     found = Reconciled()
     with ledger.settling() as fence, _within_the_day(ledger, client, fence):
         organisation = meet_organisation(client)
         pin_organisation(ledger, organisation)
         pushing.mark_interrupted(ledger, fence)
+        look_ups = LookUps(ledger, client, fence, run_id)
         try:
             found.refreshed = refresh_invoices(
                 ledger, client, fence, number_prefix=number_prefix, run_id=run_id
             )
-            open_before = [invoice.id for invoice in pushing.unsettled_invoices(ledger)]
-            resolve_unknown(ledger, client, fence, run_id=run_id)
+            unsettled = pushing.unsettled_invoices(ledger)
+            look_ups.of(unsettled)
             # What the look has told anew has to be tried again, or it keeps the connection from leaving.
             look_into_doubts(ledger, client, fence, number_prefix=number_prefix)
         except BilledElsewhere:
             # A person has to decide about these worklogs, and could not while they are on their way.
-            sent = {invoice.id for invoice in pushing.sent_and_unsettled(ledger)}
             # What cannot be looked up stays under way, and hides neither the stop nor what else is planned.
             with contextlib.suppress(BilledElsewhere, RemoteError):
-                resolve_unknown(ledger, client, fence, only=sent, run_id=run_id)
+                look_ups.of(pushing.sent_and_unsettled(ledger))
             withdraw_what_is_billed(ledger, fence, run_id=run_id)
             raise
-        for invoice in _as_they_are(ledger, open_before):
+        if look_ups.error is not None and not look_ups.was_answered:
+            raise look_ups.error
+        for invoice in _as_they_are(ledger, [invoice.id for invoice in unsettled]):
             name = _FOUND[invoice.state]
             setattr(found, name, getattr(found, name) + 1)
             if is_differing(invoice):
@@ -162,8 +165,11 @@ def _give_up(ledger: Ledger, client: XeroClient, fence: Fence, row: int) -> bool
     if not unanswered:
         return False
     pushing.doubt(ledger, fence, unanswered)
-    resolve_unknown(ledger, client, fence, only=unanswered)
+    look_ups = LookUps(ledger, client, fence)
+    look_ups.of([one for one in pushing.unsettled_invoices(ledger) if one.id in unanswered])
     missing = outdated.unanswered_with(ledger, row)
+    if not missing and look_ups.error is not None:
+        raise look_ups.error
     outdated.take_back(ledger, fence, missing, _GIVEN_UP)
     return bool(missing)
 

@@ -15,22 +15,13 @@ from msp_xero.billing import outdated
 from msp_xero.billing.memory import stop_if_billed_elsewhere, withdraw_what_is_billed
 from msp_xero.billing.plan import Plan, plan
 from msp_xero.billing.push import Pushed, push, raise_if_stopped
-from msp_xero.billing.reconcile import resolve_unknown
+from msp_xero.billing.reconcile import LookUps
 from msp_xero.billing.reference import meet_organisation, read_reference
 from msp_xero.billing.refresh import look_into_doubts, refresh_invoices
 from msp_xero.billing.settled import Settled, sum_up
-from msp_xero.errors import (
-    BilledElsewhere,
-    DayLimitReached,
-    LedgerError,
-    Missing,
-    Rejected,
-    RemoteError,
-    Unavailable,
-)
+from msp_xero.errors import BilledElsewhere, DayLimitReached, LedgerError, RemoteError
 from msp_xero.ledger import planning, pushing
 from msp_xero.ledger.organisation import pin, refuse_other
-from msp_xero.ledger.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +33,7 @@ if TYPE_CHECKING:
     from msp_xero.billing.settings import BillingSettings
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.ledger.models import Invoice
+    from msp_xero.ledger.outcomes import Outcome
     from msp_xero.xero.budget import CallBudget
     from msp_xero.xero.client import XeroClient
 
@@ -55,9 +47,6 @@ _FRUITLESS = 5
 
 _REPLANS = 10
 """How often one settle plans anew what was only refused for single lines; each time at least one is held."""
-
-_FAILED_LOOKS = 8
-"""Look-ups that may fail in one settle before the system counts as down: enough to single out one of 100."""
 
 
 def settle(  # noqa: PLR0913 - everything at the border is handed in
@@ -125,8 +114,11 @@ class _Settle:
     organisation: Organisation = field(init=False)
     reference: Reference = field(init=False)
     unresolved: set[int] = field(default_factory=set)
-    failed_looks: int = 0
+    look_ups: LookUps = field(init=False)
     in_the_dark: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.look_ups = LookUps(self.ledger, self.client, self.fence, self.run_id)
 
     def run(self, stop_requested: Callable[[], bool], progress: Callable[[str], None]) -> None:
         """Do all of it, in the order that docs/guarantees.md promises."""
@@ -277,40 +269,9 @@ class _Settle:
         return self._look_up([one for one in pushing.unsettled_invoices(self.ledger) if one.id in dark])
 
     def _look_up(self, invoices: list[Invoice]) -> Outcome:
-        """Find out about these invoices; those that cannot be looked up stay, and stop no other.
-
-        One that could not be looked up before is tried by itself.
-        """
-        stuck = [one.id for one in invoices if one.state == "unknown" and one.reason]
-        together = [one.id for one in invoices if one.id not in stuck]
-        found = self._resolve(together) if together else Outcome()
-        for invoice_id in stuck:
-            if self.failed_looks < _FAILED_LOOKS:
-                found.add(self._resolve([invoice_id]))
+        """Find out about these invoices; those that cannot be looked up stay, and stop no other."""
+        found = self.look_ups.of(invoices)
         self.settled.made.add(found)
-        return found
-
-    def _resolve(self, ids: list[int]) -> Outcome:
-        """Look invoices up, by halves if that fails, until the one that it fails for is alone."""
-        try:
-            return resolve_unknown(
-                self.ledger,
-                self.client,
-                self.fence,
-                only=ids,
-                run_id=self.run_id,
-            )
-        except (Unavailable, Missing, Rejected) as error:
-            self.failed_looks += 1
-            if len(ids) == 1:
-                reason = f"It could not be looked up: {error}"
-                pushing.note_unresolved(self.ledger, self.fence, ids[0], reason)
-                return Outcome()
-            if self.failed_looks >= _FAILED_LOOKS:
-                raise
-        middle = len(ids) // 2
-        found = self._resolve(ids[:middle])
-        found.add(self._resolve(ids[middle:]))
         return found
 
     def _refuse_to_go_on(self, not_by_us: set[int]) -> None:

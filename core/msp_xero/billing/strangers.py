@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 
-from msp_xero.billing.document import described, marker_of, markers_from, worklog_of
+from msp_xero.billing.document import described, marker_of, markers_from, markers_in, worklog_of
 from msp_xero.billing.plan import invoice_number, is_own_number
 from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import foreign, pushing
@@ -53,9 +53,11 @@ def unknown_to_us(numbers: list[str]) -> BilledElsewhere:
         f"Xero has {len(numbers)} invoice(s) made by msp-xero that this ledger does not know "
         f"({first_of(numbers)}). Nothing was billed. If this ledger is an old or empty copy, restore the "
         "newest one (if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill "
-        "again what is on those invoices, and so would another number_prefix. If a person has copied or made "
-        "one again in Xero, void it; or, if it is to stand, give it a number without the prefix and exclude "
-        "the worklogs on it that wait (`msp-xero worklogs exclude`). Only where another installation bills "
+        "again what is on those invoices, and so would another number_prefix. If `msp-xero status` has one "
+        "as unknown, and a person has rewritten it in Xero, put the mark that `msp-xero invoices show` tells "
+        "back into its reference. If a person has copied or made one again in Xero, void it; or, if it is to "
+        "stand, give it a number without the prefix and exclude the worklogs on it that wait (`msp-xero "
+        "worklogs exclude`). Only where another installation bills "
         "other worklogs into the same organisation, give each a number_prefix, and say of each worklog that "
         "waits here under an id of theirs that it is another one (`msp-xero rebuild --another ID`)"
     )
@@ -112,7 +114,7 @@ class Verdict(Enum):
 
 def verdict_on(ledger: Ledger, row: Row, number_prefix: str) -> Verdict:
     """Judge an invoice by its lines; where they leave a doubt, by its marker."""
-    lines, marker = list(told_by(row)), marker_of(row.get("Reference"))
+    lines, reference = list(told_by(row)), row.get("Reference")
     waiting = waiting_under(ledger, lines)
     if not waiting:
         return Verdict.SILENT
@@ -120,10 +122,10 @@ def verdict_on(ledger: Ledger, row: Row, number_prefix: str) -> Verdict:
         return Verdict.BILLS_WHAT_WAITS
     if all(line.line in one.apart for line in lines for one in waiting.get(line.worklog_id, ())):
         return Verdict.SILENT  # a person has said so; whose it is does not matter then
-    if marker is None:
+    if marker_of(reference) is None:
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
         return Verdict.BILLS_WHAT_WAITS
-    is_ours = _had_our_number(ledger, lines, waiting, marker, number_prefix)
+    is_ours = _had_our_number(ledger, lines, waiting, markers_in(reference), number_prefix)
     return Verdict.BILLS_WHAT_WAITS if is_ours else Verdict.MARKER_TRIED
 
 
@@ -136,10 +138,10 @@ def _had_our_number(
     ledger: Ledger,
     lines: Sequence[Told],
     waiting: Mapping[str, list[Waiting]],
-    marker: str,
+    markers: Collection[str],
     number_prefix: str,
 ) -> bool:
-    """Tell whether an invoice with worklogs that wait here got its marker with a number of this prefix.
+    """Tell whether an invoice with worklogs that wait here got a marker of it with a number of this prefix.
 
     Two installations never share a prefix, so it is ours. The marker also holds the revisions of the
     worklogs: tried are the first ones, and those that this ledger knows.
@@ -153,7 +155,7 @@ def _had_our_number(
         for revisions in ({}, known)
     }
     return any(
-        marker == made
+        made in markers
         for worklogs in tries
         for made in markers_from((invoice_number(number_prefix, one) for one in numbers), worklogs)
     )
@@ -250,7 +252,7 @@ class Unexplained(NamedTuple):
         elsewhere: those with a marker that only their lines explain: other installations', other ledgers',
             and copies that people made of ours.
         before: those from before the connection started over.
-        unmarked: those without a marker that are not on record: people's own, most of them.
+        unmarked: those that are not on record and end with no marker: people's own, most of them.
     """
 
     explained: list[str]
@@ -269,7 +271,8 @@ def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unex
     standing = {str(row.get("InvoiceID")): row for row in rows if not is_gone(row)}
     if not standing:
         return found
-    markers = {marker for row in standing.values() if (marker := marker_of(row.get("Reference")))}
+    markers_on = {xero_id: set(markers_in(row.get("Reference"))) for xero_id, row in standing.items()}
+    markers = set().union(*markers_on.values())
     with ledger.read() as session:
         known = session.execute(
             select(Invoice.xero_id, Invoice.marker, Invoice.state, Invoice.generation).where(
@@ -290,16 +293,18 @@ def unexplained(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> Unex
     earlier_ids = {row.xero_id for row in earlier}
     earlier_markers = {row.marker for row in earlier if not (row.xero_id and row.generation in at_home)}
     for xero_id, row in standing.items():
-        number, marker = str(row.get("InvoiceNumber", "")), marker_of(row.get("Reference"))
+        number, on_it = str(row.get("InvoiceNumber", "")), markers_on[xero_id]
         if xero_id in known_ids:
             found.explained.append(xero_id)
-        elif marker in open_markers:
+        elif on_it & open_markers:
             found.awaited.append(row)
-        elif marker in refused:
+        elif on_it & refused:
             found.late.append(number)
-        elif xero_id in earlier_ids or marker in earlier_markers:
+        elif xero_id in earlier_ids or on_it & earlier_markers:
             found.before.append(row)
-        elif marker is None:
+        elif marker_of(row.get("Reference")) is None and not (
+            on_it and _never_sent(ledger, [number], number_prefix)
+        ):
             found.unmarked.append(row)
         elif is_own_number(number_prefix, number):
             # Also with a marker of ours: another ledger may have billed the same worklogs under a number that

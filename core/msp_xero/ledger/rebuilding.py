@@ -17,7 +17,7 @@ from msp_xero.ledger.survey import generations_in
 from msp_xero.reasons import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from decimal import Decimal
 
     from sqlalchemy.orm import Session
@@ -143,9 +143,9 @@ class OnRecord(NamedTuple):
     ids: set[str]
     markers: set[str]
 
-    def has(self, xero_id: str, marker: str | None) -> bool:
+    def has(self, xero_id: str, markers: Iterable[str]) -> bool:
         """Whether an invoice in Xero is one of them."""
-        return xero_id in self.ids or marker in self.markers
+        return xero_id in self.ids or not self.markers.isdisjoint(markers)
 
 
 def on_record(session: Session, ledger: Ledger) -> OnRecord:

@@ -296,6 +296,17 @@ def generations_in(ledger: Ledger, organisation_id: str) -> Select[tuple[int]]:
     )
 
 
+def life_begun_at(ledger: Ledger) -> datetime:
+    """Return when the connection last started over; if it never did, when the ledger began."""
+    with ledger.read() as session:
+        ended = session.scalar(
+            select(func.max(PastGeneration.ended_at)).where(
+                PastGeneration.connection_id == ledger.connection_id
+            )
+        )
+    return ended or ledger.begun_at
+
+
 def stands_there(ledger: Ledger, organisation_id: str) -> ColumnElement[bool]:
     """Whether an invoice stands in an organisation that was billed at an earlier time.
 

@@ -16,6 +16,7 @@ from msp_xero.billing.document import (
     invoice_marker,
     marked_reference,
     marker_of,
+    markers_in,
     worklog_marker,
     worklog_of,
 )
@@ -50,9 +51,13 @@ def test_a_text_that_quotes_another_worklog_does_not_mislead(first, second):
     assert worklog_of(described(text, "task", second)) == ("task", second)
 
 
-@pytest.mark.parametrize(
-    "text", [None, "", "Work", "(SDP request worklog )", "(SDP request worklog 1) and more"]
-)
+@given(text=st.none() | texts, module=words, worklog_id=ids, behind=texts)
+def test_a_line_names_its_worklog_whatever_a_person_writes_behind_it(text, module, worklog_id, behind):
+    written = f"{described(text, module, worklog_id)} {behind.replace('(', '')}"
+    assert worklog_of(written) == (module, worklog_id)
+
+
+@pytest.mark.parametrize("text", [None, "", "Work", "(SDP request worklog )"])
 def test_a_text_without_marker_is_not_ours(text):
     assert worklog_of(text) is None
 
@@ -61,6 +66,7 @@ def test_a_text_without_marker_is_not_ours(text):
 def test_a_reference_keeps_its_marker_and_fits(text, marker):
     reference = marked_reference(text, marker)
     assert marker_of(reference) == marker
+    assert markers_in(reference + " PO 4711")[-1] == marker
     assert utf16_length(reference) <= LONGEST_REFERENCE
     assert reference == " ".join(reference.split(" "))
 
@@ -71,8 +77,17 @@ def test_a_long_reference_is_cut_between_characters():
 
 
 @pytest.mark.parametrize("text", [None, "", "PO 4711", "[0123ABCD]", "[0123abcd] paid", "[0123abc]"])
-def test_a_reference_without_marker_is_not_ours(text):
+def test_a_reference_that_does_not_end_with_a_marker_may_be_anybodys(text):
     assert marker_of(text) is None
+
+
+@pytest.mark.parametrize("text", [None, "", "PO 4711", "[0123ABCD]", "[0123abc]"])
+def test_a_reference_without_marker_is_not_ours(text):
+    assert markers_in(text) == []
+
+
+def test_a_person_may_write_anything_around_a_marker():
+    assert markers_in("[20261122] Work [0123abcd] PO 4711") == ["20261122", "0123abcd"]
 
 
 def line(worklog_id="1", revision=1):

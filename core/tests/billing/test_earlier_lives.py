@@ -8,7 +8,8 @@ import sqlite3
 import pytest
 from msp_xero.errors import LedgerError
 
-from core.tests.billing.test_strangers import PUT
+from core.tests.billing.test_another_organisation import open_another_organisation, reinitialise
+from core.tests.billing.test_strangers import PUT, settle_later
 
 
 def test_voided_trial_invoices_swallow_no_hours(begun_anew):
@@ -84,3 +85,68 @@ def test_what_a_person_voided_is_not_billed_again_by_an_old_backup(sqlite_world,
     world.clock.advance(90_000)
     world.settle(invoice_status="AUTHORISED")
     assert (world.ours(), world.states()) == ([], {"invoiced": 3})
+
+
+@pytest.fixture
+def rehearsed(sqlite_world, tmp_path):
+    """A function: a move to another organisation is tried with a copy of the ledger, and then done."""
+    world = sqlite_world
+
+    def move():
+        reinitialise(world)
+        world.link_accounts()
+        world.link_types()
+
+    def rehearsed(status, action):
+        world.deliver(world.line(0, account=0))
+        world.settle()
+        world.deliver(world.line(3, account=0))
+        world.clock.advance(3600)
+        path, real = world.ledger.engine.url.database, tmp_path / "real.db"
+        copy(path, real)
+        open_another_organisation(world)
+        move()
+        world.settle(invoice_status=status)
+        [trial] = world.ours()
+        world.clock.advance(3600)
+        world.person("invoice", action, trial["InvoiceID"])
+        world.clock.advance(3600)
+        copy(real, path)
+        world.ledger = world.open_ledger()
+        move()
+        return world
+
+    return rehearsed
+
+
+def test_a_voided_rehearsal_of_a_move_swallows_no_hours(rehearsed):
+    world = rehearsed("AUTHORISED", "void")
+    settle_later(world)
+    settle_later(world, hours=24)
+    assert [row["InvoiceNumber"] for row in world.ours()] == ["SDP-00003"]
+    assert world.states() == {"invoiced": 2}
+
+
+def test_a_deleted_rehearsal_of_a_move_is_not_taken_for_the_answer_that_was_lost(rehearsed):
+    world = rehearsed("DRAFT", "delete")
+    world.fail({"kind": "reset_before", "match": PUT})
+    assert world.settle().invoices == 0
+    world.recover()
+    assert world.settle().worklogs == 1
+    assert [row["InvoiceNumber"] for row in world.ours()] == ["SDP-00002"]
+    assert world.states() == {"invoiced": 2}
+
+
+def test_what_was_voided_after_a_move_is_not_billed_again_by_an_old_backup(rehearsed, tmp_path):
+    world = rehearsed("DRAFT", "delete")
+    path, backup = world.ledger.engine.url.database, tmp_path / "backup.db"
+    copy(path, backup)
+    world.settle(invoice_status="AUTHORISED")
+    [sent] = world.ours()
+    world.clock.advance(3600)
+    world.person("invoice", "void", sent["InvoiceID"])
+    copy(backup, path)
+    with pytest.raises(LedgerError, match="Xero already has SDP-00002"):
+        world.settle(invoice_status="AUTHORISED")
+    settle_later(world)
+    assert (world.ours(), world.states()) == ([], {"invoiced": 2})

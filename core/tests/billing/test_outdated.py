@@ -241,7 +241,8 @@ def test_a_deleted_trial_with_its_number_lets_it_not_go_out_uncorrected(begun_an
     world.assert_exactly_once(6)
 
 
-def test_every_invoice_of_a_call_tells_that_a_newer_ledger_has_sent_it(sqlite_world, tmp_path):
+@pytest.mark.parametrize("behind", ["", " PO 4711"])
+def test_every_invoice_of_a_call_tells_that_a_newer_ledger_has_sent_it(sqlite_world, tmp_path, behind):
     """The first one was refused there, the others were made, and a person has voided them."""
     world = sqlite_world
     world.deliver(*(world.line(n) for n in range(9)))
@@ -261,6 +262,7 @@ def test_every_invoice_of_a_call_tells_that_a_newer_ledger_has_sent_it(sqlite_wo
     assert (settled.invoices, settled.rejected) == (2, 1)
     world.clock.advance(3600)
     for one in world.ours():
+        world.person("invoice", "edit", one["InvoiceID"], Reference=one["Reference"] + behind)
         world.person("invoice", "void", one["InvoiceID"])
     world.clock.advance(8 * DAY)
     copy(backup, world.ledger.engine.url.database)

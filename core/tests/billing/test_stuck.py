@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from msp_xero.billing import recover
-from msp_xero.errors import LedgerError, Unavailable
+from msp_xero.billing import reconcile, recover
+from msp_xero.billing.settings import BillingSettings
+from msp_xero.billing.settle import settle
+from msp_xero.errors import LedgerError, Rejected, Unavailable
 from msp_xero.ledger import pushing, views
 from msp_xero.ledger.decisions import exclude_worklog, include_worklog
 from msp_xero.ledger.models import Worklog
@@ -209,6 +211,31 @@ def test_what_was_sent_within_the_hour_may_still_arrive_and_stays(sqlite_world):
     assert take_back(world, row)
 
 
+def lost_and_missing(world):
+    """Three invoices, of which the last two were lost in one call, and are proven missing."""
+    world.deliver(*(world.line(n) for n in range(3)))
+    world.fail({"kind": "reset_before", "match": PUT, "nth": 2})
+    settle(world.ledger, world.client(), BillingSettings(), stop_requested=lambda: world.writes() == 2)
+    world.recover()
+    assert [invoice.state for invoice in world.ledger_invoices()] == ["created", "planned", "planned"]
+    return {key: views.find_worklogs(world.ledger, key)[0].row for key in ("1001", "1002")}
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_one_that_cannot_be_looked_up_keeps_no_other_of_its_call_from_being_taken_back(world, asked_before):
+    rows = lost_and_missing(world)
+    unanswered(world, "SDP-00003", 400)
+    if asked_before:
+        with pytest.raises(Rejected):
+            take_back(world, rows["1002"])
+    assert take_back(world, rows["1001"])
+    assert {number: one.state for number, one in by_number(world).items()} == {
+        "SDP-00001": "created",
+        "SDP-00002": "rejected",
+        "SDP-00003": "unknown",
+    }
+
+
 def test_what_has_arrived_meanwhile_is_adopted_and_stays(world):
     row = poisoned(world)
     world.recover()
@@ -236,7 +263,7 @@ def test_what_arrives_after_it_was_taken_back_stops_the_next_run(sqlite_world):
 def test_a_crash_while_it_is_taken_back_leaves_it_to_be_looked_up(sqlite_world, monkeypatch):
     world = sqlite_world
     row = poisoned(world)
-    monkeypatch.setattr(recover, "resolve_unknown", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(reconcile, "resolve_unknown", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         take_back(world, row)
     monkeypatch.undo()
