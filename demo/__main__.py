@@ -62,6 +62,12 @@ def main() -> None:
         show_calls("ServiceDesk Plus MSP", SDP)
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. The full log is {LOG.relative_to(ROOT)}.")
     console.print("Look around: .venv/bin/msp-xero --help    Try it by hand: make sandbox")
+    console.print(
+        "A new sandbox starts without these invoices, and this ledger counts their worklogs as billed. To "
+        f"bill there: rm -r {HOME.relative_to(ROOT)}, then "
+        ".venv/bin/meltano run --full-refresh accounts worklog-types worklogs",
+        soft_wrap=True,
+    )
 
 
 @contextlib.contextmanager

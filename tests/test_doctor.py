@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from msp_xero.errors import SettingError
 from msp_xero.ledger import Ledger
 from msp_xero_console.main import app
+from msp_xero_transforms.rules import read_rules
 from typer.testing import CliRunner
 
 from tests.front import Front
@@ -22,6 +24,8 @@ from tests.systems import Sandbox, free_ports
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from msp_xero_console.project import Mapped
 
 SDP = "ServiceDesk Plus for tap-msp-sdp"
 SDP_TARGET = "ServiceDesk Plus for target-msp-sdp"
@@ -94,6 +98,20 @@ def project(tmp_path: Path, sandbox: Sandbox) -> Project:
     return Project.create(tmp_path / "project", sandbox)
 
 
+@pytest.fixture(autouse=True)
+def mapper_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mapper takes seconds to start; here its reader is asked. The first test starts the real one."""
+
+    def refused(mapping: Mapped, _folder: Path) -> list[str]:
+        try:
+            read_rules(mapping.config)
+        except SettingError as error:
+            return [str(one) for one in (error, *error.others)]
+        return []
+
+    monkeypatch.setattr("msp_xero_console.checks.mapper.refusals", refused)
+
+
 @pytest.fixture
 def doctor(project: Project, monkeypatch: pytest.MonkeyPatch) -> Doctor:
     return Doctor(project, monkeypatch)
@@ -127,7 +145,7 @@ def others_are_looked_at(rows: Rows) -> bool:
 
 def test_before_the_first_run_all_is_well_and_nothing_is_written(project: Project) -> None:
     text = project.msp_xero("doctor", expect=0)
-    assert "30 ok, 0 warnings, 0 failed. Tonight's run will work." in text
+    assert "36 ok, 0 warnings, 0 failed. Tonight's run will work." in text
     assert not project.ledger_path.exists()
     calls = [call for system in ("xero", "sdp") for call in project.sandbox.calls(system)]
     assert {call["method"] for call in calls if not call["path"].endswith("/connect/token")} == {"GET"}

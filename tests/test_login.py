@@ -107,7 +107,8 @@ def consent_address(lines: Any) -> str:
 def test_from_nothing_to_billed_worklogs_with_a_login(login: LoggingIn) -> None:
     project, sandbox = login.project, login.project.sandbox
     login.use(PKCE, grant="authorization_code")
-    assert "there is no stored login" in project.msp_xero("reconcile", expect=1)
+    assert "there is no ledger yet" in project.msp_xero("reconcile", expect=1)
+    assert "there is no stored login" in project.run("accounts", expect=1)
     sandbox.control("POST", "xero", "set", {"consent": "ask", "extra_tenants": "1"})
     said = login()
     assert "Connected to Kōwhai Managed IT." in said

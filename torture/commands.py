@@ -34,7 +34,7 @@ def push(world: World, at: Environment, strikes: Sequence[Strike] = (), *, machi
     config["token_store"] += machine
 
     def work(ledger: Ledger) -> None:
-        run_id = start_run(ledger, "worklogs")
+        run_id = start_run(ledger, "push")
         client = XeroClient(XeroSettings.from_config(config))
         try:
             settled = settle(ledger, client, BillingSettings.from_config(config), run_id=run_id)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 TARGET = "target-xero-invoices"
 JOB = "worklogs"
+PUSH = "push"
+"""What a push by hand is recorded as."""
 
 
 def is_enabled(project: Project) -> bool:
@@ -45,11 +47,12 @@ def _settings(project: Project) -> BillingSettings:
     """Return how to bill, checked as the target checks it at the start of a run.
 
     Raises:
-        SettingError: about the first setting that is wrong.
+        MspXeroError: about the settings that are wrong.
     """
-    config, schema = project.config(TARGET), th.PropertiesList(*BILLING).to_dict()
-    check_settings({name: config[name] for name in schema["properties"] if name in config}, schema)
-    return BillingSettings.from_config(config)
+    with project.naming(TARGET):
+        config, schema = project.config(TARGET), th.PropertiesList(*BILLING).to_dict()
+        check_settings({name: config[name] for name in schema["properties"] if name in config}, schema)
+        return BillingSettings.from_config(config)
 
 
 def preview(project: Project, *, accounts: AbstractSet[str] | None = None) -> Plan:
@@ -59,10 +62,10 @@ def preview(project: Project, *, accounts: AbstractSet[str] | None = None) -> Pl
     the list of holds is whole. ``accounts``: for these SDP accounts only; None is all.
 
     Raises:
-        MspXeroError: a setting is wrong, or Xero cannot be read.
+        MspXeroError: a setting is wrong, there is no ledger, or Xero cannot be read.
     """
     settings = _settings(project)
-    with project.reading() as ledger:
+    with project.deciding() as ledger:
         plan = preview_settle(ledger, project.xero(TARGET), settings, accounts=accounts)
         for row in views.worklog_totals(ledger, decision="hold", accounts=accounts):
             if row.state == "held":
@@ -81,7 +84,7 @@ def push(
     progress: Callable[[str], None] = lambda _: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Settled:
-    """Settle everything that the ledger holds, as the target does at the end of a run.
+    """Settle everything that the ledger holds, as the target does at the end of a run; recorded as a push.
 
     It pushes also where the setting ``push`` is off: that one keeps runs from pushing by themselves,
     and this is the person who does it. What Xero refused is tried again at once.
@@ -93,32 +96,35 @@ def push(
         stop_requested: asked between calls; True ends the push cleanly.
 
     Raises:
-        MspXeroError: a setting is wrong, another settle is running, or Xero cannot be reached.
+        MspXeroError: a setting is wrong, there is no ledger, another settle is running, or Xero cannot be
+            reached.
     """
     settings = dataclasses.replace(_settings(project), push=True)
     client = project.xero(TARGET)
-    with Ledger.open(project.ledger_url, connection=project.connection) as ledger:
 
-        def work(ledger: Ledger, run_id: int) -> Settled:
-            return settle(
-                ledger,
-                client,
-                settings,
-                run_id=run_id,
-                retry_refused=True,
-                accounts=accounts,
-                stop_requested=stop_requested,
-                progress=progress,
-            )
+    def work(ledger: Ledger, run_id: int) -> Settled:
+        return settle(
+            ledger,
+            client,
+            settings,
+            run_id=run_id,
+            retry_refused=True,
+            accounts=accounts,
+            stop_requested=stop_requested,
+            progress=progress,
+        )
 
-        return _recorded(ledger, client, JOB, work)
+    with project.deciding() as ledger:
+        # Not as the job: how its last run ended, and that it came at all, no push by hand may hide.
+        return _recorded(ledger, client, PUSH, work)
 
 
 def reconcile(project: Project) -> Reconciled:
     """Refresh the states of our invoices and settle unknown outcomes; send nothing.
 
     Raises:
-        MspXeroError: a setting is wrong, another settle is running, or Xero cannot be reached.
+        MspXeroError: a setting is wrong, there is no ledger, another settle is running, or Xero cannot be
+            reached.
     """
     settings = _settings(project)
     client = project.xero(TARGET)
@@ -126,7 +132,7 @@ def reconcile(project: Project) -> Reconciled:
     def work(ledger: Ledger, run_id: int) -> Reconciled:
         return reconcile_ledger(ledger, client, number_prefix=settings.number_prefix, run_id=run_id)
 
-    with Ledger.open(project.ledger_url, connection=project.connection) as ledger:
+    with project.deciding() as ledger:
         return _recorded(ledger, client, "reconcile", work)
 
 

@@ -70,6 +70,11 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[_Body[P]], _
         @functools.wraps(body)
         def run(*, environment: str | None, config: Path | None, **values: Any) -> None:
             with plain_errors():
+                if config is not None and environment is not None:
+                    raise typer.BadParameter(
+                        "a file of settings knows no environments; leave out one of --config and -e",
+                        param_hint="-e",
+                    )
                 body(Project.find(environment=environment, config=config), **values)  # type: ignore[call-arg]
 
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]

@@ -192,7 +192,8 @@ def push(project: Project, *, account: OnlyAccounts = None, as_json: AsJson = Fa
         )
     if as_json:
         told = {"differing": settled.differing, "outcome": settled.outcome, "calls": settled.calls}
-        show.data({**settled.counts(), **told})
+        held = {code: total.lines for code, total in sorted(settled.held.items())}
+        show.data({**settled.counts(), "held": held, **told})
     else:
         show.say(settled.sentence())
         _draw_held(settled.held, settled.currency)
@@ -203,10 +204,14 @@ def push(project: Project, *, account: OnlyAccounts = None, as_json: AsJson = Fa
 
 
 def _wanted(project: Project, accounts: list[str] | None) -> set[str] | None:
-    """Return the ids of the accounts that a person named; None is all."""
+    """Return the ids of the accounts that a person named; None is all.
+
+    Raises:
+        MspXeroError: there is no such account, or no ledger.
+    """
     if not accounts:
         return None
-    with project.reading() as ledger:
+    with project.deciding() as ledger:
         known = views.accounts_with_worklogs(ledger)
     return {
         the_one(one, known, noun="account with worklogs", list_command="msp-xero worklogs list")

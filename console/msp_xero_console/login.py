@@ -76,6 +76,11 @@ def login(  # noqa: PLR0913 - each is an option
     flow = Login(settings)
     if aside := flow.prepare_store():
         talk.say(f"The token store was damaged; it is kept as {aside}, and a new one is begun.")
+    if idle := _without_login(project):
+        talk.say(
+            f"{' and '.join(idle)}: with grant client_credentials, as it is set, no login is needed, and no "
+            f"run uses this one until grant: {_GRANT} is set."
+        )
     if browser:
         consent, code = _by_browser(flow, talk, port, timeout)
     else:
@@ -120,6 +125,15 @@ def _settings(project: Project) -> XeroSettings:
                 f"differs between {' and '.join(found)}; a login belongs to one app and is kept in one place",
             )
     return found[XERO_PLUGINS[-1]] if XERO_PLUGINS[-1] in found else next(iter(found.values()))
+
+
+def _without_login(project: Project) -> list[str]:
+    """Return the plugins that would not use a login as they are set."""
+    return [
+        plugin
+        for plugin in XERO_PLUGINS
+        if plugin in project.configs and project.config(plugin).get("grant") != _GRANT
+    ]
 
 
 class _NobodyAnswers(LoginFailed):

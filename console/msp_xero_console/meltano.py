@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from msp_xero.errors import SettingError
+from msp_xero.errors import MspXeroError, SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 _VARIABLE = re.compile(r"(?P<escape>\\)?\$(?:\{(?P<curly>\w+)\}|(?P<plain>[A-Z][A-Z0-9_]*))")
 _TRUE = {"y", "yes", "t", "true", "on", "1"}
@@ -63,6 +63,32 @@ class Document:
         plugin = _plugin(self.content, name)
         return [] if plugin is None else list(_Chain(self, plugin).declared())
 
+    def executable(self, name: str) -> str:
+        """Return the executable that is named for a plugin or its parents; else the plugin's name."""
+        plugin = _plugin(self.content, name)
+        layers = _ancestry(self.content, plugin) if plugin else ()
+        return next((str(layer["executable"]) for layer in layers if layer.get("executable")), name)
+
+    def heirs(self, names: Collection[str]) -> dict[str, str]:
+        """Return the plugins that inherit from one of these and that a job starts, each with that one."""
+        started = _started(self.content)
+        found = {}
+        for plugins in (self.content.get("plugins") or {}).values():
+            for plugin in plugins or []:
+                _, *parents = (layer["name"] for layer in _ancestry(self.content, plugin))
+                parent = next((parent for parent in parents if parent in names), None)
+                if parent and plugin["name"] not in names and plugin["name"] in started:
+                    found[plugin["name"]] = parent
+        return found
+
+    def mappings(self) -> dict[str, str]:
+        """Return the mappings of all mappers, each with its mapper."""
+        return {
+            mapping["name"]: plugin["name"]
+            for plugin in (self.content.get("plugins") or {}).get("mappers") or []
+            for mapping in plugin.get("mappings") or []
+        }
+
     def mapping_config(self, mapping: str) -> dict[str, Any]:
         """Return the settings of one mapping of a mapper: the plugin's, and the mapping's own above them."""
         for plugin in (self.content.get("plugins") or {}).get("mappers") or []:
@@ -73,9 +99,59 @@ class Document:
         return {}
 
 
+def check_shape(content: Mapping[str, Any], file: str) -> None:
+    """Do nothing where a project file is built as its readers expect; what nobody here reads may be anything.
+
+    Raises:
+        MspXeroError: a list, a map or a name is missing where one has to be.
+    """
+    _has_list(content, "include_paths", file)
+    _check_plugins(content.get("plugins"), "plugins", file)
+    for environment in _named(content.get("environments"), "environments", "environments", file):
+        where = f"of the environment {environment['name']}"
+        config = _map(environment.get("config"), f"config {where}", file)
+        _check_plugins(config.get("plugins"), f"config.plugins {where}", file)
+        _map(environment.get("env"), f"env {where}", file)
+    _map(content.get("env"), "env", file)
+    for job in _named(content.get("jobs"), "jobs", "jobs", file):
+        _has_list(job, "tasks", f"{file}: job {job['name']}")
+
+
+def _check_plugins(plugins: Any, where: str, file: str) -> None:
+    for kind, members in _map(plugins, where, file).items():
+        for plugin in _named(members, f"{where}.{kind}", "plugins", file):
+            name = plugin["name"]
+            _map(plugin.get("config"), f"config of {name}", file)
+            _map(plugin.get("env"), f"env of {name}", file)
+            _named(plugin.get("settings"), f"settings of {name}", "settings", file)
+            for mapping in _named(plugin.get("mappings"), f"mappings of {name}", "mappings", file):
+                _map(mapping.get("config"), f"config of the mapping {mapping['name']}", file)
+
+
+def _map(value: Any, where: str, file: str) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise MspXeroError(f"{file}: {where} has to be a map")
+    return value
+
+
+def _named(value: Any, where: str, what: str, file: str) -> list[Mapping[str, Any]]:
+    members = [] if value is None else value
+    named = (isinstance(one, dict) and isinstance(one.get("name"), str) for one in members or [])
+    if not isinstance(members, list) or not all(named):
+        raise MspXeroError(f"{file}: {where} has to be a list of {what}, each with a name")
+    return members
+
+
+def _has_list(holder: Mapping[str, Any], name: str, file: str) -> None:
+    if not isinstance(holder.get(name) or [], list):
+        raise MspXeroError(f"{file}: {name} has to be a list")
+
+
 def environment_names(content: Mapping[str, Any]) -> list[str]:
     """Return the names of the environments that a project has."""
-    return [str(environment.get("name")) for environment in content.get("environments") or []]
+    return [str(environment["name"]) for environment in content.get("environments") or []]
 
 
 def variable_name(plugin: str, setting: str) -> str:
@@ -183,6 +259,13 @@ def _plugin(content: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
                 found: Mapping[str, Any] = plugin
                 return found
     return None
+
+
+def _started(content: Mapping[str, Any]) -> set[str]:
+    """Return all words of the tasks of jobs; a task is a text, or a list of texts."""
+    tasks = [task for job in content.get("jobs") or [] for task in job.get("tasks") or []]
+    blocks = [block for task in tasks for block in (task if isinstance(task, list) else [task])]
+    return {word for block in blocks for word in str(block).split()}
 
 
 def _ancestry(content: Mapping[str, Any], plugin: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -13,9 +13,10 @@ import yaml
 from dotenv import dotenv_values
 from msp_xero.errors import MspXeroError, SettingError
 from msp_xero.ledger import Ledger, views
+from msp_xero.ledger.address import shown
 from msp_xero.ledger.defaults import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL
 
-from msp_xero_console.meltano import Document, environment_names
+from msp_xero_console.meltano import Document, check_shape, environment_names, variable_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ SDP_PLUGINS = ("tap-msp-sdp", "target-msp-sdp")
 XERO_PLUGINS = ("tap-xero-lite", "target-xero-invoices")
 PLUGINS = (*SDP_PLUGINS, *XERO_PLUGINS)
 WORKLOG_MAPPING = "worklogs-to-lines"
+MAPPER = "msp-xero-transforms"
 TYPES_TARGET = "target-msp-sdp-types"
 SWITCHES = {
     "accounts": ("target-msp-sdp", "accounts_enabled"),
@@ -42,6 +44,38 @@ LEDGER_VARIABLE = "MSP_XERO_LEDGER_URL"
 _FILE = "meltano.yml"
 # A path in one of these is meant from the project's folder, where Meltano starts the plugins.
 _PATHS = ("token_store", "ca_bundle")
+
+
+@dataclass(frozen=True, slots=True)
+class Heir:
+    """A plugin that a job starts and that inherits from one of ours.
+
+    Attributes:
+        parent: the plugin of ours.
+        config: its settings; empty where they cannot be read.
+        problem: why they cannot be read.
+    """
+
+    parent: str
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    problem: SettingError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A mapping of the mapper, with what the mapper would be started with.
+
+    Attributes:
+        executable: the mapper's own, as Meltano starts it.
+        config: the mapping's settings above the mapper's.
+    """
+
+    executable: str
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class StandIn(Ledger):
+    """An empty ledger in memory, to be looked at where there is none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +95,8 @@ class Project:
         is_meltano: whether the settings are from a Meltano project.
         environment_given: whether the environment was named, rather than the project's default.
         account_fields: the map of account fields of ``contacts-to-accounts``; None for the default map.
+        heirs: plugins that inherit from ours, by name.
+        mappings: the mappings of our mapper, by name.
     """
 
     folder: Path
@@ -75,6 +111,8 @@ class Project:
     is_meltano: bool = False
     environment_given: bool = False
     account_fields: Mapping[str, Any] | None = None
+    heirs: Mapping[str, Heir] = field(default_factory=dict)
+    mappings: Mapping[str, Mapped] = field(default_factory=dict)
 
     @classmethod
     def find(
@@ -147,6 +185,8 @@ class Project:
             is_meltano=True,
             environment_given=environment is not None,
             account_fields=_object(document.mapping_config(ACCOUNT_MAPPING).get("account_fields")),
+            heirs={name: _heir(document, name, parent) for name, parent in document.heirs(PLUGINS).items()},
+            mappings=_mappings_of(document, folder),
         )
 
     @classmethod
@@ -170,14 +210,16 @@ class Project:
         Raises:
             SettingError: one of them cannot be read.
         """
-        if plugin in self.problems:
-            raise self.problems[plugin]
-        config = dict(self.configs.get(plugin, {}))
+        heir = self.heirs.get(plugin)
+        problem = heir.problem if heir else self.problems.get(plugin)
+        if problem:
+            raise problem
+        config = dict(heir.config if heir else self.configs.get(plugin, {}))
         for name in _PATHS:
             value = config.get(name)
             if isinstance(value, str) and value:
                 config[name] = str(self.folder / Path(value).expanduser())
-        if plugin in XERO_PLUGINS and "token_store" not in config:
+        if (heir.parent if heir else plugin) in XERO_PLUGINS and "token_store" not in config:
             config["token_store"] = str(self.folder / ".msp-xero" / "xero-token.json")
         return config
 
@@ -219,25 +261,41 @@ class Project:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Ledger]:
-        """Open the ledger to look at it; where there is none yet, an empty one stands in."""
+        """Open the ledger to look at it; where there is none yet, an empty :class:`StandIn` is looked at."""
         found = Ledger.open_existing(self.ledger_url, connection=self.connection)
-        with found or Ledger.open("sqlite://", connection=self.connection) as ledger:
+        with found or StandIn.open("sqlite://", connection=self.connection) as ledger:
             yield ledger
 
     @contextlib.contextmanager
     def deciding(self) -> Iterator[Ledger]:
-        """Open the ledger to record what a person decides.
+        """Open the ledger to act on what is in it; none is made.
 
         Raises:
             MspXeroError: there is none yet, so there is nothing to decide about.
         """
         found = Ledger.open_existing(self.ledger_url, connection=self.connection)
         if found is None:
-            raise MspXeroError(
-                "there is no ledger yet, because no job has run; run `meltano run accounts` first"
-            )
+            raise MspXeroError(f"{self.absence()}; {self.remedy}")
         with found as ledger:
             yield ledger
+
+    def absence(self) -> str:
+        """Say what is not there: the ledger, or this connection in it."""
+        # Few commands meet no ledger, and the others need not pay for what looks at one.
+        from msp_xero.ledger.looking import look_at  # noqa: PLC0415
+
+        with look_at(self.ledger_url, connection=self.connection) as look:
+            revision = look.revision
+        place = shown(self.ledger_url) + (f" ({LEDGER_VARIABLE})" if self.ledger_override else "")
+        if revision is None:
+            return f"there is no ledger yet at {place}"
+        return f"the ledger {place} has no connection {self.connection} yet"
+
+    @property
+    def remedy(self) -> str:
+        """Say what to do where there is no ledger."""
+        wrong = LEDGER_VARIABLE if self.ledger_override else "ledger_url and connection"
+        return f"the first run makes it: `meltano run accounts`. If jobs have run, correct {wrong}"
 
     def sdp(
         self, plugin: str = "target-msp-sdp", *, watch: Watch | None = None, patience: float | None = None
@@ -246,14 +304,33 @@ class Project:
         # The clients and what they pull in are slow to import, and few commands need them.
         from msp_xero.sdp import SdpClient, SdpSettings  # noqa: PLC0415
 
-        settings = SdpSettings.from_config(self.config(plugin))
+        with self.naming(plugin):
+            settings = SdpSettings.from_config(self.config(plugin))
         return SdpClient(settings, watch=watch, patience=patience)
 
     def xero(self, plugin: str = "target-xero-invoices", **options: Any) -> XeroClient:
         """Return a client of Xero with a plugin's settings; ``options`` are those of the client."""
         from msp_xero.xero import XeroClient, XeroSettings  # noqa: PLC0415 - as above
 
-        return XeroClient(XeroSettings.from_config(self.config(plugin)), **options)
+        with self.naming(plugin):
+            settings = XeroSettings.from_config(self.config(plugin))
+        return XeroClient(settings, **options)
+
+    @contextlib.contextmanager
+    def naming(self, plugin: str) -> Iterator[None]:
+        """Let an error about a setting say whose setting it is, and where it is set.
+
+        Raises:
+            MspXeroError: a setting is wrong.
+        """
+        try:
+            yield
+        except SettingError as error:
+            wrong = " ".join(str(one) for one in (error, *error.others)).rstrip(".")
+            place = f"{_FILE}, or {variable_name(plugin, error.setting)} in .env"
+            raise MspXeroError(
+                f"{plugin}: {wrong}. Set it in {place if self.is_meltano else self.source}."
+            ) from error
 
     def _anchored(self, url: object) -> str:
         text = str(url or DEFAULT_LEDGER_URL)
@@ -261,6 +338,25 @@ class Project:
         if text == relative or relative.startswith(("/", ":memory:")):
             return text
         return f"{scheme}{self.folder / relative}"
+
+
+def _heir(document: Document, name: str, parent: str) -> Heir:
+    try:
+        return Heir(parent, document.plugin_config(name))
+    except SettingError as error:
+        return Heir(parent, problem=error)
+
+
+def _mappings_of(document: Document, folder: Path) -> dict[str, Mapped]:
+    """Return the mappings of our mapper; a project may have others."""
+    found = {}
+    for mapping, mapper in document.mappings().items():
+        executable = document.executable(mapper)
+        if Path(executable).name == MAPPER:
+            installed = folder / ".meltano" / "mappers" / mapper / "venv" / "bin" / executable
+            place = str(installed) if installed.is_file() else executable
+            found[mapping] = Mapped(place, document.mapping_config(mapping))
+    return found
 
 
 def _object(value: object) -> Mapping[str, Any] | None:
@@ -304,4 +400,5 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise MspXeroError(f"{path.name} cannot be read as YAML{line}") from error
     if not isinstance(content, dict):
         raise MspXeroError(f"{path.name} is not a Meltano project file")
+    check_shape(content, path.name)
     return content

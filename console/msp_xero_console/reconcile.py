@@ -8,7 +8,7 @@ from msp_xero_console import billing, show
 from msp_xero_console.command import AsJson, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
-from msp_xero_console.words import number, plural
+from msp_xero_console.words import moment, number, plural
 
 if TYPE_CHECKING:
     from msp_xero.billing.recover import Reconciled
@@ -35,7 +35,12 @@ def reconcile(project: Project, *, as_json: AsJson = False) -> None:
     """
     found = billing.reconcile(project)
     if as_json:
-        told = {"differing": found.differing, "outcome": found.outcome, "calls": found.calls}
+        told = {
+            "since": found.since,
+            "differing": found.differing,
+            "outcome": found.outcome,
+            "calls": found.calls,
+        }
         show.data({**found.counts(), **told})
     else:
         _draw(found)
@@ -54,4 +59,10 @@ def _draw(found: Reconciled) -> None:
         columns = [Column("Outcome"), Column("Invoices", right=True), Column("What it means", wraps=True)]
         show.table(columns, rows, notes=[f"Nothing was sent. {calls}."])
     else:
-        show.say(f"The ledger agrees with Xero: nothing has changed, and no outcome is unknown. {calls}.")
+        last = (
+            f"since {moment(found.since)}" if found.since else "at the first look, which was at all of them"
+        )
+        show.say(
+            f"Xero tells of no change of our invoices {last}, and no outcome is unknown. "
+            f"Nothing was sent. {calls}."
+        )

@@ -15,7 +15,7 @@ from msp_xero.reasons import explain
 from msp_xero_console import show
 from msp_xero_console.account_notes import account_sentence
 from msp_xero_console.command import AsJson, command, command_group, needs_person
-from msp_xero_console.project import XERO_PLUGINS, Project
+from msp_xero_console.project import XERO_PLUGINS, Project, StandIn
 from msp_xero_console.show import Column
 from msp_xero_console.stuck import differs, full_story, what_next
 from msp_xero_console.words import NOTHING, counted, hours, in_currency, moment, money, number, plural, text
@@ -52,7 +52,10 @@ def status(
     *,
     as_json: AsJson = False,
     check: Annotated[
-        bool, typer.Option("--check", help="End with exit code 3 when something needs a person.")
+        bool,
+        typer.Option(
+            "--check", help="End with exit code 3 when something needs a person, or no job ever ran."
+        ),
     ] = False,
 ) -> None:
     """Show the last runs, where every worklog is, and what needs a person.
@@ -84,6 +87,8 @@ class _Picture:
 
     def __init__(self, project: Project, ledger: Ledger) -> None:
         self.source = project.source
+        self.absence = project.absence() if isinstance(ledger, StandIn) else None
+        self.remedy = project.remedy
         self.switched_off = project.switched_off
         self.sdp_url = project.configs.get("target-msp-sdp", {}).get("base_url") or project.configs.get(
             "tap-msp-sdp", {}
@@ -106,11 +111,14 @@ class _Picture:
 
     @property
     def needs_person(self) -> bool:
-        # A rebuild or reconcile that failed once was a person's; what they did next counts.
+        # Where no job has ever run, nothing is well: the schedule is missing, or this is not the ledger.
+        idle = not any(job in JOBS for job in self.runs)
+        # A push, rebuild or reconcile that failed once was a person's; what they did next counts.
         failed = any(job in JOBS and run.outcome == "failed" for job, run in self.runs.items())
         stuck = any(invoice.state == "conflict" or invoice.reason for invoice in self.unsettled)
         return (
-            failed
+            idle
+            or failed
             or stuck
             or self.changed > 0
             or self.on_gone_invoices > 0
@@ -142,6 +150,7 @@ class _Picture:
         sdp = self.connection.sdp_base_url or self.sdp_url
         return {
             "connection": {**show.plain(self.connection), "sdp_base_url": sdp},
+            "no_ledger": self.absence,
             "xero_login": self.login and {**show.plain(self.login), "needs_person": self.login.needs_person},
             "runs": [
                 {
@@ -200,6 +209,8 @@ class _Picture:
             ("ServiceDesk Plus", seen.sdp_base_url or self.sdp_url or "base_url is not set"),
             ("Connection", f"{seen.name}, from {self.source}"),
         ]
+        if self.absence is not None:
+            pairs.append(("Ledger", f"{self.absence}; {self.remedy}."))
         if self.login is not None:
             pairs.append(("Xero login", " ".join([f"{self.login.seen}.", self.login.advice]).strip()))
         if seen.day_calls_remaining is not None:

@@ -107,7 +107,7 @@ def _scopes(name: str, settings: XeroSettings, store: TokenStore, needs: Sequenc
     subject = f"Xero scopes of {name}"
     lacking = missing(token.scope, needs)
     if not lacking:
-        yield subject, OK, f"all {len(needs)} that are needed: {token.scope}", ""
+        yield subject, OK, f"all that are needed; granted: {token.scope}", ""
         return
     advice = (
         "Allow them for the app, add them to the setting scopes if that is set, and run `msp-xero login`."

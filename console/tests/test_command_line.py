@@ -72,6 +72,7 @@ def test_no_table_is_cut_or_padded_when_piped(cli, command) -> None:
         ("worklogs", "export", "worklogs.pdf"),
         ("invoices", "list", "--state", "open"),
         ("accounts", "link", "c-8"),
+        ("status", "--config", "settings.json", "-e", "prod"),
     ],
     ids=" ".join,
 )

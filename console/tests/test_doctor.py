@@ -11,17 +11,34 @@ from zoneinfo import ZoneInfo
 import pytest
 from msp_xero.billing.reference import Organisation
 from msp_xero.edges.certificates import Handshake
+from msp_xero.errors import SettingError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.models import BillingConnection, Worklog
 from msp_xero_console import checks
 from msp_xero_console.checks import doors
 from msp_xero_console.checks.ledger import bookmarks_of, default_type
 from msp_xero_console.checks.machine import space
+from msp_xero_console.checks.mapper import mappings, refusals
 from msp_xero_console.checks.scene import Scene
-from msp_xero_console.project import Project
+from msp_xero_console.project import Mapped, Project
+from msp_xero_transforms.rules import read_rules
 from sqlalchemy import update
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def mapper_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mapper takes seconds to start; what it reads is asked here, but where a test starts it itself."""
+
+    def refused(mapping: Mapped, _folder: Path) -> list[str]:
+        try:
+            read_rules(mapping.config)
+        except SettingError as error:
+            return [str(one) for one in (error, *error.others)]
+        return []
+
+    monkeypatch.setattr("msp_xero_console.checks.mapper.refusals", refused)
 
 
 def organisation(zone: str | None = "Pacific/Auckland", locked: date | None = None) -> Organisation:
@@ -89,6 +106,104 @@ def test_a_misspelt_setting_of_a_meltano_project_is_pointed_out(empty, name, mea
     finding = checks.settings_of(project, "target-xero-invoices")
     assert finding.status == "failed"
     assert finding.seen == f"Setting {name}: is not known; did you mean {meant}?"
+
+
+WRONG = {
+    "rate_source: charge": "Setting rate_source: must be one of item_price, worklog_charge.",
+    "default_worklog_typ: Travel": "is not known; did you mean default_worklog_type?",
+    'description_template: "{{ nope"': "Setting description_template: is not a valid Jinja2 template",
+    "account_fields: {emailid: EmailAdres}": "did you mean EmailAddress?",
+}
+
+
+def with_mapping(cli, settings: str) -> Project:
+    path = cli.folder / "meltano.yml"
+    path.write_text(path.read_text().replace("time_zone: Pacific/Auckland", settings))
+    return Project.find(environment=None, config=None, shell={})
+
+
+@pytest.mark.parametrize(("settings", "seen"), WRONG.items(), ids=WRONG)
+def test_a_mapping_that_the_mapper_refuses_has_failed(empty, settings, seen) -> None:
+    (finding,) = mappings(Scene(with_mapping(empty, settings)))
+    assert (finding.subject, finding.status) == ("mapping worklogs-to-lines", "failed")
+    assert seen in finding.seen
+
+
+def test_tonights_run_does_not_work_where_the_mapper_refuses_a_mapping(sandbox, empty) -> None:
+    sandbox.connect(empty)
+    assert findings(empty, 0)["mapping worklogs-to-lines"]["status"] == "ok"
+    with_mapping(empty, "rate_source: charge")
+    assert [row["subject"] for row in findings(empty, 1).values() if row["status"] == "failed"] == [
+        "mapping worklogs-to-lines"
+    ]
+
+
+def test_the_mapper_itself_is_asked_as_meltano_would_start_it(empty) -> None:
+    project = with_mapping(empty, "rate_source: charge, time_zone: Nowhere, since: 2026-01-01")
+    (mapping,) = project.mappings.values()
+    said = refusals(mapping, project.folder)
+    assert said is not None
+    assert [one.partition(":")[0] for one in said] == ["Setting since", "Setting rate_source"]
+    assert refusals(Mapped(mapping.executable, {"time_zone": "UTC"}), project.folder) == []
+    assert refusals(Mapped("no-such-mapper"), project.folder) is None
+
+
+def test_what_is_no_answer_of_the_mapper_is_told_as_it_is(tmp_path) -> None:
+    for script, seen in (
+        ("exit 7", "ended with 7"),
+        ("echo 'msp-xero-transforms: error: No.' >&2; exit 1", "No."),
+    ):
+        (tmp_path / "mapper").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "mapper").chmod(0o755)
+        (said,) = refusals(Mapped(str(tmp_path / "mapper")), tmp_path) or []
+        assert said.endswith(seen)
+
+
+def test_a_mapper_that_is_not_installed_is_a_warning(empty, monkeypatch) -> None:
+    monkeypatch.setattr("msp_xero_console.checks.mapper.refusals", lambda *_: None)
+    (finding,) = mappings(Scene(project_of(empty)))
+    assert (finding.status, finding.advice) == ("warning", "Install it: `meltano install`.")
+
+
+def test_meltanos_own_installation_of_the_mapper_comes_first(empty) -> None:
+    assert project_of(empty).mappings["worklogs-to-lines"].executable == "msp-xero-transforms"
+    installed = empty.folder / ".meltano/mappers/msp-xero-transforms/venv/bin/msp-xero-transforms"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    assert project_of(empty).mappings["worklogs-to-lines"].executable == str(installed)
+
+
+def project_of(_cli) -> Project:
+    return Project.find(environment=None, config=None, shell={})
+
+
+HEIRS = """
+  - {name: target-msp-sdp-types, inherit_from: target-msp-sdp, config: {match_names: fuzzy}}
+  - {name: target-xero-invoices-open, inherit_from: target-xero-invoices, config: {due_days: soon}}
+jobs:
+- {name: worklog-types, tasks: [[tap-xero-items mapping target-msp-sdp-types]]}
+"""
+
+
+def test_inherited_plugins_that_a_job_starts_are_checked_as_what_they_inherit_from(empty) -> None:
+    path = empty.folder / "meltano.yml"
+    items = "  - {name: tap-xero-items, inherit_from: tap-xero-lite, config: {client_id: ''}}\n  mappers:"
+    path.write_text(path.read_text().replace("  mappers:", items, 1).rstrip() + HEIRS)
+    project = project_of(empty)
+    assert {name: heir.parent for name, heir in project.heirs.items()} == {
+        "tap-xero-items": "tap-xero-lite",
+        "target-msp-sdp-types": "target-msp-sdp",
+    }
+    found = {one.subject: one for one in checks.settings(Scene(project))}
+    assert found["target-msp-sdp"].status == found["tap-xero-lite"].status == "ok"
+    assert "Setting match_names: must be one of" in found["target-msp-sdp-types"].seen
+    assert "TARGET_MSP_SDP_TYPES_MATCH_NAMES in .env" in found["target-msp-sdp-types"].advice
+    assert (
+        "What an environment says of target-msp-sdp does not reach it."
+        in found["target-msp-sdp-types"].advice
+    )
+    assert found["tap-xero-items"].status == "failed"
+    assert "Setting client_id: " in found["tap-xero-items"].seen
 
 
 def test_a_plugin_that_is_not_there(tmp_path) -> None:

@@ -93,22 +93,34 @@ def test_push_creates_the_invoices_and_says_what_waits(billable, sandbox) -> Non
     assert again["invoices"] == 0
     assert len(sandbox.writes()) == 1
     runs = {run["job"]: run for run in billable.data("status")["runs"]}
-    assert runs["worklogs"]["outcome"] == "needs_person"
-    assert runs["worklogs"]["actor"].startswith("person:")
+    assert runs["push"]["outcome"] == "needs_person"
+    assert runs["push"]["actor"].startswith("person:")
+    assert runs["worklogs"]["actor"] == "target-xero-invoices"
 
 
 def test_one_account_first(billable, sandbox) -> None:
     """A first push that cannot hurt: one account, and nothing of the others."""
     other = "Rimu & Co [Ltd]"
     assert billable.data("invoices", "preview", "--account", other)["invoices"] == []
-    billable.says("invoices", "push", "--account", other, code=3)
+    told = billable.data("invoices", "push", "--account", other, code=3)
+    assert told["held"] == {"ACCOUNT_UNMAPPED": 3}
     assert sandbox.writes() == []
+    push = next(run for run in billable.data("status")["runs"] if run["job"] == "push")
+    assert push["counts"]["held"] == {"ACCOUNT_UNMAPPED": 3, "TYPE_MISSING": 1}
     (one,) = billable.data("invoices", "preview", "--account", "7")["invoices"]
     assert one["lines"] == 4
     said = billable.says("invoices", "push", "--account", "kōwhai dental", code=3)
     assert "4 worklogs invoiced on 1 invoice" in said
     error = billable.refuses("invoices", "push", "--account", "Nobody")
     assert "there is no account with worklogs 'Nobody'; `msp-xero worklogs list` shows them" in error
+
+
+@pytest.mark.parametrize("account", [(), ("--account", "7")])
+@pytest.mark.parametrize("command", [("invoices", "push"), ("invoices", "preview"), ("reconcile",)])
+def test_where_there_is_no_ledger_nothing_is_billed_and_none_is_made(empty, command, account) -> None:
+    account = account if command[0] == "invoices" else ()
+    assert "msp-xero: error: there is no ledger yet at sqlite:///" in empty.refuses(*command, *account)
+    assert not (empty.folder / ".msp-xero").exists()
 
 
 def test_push_when_the_job_is_switched_off(billable, sandbox) -> None:
@@ -128,7 +140,8 @@ def test_a_wrong_secret_is_one_line_and_a_failed_run(billable) -> None:
     assert "msp-xero: error: Xero: " in billable.refuses("invoices", "preview")
     assert "msp-xero: error: Xero: " in billable.refuses("invoices", "push")
     runs = {run["job"]: run for run in billable.data("status")["runs"]}
-    assert runs["worklogs"]["outcome"] == "failed"
+    assert runs["push"]["outcome"] == "failed"
+    assert runs["worklogs"]["outcome"] == "needs_person"
 
 
 def test_what_another_invoice_bills_stays_billed_when_one_is_released(cli) -> None:
@@ -202,7 +215,7 @@ def test_a_push_that_dies_of_something_unexpected_has_failed(cli, sandbox, monke
 
     monkeypatch.setattr(billing, "settle", broken)
     assert cli("invoices", "push").exit_code == 1
-    run = next(run for run in cli.data("status")["runs"] if run["job"] == "worklogs")
+    run = next(run for run in cli.data("status")["runs"] if run["job"] == "push")
     assert run["outcome"] == "failed"
     assert run["error"].startswith("unexpected PermissionError at broken")
 
@@ -222,4 +235,17 @@ def test_a_push_that_dies_of_something_unexpected_has_failed(cli, sandbox, monke
 def test_a_setting_that_a_run_refuses_is_refused_by_hand_too(cli, command, name, value) -> None:
     path = cli.folder / "meltano.yml"
     path.write_text(path.read_text().replace("account_code:", f"{name}: {value}, account_code:"))
-    assert f"Setting {name}: " in cli.refuses("invoices", command)
+    assert f"target-xero-invoices: Setting {name}: " in cli.refuses("invoices", command)
+
+
+@pytest.mark.parametrize(
+    "command", [("invoices", "preview"), ("invoices", "push"), ("reconcile",), ("rebuild",)]
+)
+def test_a_setting_that_is_missing_is_named_with_its_plugin_and_its_variable(cli, command) -> None:
+    path = cli.folder / "meltano.yml"
+    path.write_text(path.read_text().replace("client_id: client, ", ""))
+    said = cli.refuses(*command)
+    assert said.startswith(
+        "msp-xero: error: target-xero-invoices: Setting client_id: it is required. Example: "
+    )
+    assert said.endswith("Set it in meltano.yml, or TARGET_XERO_INVOICES_CLIENT_ID in .env.\n")

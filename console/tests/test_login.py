@@ -43,5 +43,17 @@ def test_without_a_browser_the_address_is_still_printed(empty, monkeypatch):
         "https://login.xero.com/identity/connect/authorize?response_type=code&client_id=client"
         in result.stdout
     )
+    assert result.stdout.startswith("tap-xero-lite and target-xero-invoices: with grant client_credentials")
+    assert "no run uses this one until grant: authorization_code is set" in result.stdout
     assert "No browser could be opened" in result.stdout
     assert result.stderr.startswith("msp-xero: error: no answer came within 1 seconds")
+
+
+def test_where_the_login_will_be_used_nothing_is_said_of_the_other_grant(empty, monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    path = empty.folder / "meltano.yml"
+    login = "grant: authorization_code, client_id: client"
+    path.write_text(path.read_text().replace("client_id: client", login))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert "client_credentials" not in empty("login", "--timeout", "1", "--port", str(port)).output

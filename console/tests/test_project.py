@@ -96,6 +96,42 @@ def test_a_bad_project_file_is_named(project: Path, content: str, problem: str) 
         find()
 
 
+EACH = "each with a name"
+SHAPES = {
+    "plugins: 5": "meltano.yml: plugins has to be a map",
+    "plugins:\n  loaders: {a: b}": f"meltano.yml: plugins.loaders has to be a list of plugins, {EACH}",
+    "plugins:\n  loaders:\n  - target-xero-invoices": f"plugins.loaders has to be a list of plugins, {EACH}",
+    "plugins: {loaders: [{config: {a: b}}]}": f"plugins.loaders has to be a list of plugins, {EACH}",
+    "plugins: {loaders: [{name: x, config: 5}]}": "meltano.yml: config of x has to be a map",
+    "plugins: {loaders: [{name: x, settings: [a]}]}": f"settings of x has to be a list of settings, {EACH}",
+    "plugins: {mappers: [{name: x, mappings: {a: b}}]}": "mappings of x has to be a list of mappings, each",
+    "plugins: {mappers: [{name: x, mappings: [{name: y, config: a}]}]}": "of the mapping y has to be a map",
+    "environments: demo": f"meltano.yml: environments has to be a list of environments, {EACH}",
+    "environments: [{name: demo, config: {plugins: [a]}}]": "config.plugins of the environment demo has",
+    "include_paths: more": "meltano.yml: include_paths has to be a list",
+    "env: 5": "meltano.yml: env has to be a map",
+    "jobs: [worklogs]": f"meltano.yml: jobs has to be a list of jobs, {EACH}",
+    "jobs: [{name: worklogs, tasks: a}]": "meltano.yml: job worklogs: tasks has to be a list",
+}
+
+
+@pytest.mark.parametrize(("content", "problem"), SHAPES.items(), ids=SHAPES)
+def test_a_project_file_of_another_shape_says_what_has_to_be_where(
+    project: Path, content: str, problem: str
+) -> None:
+    (project / "meltano.yml").write_text(content)
+    with pytest.raises(MspXeroError) as refused:
+        find()
+    assert problem in str(refused.value)
+
+
+def test_an_included_file_of_another_shape_is_named(project: Path) -> None:
+    (project / "meltano.yml").write_text("include_paths: [more.yml]")
+    (project / "more.yml").write_text("plugins: {loaders: {a: b}}")
+    with pytest.raises(MspXeroError, match=r"^more\.yml: plugins\.loaders has to be a list"):
+        find()
+
+
 def test_dotenv_and_included_files_are_read(project: Path) -> None:
     declared = "{name: target-msp-sdp, settings: [{name: base_url}]}"
     (project / "meltano.yml").write_text(f"include_paths: [more/*.yml]\nplugins: {{loaders: [{declared}]}}\n")

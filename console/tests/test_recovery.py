@@ -7,8 +7,12 @@ import shutil
 import pytest
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
-from msp_xero.ledger.models import PastGeneration
+from msp_xero.ledger.models import BillingConnection, PastGeneration
 from msp_xero.ledger.staging import stage_lines
+from msp_xero_console.words import moment
+from sqlalchemy import update
+
+from console.tests.conftest import NOW
 
 
 @pytest.fixture
@@ -41,9 +45,11 @@ def test_reconcile_sends_nothing_and_says_what_it_found(cli, sandbox) -> None:
     assert runs(cli)["reconcile"]["counts"]["rejected"] == 1
     data = cli.data("reconcile")
     assert (data["rejected"], data["adopted"], data["outcome"]) == (0, 0, "done")
-    assert "The ledger agrees with Xero: nothing has changed, and no outcome is unknown." in cli.says(
-        "reconcile"
-    )
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(update(BillingConnection).values(invoices_refreshed_at=NOW))
+    said = cli.says("reconcile")
+    since = f"Xero tells of no change of our invoices since {moment(NOW)}, and no outcome is unknown."
+    assert said.startswith(since)
     assert sandbox.writes() == []
 
 

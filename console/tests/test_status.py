@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 from msp_xero.ledger.models import BillingConnection, Invoice, PushBatch, Worklog
+from msp_xero.ledger.runs import finish_run, start_run
 from msp_xero_console.words import NOTHING
 from sqlalchemy import select, update
 
@@ -67,9 +68,11 @@ def test_check_ends_with_3_when_something_needs_a_person(cli) -> None:
 
 
 def test_nothing_has_run_yet(empty) -> None:
-    text = empty.says("status", "--check")
+    text = empty.says("status", "--check", code=3)
     assert "Xero              not seen yet" in text
     assert "ServiceDesk Plus  https://sdp.example.com" in text
+    place = f"sqlite:///{empty.folder}/.msp-xero/ledger.db"
+    assert f"there is no ledger yet at {place}; the first run makes it: `meltano run accounts`." in text
     assert ["accounts", "never", NOTHING, NOTHING, "meltano", "run", "accounts"] in [
         line.split() for line in text.splitlines()
     ]
@@ -78,7 +81,56 @@ def test_nothing_has_run_yet(empty) -> None:
     data = empty.data("status")
     assert data["worklogs"]["delivered"]["count"] == 0
     assert data["runs"] == []
-    assert not list(empty.folder.glob("**/*.db"))
+    assert data["no_ledger"] == f"there is no ledger yet at {place}"
+    assert data["needs_person"] is True
+    assert not (empty.folder / ".msp-xero").exists()
+
+
+MISTYPED = {
+    "file": ("sqlite:///{}/typo/typo.db", "there is no ledger yet at sqlite:///"),
+    "connection": ("sqlite:///{}/.msp-xero/ledger.db", "has no connection acme yet"),
+}
+
+
+@pytest.mark.parametrize(("url", "seen"), MISTYPED.values(), ids=MISTYPED)
+def test_a_mistyped_ledger_is_not_all_well(cli, monkeypatch, url, seen) -> None:
+    path = cli.folder / "meltano.yml"
+    path.write_text(path.read_text().replace("account_code:", "connection: acme, account_code:"))
+    monkeypatch.setenv("MSP_XERO_LEDGER_URL", url.format(cli.folder))
+    text = " ".join(cli.says("status", "--check", code=3).split())
+    assert seen in text
+    assert "(MSP_XERO_LEDGER_URL)" in text
+    assert "If jobs have run, correct MSP_XERO_LEDGER_URL" in text
+    assert not (cli.folder / "typo").exists()
+
+
+def test_a_folder_is_no_ledger(cli, monkeypatch) -> None:
+    monkeypatch.setenv("MSP_XERO_LEDGER_URL", f"sqlite:///{cli.folder}")
+    assert f"Setting ledger_url: {cli.folder} is there, and is no file" in cli.refuses("status", "--check")
+
+
+def test_jobs_that_never_ran_are_not_all_well_and_a_ledger_is_told_only_where_there_is_none(empty) -> None:
+    with empty.ledger() as ledger:
+        assert "Ledger  " not in empty.says("status", "--check", code=3)
+        push = start_run(ledger, "push")
+        finish_run(ledger, push, "done")
+        empty.says("status", "--check", code=3)
+        finish_run(ledger, start_run(ledger, "worklogs"), "done")
+    data = empty.data("status", "--check")
+    assert (data["needs_person"], data["no_ledger"]) == (False, None)
+
+
+def test_a_push_by_hand_does_not_hide_the_night_that_failed(empty) -> None:
+    with empty.ledger() as ledger:
+        finish_run(ledger, start_run(ledger, "worklogs"), "failed", error="ServiceDesk Plus MSP: no answer.")
+        finish_run(ledger, start_run(ledger, "push"), "done", counts={"invoices": 1})
+    text = empty.says("status", "--check", code=3)
+    assert "ServiceDesk Plus MSP: no answer." in text
+    assert line_of(text, "push").split()[-2:] == ["1", "invoice"]
+    with empty.ledger() as ledger:
+        finish_run(ledger, start_run(ledger, "worklogs"), "done")
+        finish_run(ledger, start_run(ledger, "push"), "failed", error="Xero: no answer.")
+    assert "Xero: no answer." in empty.says("status", "--check")
 
 
 SENT = datetime(2026, 11, 20, 13, 0, tzinfo=UTC)

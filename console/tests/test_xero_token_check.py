@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msp_xero.ledger.runs import finish_run, start_run
 from msp_xero.xero import XeroSettings
 from msp_xero.xero.auth import connection_name
 from msp_xero.xero.scopes import WANTED
@@ -97,6 +98,7 @@ def test_scopes_that_are_missing_are_named_with_what_they_are_for(request, grant
     keep(scope=granted)
     ((_, result, seen, advice),) = xero_scopes(found())
     assert result == status
+    assert seen == f"all that are needed; granted: {granted}" or status == "failed"
     assert ("accounting.invoices is missing, to create and read invoices" in seen) is (status == "failed")
     assert (where in advice) is (status == "failed")
 
@@ -110,6 +112,8 @@ def test_a_tap_alone_needs_no_invoices(with_login):
 
 
 def test_status_shows_the_login_and_counts_one_that_is_over(with_login):
+    with with_login.ledger() as ledger:
+        finish_run(ledger, start_run(ledger, "worklogs"), "done")
     assert "no login is stored" in with_login.says("status", "--check", code=3)
     now = datetime.now(UTC)
     keep(age=NOW - now, tenant_name="Ours")

@@ -11,6 +11,7 @@ from msp_xero_console.checks.books import fallbacks, lock_dates, time_zone
 from msp_xero_console.checks.finding import FAILED, OK, WARNING, Finding, failure
 from msp_xero_console.checks.ledger import bookmarks, default_type, ledger, runs
 from msp_xero_console.checks.machine import disk
+from msp_xero_console.checks.mapper import mappings
 from msp_xero_console.checks.scene import Scene
 from msp_xero_console.checks.sdp import sdp
 from msp_xero_console.checks.settings import agreement, settings, settings_of, switches
@@ -36,6 +37,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Scene], Iterable[Finding]]], ...]] = (
     ("disk", disk),
     ("last runs", runs),
     ("bookmarks", bookmarks),
+    ("mappings", mappings),
     ("ServiceDesk Plus", sdp),
     # Before anything renews it, and after.
     ("Xero login", lambda scene: (Finding(*line) for line in xero_logins(scene.project))),

@@ -46,23 +46,29 @@ def settings(scene: Scene) -> Iterator[Finding]:
         if finding.status != FAILED and plugin in scene.project.configs:
             scene.usable.add(plugin)
         yield finding
+    for plugin in scene.project.heirs:
+        yield settings_of(scene.project, plugin)
 
 
 def settings_of(project: Project, plugin: str) -> Finding:
     """Check the settings of one plugin."""
-    if plugin not in project.configs:
+    heir = project.heirs.get(plugin)
+    if plugin not in project.configs and heir is None:
         return Finding(plugin, WARNING, f"not in {project.source}", "Its jobs cannot run without it.")
+    kind = heir.parent if heir else plugin
     try:
         config = project.config(plugin)
-        if unknown := _unknown_settings(project, plugin, config):
+        if unknown := _unknown_settings(project, kind, config):
             return Finding(plugin, FAILED, _sentences(unknown), "Correct the name in meltano.yml.")
-        known = _SCHEMAS[plugin]["properties"]
-        check_settings({name: config[name] for name in config if name in known}, _SCHEMAS[plugin])
-        return _sdp_settings(plugin, config) if plugin in SDP_PLUGINS else _xero_settings(plugin, config)
+        known = _SCHEMAS[kind]["properties"]
+        check_settings({name: config[name] for name in config if name in known}, _SCHEMAS[kind])
+        found = _sdp_settings(plugin, config) if kind in SDP_PLUGINS else _xero_settings(plugin, kind, config)
     except SettingError as error:
-        variable = variable_name(plugin, error.setting)
-        seen = _sentences([error, *error.others])
-        return Finding(plugin, FAILED, seen, f"Set it in meltano.yml, or {variable} in .env.")
+        advice = f"Set it in meltano.yml, or {variable_name(plugin, error.setting)} in .env."
+        if heir:
+            advice += f" What an environment says of {kind} does not reach it."
+        return Finding(plugin, FAILED, _sentences([error, *error.others]), advice)
+    return found
 
 
 def _sdp_settings(plugin: str, config: Mapping[str, Any]) -> Finding:
@@ -78,9 +84,9 @@ def _sdp_settings(plugin: str, config: Mapping[str, Any]) -> Finding:
     return Finding(plugin, OK, f"{sdp.base_url} ({sdp.edition})")
 
 
-def _xero_settings(plugin: str, config: Mapping[str, Any]) -> Finding:
+def _xero_settings(plugin: str, kind: str, config: Mapping[str, Any]) -> Finding:
     xero = XeroSettings.from_config(config)
-    if plugin != "target-xero-invoices":
+    if kind != "target-xero-invoices":
         return Finding(plugin, OK, xero.grant)
     billing = BillingSettings.from_config(config)
     push = "" if billing.push else ", push is off"
@@ -88,10 +94,10 @@ def _xero_settings(plugin: str, config: Mapping[str, Any]) -> Finding:
     return Finding(plugin, OK, seen)
 
 
-def _unknown_settings(project: Project, plugin: str, config: Mapping[str, Any]) -> list[SettingError]:
+def _unknown_settings(project: Project, kind: str, config: Mapping[str, Any]) -> list[SettingError]:
     """Return an error for each misspelt name; only Meltano's file says which settings a tap has."""
-    declared = project.declared.get(plugin)
-    return unknown_settings(config, {*declared, *_SCHEMAS[plugin]["properties"]}) if declared else []
+    declared = project.declared.get(kind)
+    return unknown_settings(config, {*declared, *_SCHEMAS[kind]["properties"]}) if declared else []
 
 
 def _sentences(errors: Iterable[SettingError]) -> str:

@@ -22,6 +22,7 @@ from msp_xero.lots import lots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.xero.client import XeroClient
@@ -38,12 +39,14 @@ _PATIENCE: Final = 2.0
 class Reconciled:
     """What was found out, in invoices.
 
-    ``refreshed`` changed in Xero since the last look. Of those whose outcome was not known, ``adopted``
+    ``refreshed`` changed in Xero since the last look, which was at ``since``; None: there was none, and all
+    were looked at. Of those whose outcome was not known, ``adopted``
     are in Xero, ``planned_again`` are proven missing and wait for the next push, ``rejected`` lost their
     number to somebody else's invoice, ``unknown`` are still not known, and ``conflicts`` need a person.
     ``differing`` are the numbers of adopted ones that are not in Xero as they were sent.
     """
 
+    since: datetime | None = None
     refreshed: int = 0
     adopted: int = 0
     planned_again: int = 0
@@ -99,6 +102,8 @@ def reconcile(
         pin_organisation(ledger, organisation)
         pushing.mark_interrupted(ledger, fence)
         look_ups = LookUps(ledger, client, fence, run_id)
+        with ledger.read() as session:
+            found.since = ledger.connection(session).invoices_refreshed_at
         try:
             found.refreshed = refresh_invoices(
                 ledger, client, fence, number_prefix=number_prefix, run_id=run_id

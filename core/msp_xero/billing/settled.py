@@ -30,9 +30,10 @@ _NAMED: Final = 5
 class Settled:
     """What one settle did. Money is with tax where it says total.
 
-    ``totals`` are of the invoices that were made, by their currency: what was planned earlier may be in
-    another one than ``currency``, in which is planned now. ``differing`` are the numbers of those that are
-    not in Xero as they were sent.
+    ``held`` is what this settle was asked for: all accounts, or some, where ``is_of_some`` says so;
+    ``held_in_all`` counts all of them, by reason. ``totals`` are of the invoices that were made, by their
+    currency: what was planned earlier may be in another one than ``currency``, in which is planned now.
+    ``differing`` are the numbers of those that are not in Xero as they were sent.
     """
 
     currency: str = ""
@@ -51,6 +52,8 @@ class Settled:
     unplanned: int = 0
     refreshed: int = 0
     held: dict[str, HeldSum] = field(default_factory=dict)
+    held_in_all: dict[str, int] = field(default_factory=dict)
+    is_of_some: bool = False
     excluded: int = 0
     would_be: Plan | None = None
     calls: dict[str, int] = field(default_factory=dict)
@@ -81,7 +84,7 @@ class Settled:
             "unknown": self.unknown,
             "unsent": self.unsent,
             "unplanned": self.unplanned,
-            "held": {code: held.lines for code, held in sorted(self.held.items())},
+            "held": dict(sorted(self.held_in_all.items())),
             "excluded": self.excluded,
             "differing": len(self.differing),
         }
@@ -109,9 +112,10 @@ class Settled:
         """Return the one summary line of a run."""
         held = sum(held.lines for held in self.held.values())
         calls = sum(self.calls.values())
+        here, everywhere = (" for these accounts", " of all accounts") if self.is_of_some else ("", "")
         parts = [
             self._deed(),
-            f"{held:,} held" + (": see msp-xero worklogs list --state held" if held else ""),
+            f"{held:,} held{here}" + (": see msp-xero worklogs list --state held" if held else ""),
         ]
         if self.rejected:
             parts.append(f"{_counted(self.rejected, 'invoice')} refused by Xero")
@@ -128,7 +132,8 @@ class Settled:
                 + ("the next run does" if self.would_be is None else "a run does once push is on")
             )
         if self.unplanned and self.would_be is None:
-            parts.append(f"{_counted(self.unplanned, 'worklog')} still to judge and plan: the next run does")
+            open_ones = _counted(self.unplanned, "worklog")
+            parts.append(f"{open_ones}{everywhere} still to judge and plan: the next run does")
         if self.day_limit is not None:
             parts.append(str(self.day_limit))
         parts.append(_counted(calls, "Xero call"))
@@ -156,7 +161,7 @@ def _counted(number: int, noun: str) -> str:
 def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = None) -> None:
     """Read from the ledger what this run brought about: the ledger, not a counter, is the truth.
 
-    ``accounts``: tell of what is held for these SDP accounts only; None is all.
+    ``accounts``: tell of what is held for these SDP accounts only, beside the count of all; None is all.
     """
     with ledger.read() as session:
         here = Invoice.connection_id == ledger.connection_id
@@ -193,7 +198,9 @@ def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = 
             .where(Worklog.connection_id == ledger.connection_id, Worklog.state == "held")
             .group_by(Worklog.reason_code)
         )
+        settled.held_in_all = {code: lines for code, lines, *_ in session.execute(waiting)}
         if accounts is not None:
+            settled.is_of_some = True
             waiting = waiting.where(Worklog.account_id.in_(accounts))
         settled.held = {
             code: HeldSum(lines, minutes or 0, money or ZERO, unpriced)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from sqlalchemy import create_engine
 
 from msp_xero.edges.clock import SystemClock
 from msp_xero.errors import LedgerError
 from msp_xero.ledger.address import ledger_address
+from msp_xero.ledger.reading import engine_that_reads, is_absent
 from msp_xero.ledger.store import HEAD_REVISION, Ledger, make_engine, patience, plain_failures, revision_of
 
 if TYPE_CHECKING:
@@ -50,11 +48,11 @@ def look_at(url: str, *, connection: str = "default", clock: Clock | None = None
     """Look at a ledger as it is.
 
     Raises:
-        SettingError: the URL is not one.
+        SettingError: the URL is not one, or something else than a file has its place.
         LedgerError: the database cannot be read, or is newer than this program.
     """
     parsed = ledger_address(url)
-    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).is_file():
+    if is_absent(parsed):
         yield Look()
         return
     with contextlib.ExitStack() as stack:
@@ -74,32 +72,11 @@ def look_at(url: str, *, connection: str = "default", clock: Clock | None = None
 
 def _reading_engine(url: str, parsed: URL, stack: contextlib.ExitStack) -> Engine:
     """Return an engine whose database refuses to write; the stack closes it."""
-    if parsed.get_backend_name() != "sqlite":
-        writing = make_engine(url)
-        writing.dispose()
-        options = {**patience(writing.url), "options": "-c default_transaction_read_only=on"}
-        engine = create_engine(writing.url, connect_args=options, pool_pre_ping=True)
-    else:
-        path, mode = _as_it_lies(Path(str(parsed.database)), stack)
-        address = f"sqlite:///file:{quote(str(path))}?{mode}&uri=true"
-        engine = create_engine(address, connect_args={"timeout": 10})
+    if parsed.get_backend_name() == "sqlite":
+        return engine_that_reads(Path(str(parsed.database)), stack)
+    writing = make_engine(url)
+    writing.dispose()
+    options = {**patience(writing.url), "options": "-c default_transaction_read_only=on"}
+    engine = create_engine(writing.url, connect_args=options, pool_pre_ping=True)
     stack.callback(engine.dispose)
     return engine
-
-
-def _as_it_lies(path: Path, stack: contextlib.ExitStack) -> tuple[Path, str]:
-    """Return the file to open and the mode for it, so that SQLite makes no file beside the ledger.
-
-    A file in use has a log beside it, which has to be read too, and an index of the log. Where there is no
-    log, nobody has it open. Where there is a log without an index, nobody has it open either (a restored
-    backup, say): SQLite would make the index and leave it there, so that a copy is read.
-    """
-    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
-    if not log.exists() or (not index.exists() and log.stat().st_size == 0):
-        return path, "immutable=1"
-    if index.exists():
-        return path, "mode=ro"
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="msp-xero-look-")))
-    for one in (path, log):
-        shutil.copyfile(one, folder / one.name)
-    return folder / path.name, "mode=ro"

@@ -19,7 +19,7 @@ def start_run(ledger: Ledger, job: str, *, settings_digest: str | None = None) -
 
     Args:
         ledger: the open ledger.
-        job: ``accounts``, ``worklog-types`` or ``worklogs``.
+        job: ``accounts``, ``worklog-types`` or ``worklogs``; or what a person had done, such as ``push``.
         settings_digest: a digest of the settings without secrets, to see that a rule changed.
     """
     with ledger.write() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import re
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,7 @@ from msp_xero.ledger.defaults import DEFAULT_LEDGER_URL
 from msp_xero.ledger.lines import is_of_sdp
 from msp_xero.ledger.lock import hold_settle_lock, open_one_by_one
 from msp_xero.ledger.models import WORKLOG_MODULES, BillingConnection, Worklog
+from msp_xero.ledger.reading import engine_that_reads, is_absent, may_only_be_read
 from msp_xero.ledger.unsent import is_unsent
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ _BUSY_SECONDS = 60
 _READ_BATCH = 1000
 _NOT_ALLOWED = "42501"
 """PostgreSQL's code for a role that lacks a privilege."""
+_MAY_NOT_WRITE = (
+    ". This user may read it and not write it: act as the user that runs the jobs, or on a copy of it in a "
+    "folder of your own"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Ledger:
         self.clock = clock
         self.actor = actor
         self.connection_name = connection
+        self._opened = contextlib.ExitStack()
         with self.read() as session:
             row = session.scalar(select(BillingConnection).where(BillingConnection.name == connection))
             self.connection_id = row.id if row else 0
@@ -118,17 +125,37 @@ class Ledger:
     def open_existing(
         cls, url: str, *, connection: str = "default", clock: Clock | None = None, actor: str | None = None
     ) -> Self | None:
-        """Open the ledger for reading if it is there and up to date; None when there is nothing yet."""
-        engine = make_engine(url)
-        if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
+        """Open the ledger if it is there, upgrading its tables; None when there is nothing yet.
+
+        An SQLite file that this user may not write is opened to be read.
+
+        Raises:
+            SettingError: the URL is not one, or something else than a file has its place.
+            LedgerError: the database cannot be used, or is newer than this program.
+        """
+        parsed = ledger_address(url)
+        if is_absent(parsed):
             return None
-        with _kept_open_if_used(engine), plain_failures(engine):
-            if (revision := revision_of(engine)) is not None:
-                _upgrade(engine, revision)
-                ledger = cls(engine, connection, clock or SystemClock(), actor or person())
-                if ledger.connection_id:
-                    return ledger
-        engine.dispose()
+        with contextlib.ExitStack() as stack:
+            file = Path(str(parsed.database))
+            is_kept = parsed.get_backend_name() == "sqlite" and may_only_be_read(file)
+            if is_kept:
+                engine = engine_that_reads(file, stack)
+            else:
+                engine = make_engine(url)
+                stack.callback(engine.dispose)
+            with plain_failures(engine):
+                if (revision := revision_of(engine)) is not None:
+                    if is_kept and revision < HEAD_REVISION:
+                        raise LedgerError(
+                            f"the ledger {shown(parsed)} is of version {revision}, and has to be upgraded to "
+                            f"{HEAD_REVISION} first{_MAY_NOT_WRITE}"
+                        )
+                    _upgrade(engine, revision)
+                    ledger = cls(engine, connection, clock or SystemClock(), actor or person())
+                    if ledger.connection_id:
+                        ledger._opened = stack.pop_all()
+                        return ledger
         return None
 
     def __enter__(self) -> Self:
@@ -142,6 +169,7 @@ class Ledger:
     def close(self) -> None:
         """Give the database connections back."""
         self.engine.dispose()
+        self._opened.close()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
@@ -284,10 +312,11 @@ def make_engine(url: str) -> Engine:
     """Return an engine with the guarantees that the ledger needs on either database.
 
     Raises:
-        SettingError: the URL is malformed or names another kind of database.
+        SettingError: the URL is malformed, names another kind of database, or something else than a file.
     """
     parsed = ledger_address(url)
     if parsed.get_backend_name() == "sqlite":
+        is_absent(parsed)
         if parsed.database not in (None, "", ":memory:"):
             folder = Path(str(parsed.database)).parent
             try:
@@ -357,8 +386,14 @@ def plain_failures(engine: Engine) -> Iterator[None]:
         if not (is_ours or is_connecting) and getattr(error.orig, "sqlstate", "") != _NOT_ALLOWED:
             raise
         seen = without_parameters(str(error.orig).splitlines()[0], engine.url)
-        failure = LedgerError(f"the ledger {shown(engine.url)} cannot be used: {seen}")
+        advice = _MAY_NOT_WRITE if _is_read_only(error.orig) else ""
+        failure = LedgerError(f"the ledger {shown(engine.url)} cannot be used: {seen}{advice}")
         raise failure from None if is_connecting else error
+
+
+def _is_read_only(error: BaseException | None) -> bool:
+    """Tell whether SQLite says that it may not write; the kind of an error is in its lowest byte."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
 
 
 @contextlib.contextmanager

@@ -47,8 +47,17 @@ def test_only_the_wanted_accounts_are_billed_and_the_others_wait(world):
 def test_a_push_for_some_accounts_tells_of_what_is_held_for_them_alone(world):
     world.deliver(world.line(0), world.line(1, type_id="unknown"), world.line(2, type_id="unknown"))
     assert world.settle().held["TYPE_NOT_SYNCED"].lines == 2
-    told = settle(world.ledger, world.client(), BillingSettings(), accounts={"1"}).held
-    assert {code: (held.lines, held.unpriced) for code, held in told.items()} == {"TYPE_NOT_SYNCED": (1, 1)}
+    world.deliver(world.line(3))
+    settled = settle(world.ledger, world.client(), BillingSettings(), accounts={"1"})
+    told = {code: (held.lines, held.unpriced) for code, held in settled.held.items()}
+    assert told == {"TYPE_NOT_SYNCED": (1, 1)}
+    assert settled.counts()["held"] == {"TYPE_NOT_SYNCED": 2}
+    said = settled.sentence()
+    assert "1 held for these accounts: see msp-xero worklogs list --state held" in said
+    assert "1 worklog of all accounts still to judge and plan" in said
+    everything = world.settle()
+    assert (everything.counts()["held"], everything.is_of_some) == ({"TYPE_NOT_SYNCED": 2}, False)
+    assert "; 2 held: see" in everything.sentence()
 
 
 LOST = [
