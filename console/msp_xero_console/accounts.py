@@ -48,6 +48,10 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List Xero contacts and the accounts they are linked to."""
+    if accounts and unmapped:
+        raise typer.BadParameter(
+            "--unmapped is about contacts and --accounts about accounts: give one of them"
+        )
     if accounts:
         list_alone(project, as_json=as_json)
         return

@@ -9,10 +9,12 @@ import contextlib
 import errno
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NoReturn, ParamSpec, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeAlias
 
 import typer
 from msp_xero.errors import MspXeroError
@@ -30,6 +32,8 @@ NEEDS_PERSON = 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Most rows to show.")]
+
+_DAY: Final = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})", re.ASCII)
 
 _ENVIRONMENT = Annotated[
     str | None,
@@ -54,6 +58,18 @@ _SHARED = [
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
     for name, kind in (("environment", _ENVIRONMENT), ("config", _CONFIG))
 ]
+
+
+def read_day(written: str) -> date:
+    """Return the day that a person wrote.
+
+    Raises:
+        BadParameter: it is written in another way, or there is no such day.
+    """
+    if found := _DAY.fullmatch(written.strip()):
+        with contextlib.suppress(ValueError):
+            return date(*map(int, found.groups()))
+    raise typer.BadParameter(f"{written!r} is no day that can be read; write the day as 2026-11-01")
 
 
 def command_group(summary: str) -> typer.Typer:

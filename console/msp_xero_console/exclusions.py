@@ -6,29 +6,27 @@ import csv
 import io
 import re
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import typer
 from msp_xero.errors import MspXeroError
-from msp_xero.ledger import views
 from msp_xero.ledger.exclusions import (
     Exclusion,
     exclude_worklogs,
     preview_exclusion,
     refuse_without_reason,
 )
+from msp_xero.ledger.rows import WorklogFilter
 
 from msp_xero_console import show
-from msp_xero_console.choosing import the_one
+from msp_xero_console.choosing import the_account
 from msp_xero_console.command import needs_person
 from msp_xero_console.files import text_of_sheet
 from msp_xero_console.words import hours, number, plural, worth
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
-
-    from msp_xero.ledger.rows import WorklogFilter
 
     from msp_xero_console.project import Project
 
@@ -38,22 +36,26 @@ _SHOWN: Final = 5
 
 
 def exclude_many(  # noqa: PLR0913 - what a person asks for on the command line
-    project: Project, wanted: WorklogFilter, ids: Path | None, reason: str, *, yes: bool, as_json: bool
+    project: Project,
+    *,
+    before: date | None,
+    account: str | None,
+    ids: Path | None,
+    reason: str,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Show how many worklogs are meant, ask, and exclude them in one transaction.
 
     Raises:
-        MspXeroError: the file with ids cannot be read, or has none.
+        MspXeroError: the file with ids cannot be read or has none, or there is no such account.
     """
     refuse_without_reason(reason)
     worklog_ids = None if ids is None else read_ids(ids)
     with project.deciding() as ledger:
-        if wanted.account is not None:
-            known = views.accounts_with_worklogs(ledger)
-            account = the_one(
-                wanted.account, known, noun="account with worklogs", list_command="msp-xero worklogs list"
-            )
-            wanted = replace(wanted, account=None, account_id=account)
+        wanted = WorklogFilter(
+            account_id=None if account is None else the_account(ledger, account), before=before
+        )
         meant = preview_exclusion(ledger, wanted, worklog_ids)
         currency = project.waiting_currency(ledger)
         if not yes:
@@ -162,4 +164,5 @@ def _tell(meant: Exclusion, currency: str | None) -> None:
 
 
 def _those_that_stay(found: Exclusion) -> str:
-    return f"{plural(found.billed, 'other')} stay: they are on an invoice, or about to be."
+    what = "stays: it is" if found.billed == 1 else "stay: they are"
+    return f"{plural(found.billed, 'other')} {what} on an invoice, or about to be."

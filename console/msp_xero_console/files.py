@@ -27,10 +27,19 @@ def complete_or_nothing(path: Path) -> Iterator[Path]:
         raise MspXeroError(f"there is no folder {path.parent} to write {path.name} to")
     unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
     try:
+        # Where it cannot be made, nothing is read and no writer has begun.
+        unfinished.touch()
         yield unfinished
         unfinished.replace(path)
+    except OSError as error:
+        if error.filename != str(unfinished):
+            raise
+        # Nobody asked for that one, and its name is hidden.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        # What cannot be removed was never made, or is told by the error that is under way.
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
 
 
 def harmless(value: Any) -> Any:

@@ -15,7 +15,7 @@ from msp_xero.ledger.models import INVOICE_STATES
 from msp_xero.reasons import explain
 
 from msp_xero_console import billing, show
-from msp_xero_console.choosing import the_one
+from msp_xero_console.choosing import the_account
 from msp_xero_console.command import AsJson, Limit, command, command_group, needs_person
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
@@ -212,11 +212,7 @@ def _wanted(project: Project, accounts: list[str] | None) -> set[str] | None:
     if not accounts:
         return None
     with project.deciding() as ledger:
-        known = views.accounts_with_worklogs(ledger)
-    return {
-        the_one(one, known, noun="account with worklogs", list_command="msp-xero worklogs list")
-        for one in accounts
-    }
+        return {the_account(ledger, one) for one in accounts}
 
 
 def _progress(sentence: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime  # noqa: TC003 - Typer evaluates annotations
+from datetime import date  # noqa: TC003 - Typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +22,7 @@ from msp_xero.ledger.survey import (
 )
 
 from msp_xero_console import show
-from msp_xero_console.command import AsJson, command, command_group, needs_person
+from msp_xero_console.command import AsJson, command, command_group, needs_person, read_day
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
 from msp_xero_console.words import day, hours, moment, money, number, plural, text
@@ -54,10 +54,10 @@ def reinitialise(  # noqa: PLR0913 - the options of a command
         typer.Option("--connection", metavar="NAME", help="The connection; default: the project's."),
     ] = None,
     rebill_from: Annotated[
-        datetime | None,
+        date | None,
         typer.Option(
             "--rebill-from",
-            formats=["%Y-%m-%d"],
+            parser=read_day,
             metavar="DATE",
             help="Bill again, to the new organisation, what the old one was billed for work from this day "
             "on, by the work dates on the worklogs. Without it nothing is billed again.",
@@ -90,8 +90,8 @@ def reinitialise(  # noqa: PLR0913 - the options of a command
     With --json and without --yes nothing is done.
     """
     with _opened(project, connection) as ledger:
-        rebilled_from, counted = rebill_from.date() if rebill_from else None, count_as_billed or []
-        found = survey(ledger, rebill_from=rebilled_from)
+        counted = count_as_billed or []
+        found = survey(ledger, rebill_from=rebill_from)
         if found.organisation.organisation_id is None:
             raise MspXeroError(
                 f"connection {found.connection} has seen no Xero organisation yet, so there is nothing to "
@@ -101,7 +101,7 @@ def reinitialise(  # noqa: PLR0913 - the options of a command
         refuse_to_leave(ledger)
         organisation = _meet(project)
         refuse_present(found, organisation)
-        found = survey(ledger, rebill_from=rebilled_from, going_to=organisation.organisation_id)
+        found = survey(ledger, rebill_from=rebill_from, going_to=organisation.organisation_id)
         if not as_json:
             _draw(found, organisation)
         if not not_compared and (yes or not as_json):

@@ -18,7 +18,7 @@ from msp_xero_console.command import AsJson, command, command_group, needs_perso
 from msp_xero_console.project import XERO_PLUGINS, Project, StandIn
 from msp_xero_console.show import Column
 from msp_xero_console.stuck import differs, full_story, what_next
-from msp_xero_console.words import NOTHING, counted, hours, in_currency, moment, money, number, plural, text
+from msp_xero_console.words import NOTHING, counted, hours, moment, money, number, plural, text, worth_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -274,8 +274,8 @@ class _Picture:
         notes = []
         if delivered.unpriced:
             notes.append(
-                f"{plural(delivered.unpriced, 'worklog')} without a price of their own: "
-                "the item's price is looked up when the invoice is planned."
+                f"{plural(delivered.unpriced, 'worklog')} without a price yet, whose money is in none of "
+                "these sums. What is billed at its item's price gets it when its invoice is planned."
             )
         if self.changed:
             notes.append(
@@ -333,5 +333,5 @@ class _Picture:
 
     @staticmethod
     def _sums(total: Total, currencies: Collection[str | None]) -> tuple[str, str, str]:
-        known = total.money if total.unpriced < total.count or not total.count else None
-        return number(total.count), hours(total.minutes), in_currency(known, currencies)
+        stake = worth_in(total.money, currencies, count=total.count, unpriced=total.unpriced)
+        return number(total.count), hours(total.minutes), stake

@@ -135,7 +135,7 @@ def ignore(project: Project, *, name: Either, is_type: IsType = False) -> None:
             links.ignore_type(ledger, _type(ledger, name))
             show.say(
                 f"No item is wanted for worklog type {name} from now on. "
-                "Worklogs of this type are held as TYPE_IGNORED."
+                "Worklogs of this type that wait are held as TYPE_IGNORED from the next run on."
             )
 
 

@@ -38,11 +38,16 @@ def in_currency(amount: Decimal | None, currencies: Collection[str | None]) -> s
 
 def worth(amount: Decimal, currency: str | None, *, count: int, unpriced: int) -> str:
     """Write what ``count`` worklogs are worth, of which ``unpriced`` have no price yet."""
+    return worth_in(amount, (currency,), count=count, unpriced=unpriced)
+
+
+def worth_in(amount: Decimal, currencies: Collection[str | None], *, count: int, unpriced: int) -> str:
+    """Write the same of worklogs that are billed in these currencies."""
     if not unpriced:
-        return money(amount, currency)
+        return in_currency(amount, currencies)
     if unpriced == count:
         return "no price yet"
-    return f"{money(amount, currency)} and {unpriced:,} without a price"
+    return f"{in_currency(amount, currencies)} and {unpriced:,} without a price"
 
 
 def plain_amount(amount: Decimal) -> Decimal:

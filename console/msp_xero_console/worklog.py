@@ -23,7 +23,7 @@ _WHERE = {
     "invoiced": "invoiced",
 }
 _HAPPENED = {
-    "delivered": "delivered by ServiceDesk Plus",
+    "delivered": "delivered",
     "open": "became billable",
     "held": "held",
     "excluded": "excluded",
@@ -45,6 +45,8 @@ _HAPPENED = {
     "unknown": "sent, but Xero's answer was lost",
     "conflict": "an invoice that is not known for ours has its number",
 }
+
+_LIFTED_BY_AN_ITEM = ("TYPE_NOT_SYNCED", "TYPE_IGNORED", "ITEM_GONE")
 
 
 def draw_worklog(detail: WorklogDetail, currency: str | None) -> None:
@@ -102,9 +104,11 @@ def _facts(detail: WorklogDetail, currency: str | None) -> list[tuple[str, str]]
     row = detail.worklog
     pairs = [("Where", _place(row))]
     if row.reason_code:
-        reason = explain(row.reason_code)
+        reason = explain(row.reason_code, of_sdp=detail.of_sdp)
         pairs += [("Why", f"{row.reason_code}: {text(row.reason or reason.sentence)}")]
-        if row.state != "excluded" or row.excluded_by == "rule":
+        if since := _linked_since(detail):
+            pairs += [("Since then", since)]
+        elif row.state != "excluded" or row.excluded_by == "rule":
             pairs += [("Who and how", f"{reason.who}: {reason.how}")]
     if row.excluded_by:
         pairs += [("Excluded by", text(row.excluded_by))]
@@ -118,11 +122,32 @@ def _facts(detail: WorklogDetail, currency: str | None) -> list[tuple[str, str]]
         ("Type", text(row.type_name)),
         ("Date", day(row.work_date)),
         ("Time", f"{hours(row.minutes)}{rate}"),
-        ("Money", money(row.money, currency) if row.money is not None else "not known yet: the item's price"),
+        ("Money", _stake(row, currency)),
         ("Billable mark", {None: "not set", True: "yes", False: "no"}[row.is_billable]),
         ("First delivered", moment(detail.first_seen_at)),
         ("Last change seen", moment(detail.last_seen_at)),
     ]
+
+
+def _linked_since(detail: WorklogDetail) -> str | None:
+    """Say that what a worklog is held for is done, and only the next run is to come; None: it is not."""
+    row = detail.worklog
+    if row.state != "held":
+        return None
+    if row.reason_code == "ACCOUNT_UNMAPPED" and detail.contact_name is not None:
+        to = f"The account is linked to contact {text(detail.contact_name)}"
+    elif row.reason_code in _LIFTED_BY_AN_ITEM and detail.item_name is not None:
+        to = f"The worklog type is linked to item {text(detail.item_name)}"
+    else:
+        return None
+    return f"{to} now; the next run bills it if nothing else keeps it."
+
+
+def _stake(row: WorklogRow, currency: str | None) -> str:
+    if row.money is not None:
+        return money(row.money, currency)
+    # One that is held may have no item, and one that is excluded gets none.
+    return "not known yet: the item's price" if row.state == "open" else "no price yet"
 
 
 def _place(row: WorklogRow) -> str:
@@ -137,8 +162,10 @@ def _happening(one: Happening) -> str:
         sentence += f", {data['state']}"
     if data.get("reason_code"):
         sentence += f": {data['reason_code']}"
-    if data.get("number"):
-        sentence += f": {data['number']}"
+    if data.get("reason"):
+        sentence += f": {text(data['reason'])}"
+    if number := data.get("number") or one.invoice_number:
+        sentence += f": {number}"
     if data.get("fields"):
         sentence += f": {', '.join(map(str, data['fields']))}"
     return sentence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated
@@ -17,12 +17,13 @@ from msp_xero.ledger.rows import WorklogFilter
 from msp_xero.reasons import REASONS
 
 from msp_xero_console import billing, show
-from msp_xero_console.command import AsJson, Limit, command, command_group
+from msp_xero_console.choosing import the_account
+from msp_xero_console.command import AsJson, Limit, command, command_group, read_day
 from msp_xero_console.exclusions import exclude_many
 from msp_xero_console.export import export_worklogs
 from msp_xero_console.project import Project  # noqa: TC001 - Typer evaluates annotations
 from msp_xero_console.show import Column
-from msp_xero_console.words import day, hours, in_currency, money, number, plural, text
+from msp_xero_console.words import day, hours, money, number, plural, text, worth_in
 from msp_xero_console.worklog import draw_worklog
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ ReasonCode = Annotated[
 ]
 Account = Annotated[str | None, typer.Option("--account", help="Only this account: its id or name.")]
 Since = Annotated[
-    datetime | None,
-    typer.Option("--since", formats=["%Y-%m-%d"], metavar="DATE", help="Only work from this day on."),
+    date | None,
+    typer.Option("--since", parser=read_day, metavar="DATE", help="Only work from this day on."),
 ]
 Changed = Annotated[bool, typer.Option("--changed", help="Only those that were changed after billing.")]
 
@@ -74,8 +75,8 @@ def list_(  # noqa: PLR0913 - the filters of a list
     as_json: AsJson = False,
 ) -> None:
     """List worklogs in the order they first came, with where each is and why."""
-    wanted = _filter(state, reason, account, since, changed=changed)
     with project.reading() as ledger:
+        wanted = _filter(ledger, state, reason, account, since, changed=changed)
         rows = views.list_worklogs(ledger, wanted, after=after, limit=limit)
         if as_json:
             show.data(rows)
@@ -90,7 +91,8 @@ def list_(  # noqa: PLR0913 - the filters of a list
     columns += [Column("Time", right=True), Column("Money", right=True)]
     columns += [Column("Invoice, and what changed" if changed else "Where and why", wraps=True)]
     named = {one or currency for one in currencies}
-    together = f"together {hours(total.minutes)} hours, {in_currency(total.money, named)}"
+    stake = worth_in(total.money, named, count=total.count, unpriced=total.unpriced)
+    together = f"together {hours(total.minutes)} hours, {stake}"
     notes = [f"{number(len(rows))} of {plural(total.count, 'worklog')}; {together}."]
     if len(rows) == limit and total.count > limit:
         notes.append(f"For more: --after {rows[-1].row}, or a greater --limit.")
@@ -132,8 +134,8 @@ def exclude(  # noqa: PLR0913 - one worklog, or the filters of many
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why it is not billed; kept for whoever asks.")],
     before: Annotated[
-        datetime | None,
-        typer.Option("--before", formats=["%Y-%m-%d"], metavar="DATE", help="All work before this day."),
+        date | None,
+        typer.Option("--before", parser=read_day, metavar="DATE", help="All work before this day."),
     ] = None,
     account: Annotated[
         str | None, typer.Option("--account", help="All of this account: its id or name.")
@@ -160,8 +162,9 @@ def exclude(  # noqa: PLR0913 - one worklog, or the filters of many
     if many == (worklog is not None):
         raise typer.BadParameter("give the ID of one worklog, or --before, --account or --ids for many")
     if worklog is None:
-        wanted = WorklogFilter(account=account, before=before.date() if before else None)
-        exclude_many(project, wanted, ids, reason, yes=yes, as_json=as_json)
+        exclude_many(
+            project, before=before, account=account, ids=ids, reason=reason, yes=yes, as_json=as_json
+        )
         return
     with project.deciding() as ledger:
         row = _one(ledger, worklog)
@@ -169,14 +172,21 @@ def exclude(  # noqa: PLR0913 - one worklog, or the filters of many
             # While a settle runs it stays on its way, and the refusal below says so.
             with contextlib.suppress(LedgerError):
                 billing.take_back(project, ledger, row.row)
-        exclude_worklog(ledger, row.row, reason)
+        replaced = exclude_worklog(ledger, row.row, reason)
         who = ledger.actor
         currency = project.waiting_currency(ledger)
     if as_json:
-        show.data({"excluded": 1, "worklog": row.label, "minutes": row.minutes, "money": row.money})
+        show.data(
+            {
+                "excluded": 1, "worklog": row.label, "minutes": row.minutes, "money": row.money,
+                "replaced_reason": replaced,
+            }
+        )  # fmt: skip
         return
     stake = f", {money(row.money, currency)}" if row.money is not None else ""
     show.say(f"Excluded worklog {row.label} ({hours(row.minutes)}{stake}), decided by {who}.")
+    if replaced is not None:
+        show.say(f"It was excluded already: {text(replaced)}. The history keeps that reason too.")
     if row.state == "planned":
         show.say(f"Invoice {row.invoice_number} is taken back; the next run plans the rest of it anew.")
     show.say(f"To take it back: `msp-xero worklogs include {worklog}`.")
@@ -210,25 +220,26 @@ def export(  # noqa: PLR0913 - the filters of a list
     """Write worklogs to a file: .csv, .xlsx or .json."""
     if file.suffix.lower() not in (".csv", ".xlsx", ".json"):
         raise typer.BadParameter("the file's name has to end in .csv, .xlsx or .json", param_hint="FILE")
-    wanted = _filter(state, reason, account, since, changed=changed)
     with project.reading() as ledger:
+        wanted = _filter(ledger, state, reason, account, since, changed=changed)
         count = export_worklogs(views.every_worklog(ledger, wanted), file, views.shared_ids(ledger))
     show.say(f"Wrote {plural(count, 'worklog')} to {file}.")
 
 
-def _filter(
+def _filter(  # noqa: PLR0913 - the filters of a list
+    ledger: Ledger,
     states: list[State] | None,
     reason: str | None,
     account: str | None,
-    since: datetime | date | None,
+    since: date | None,
     *,
     changed: bool,
 ) -> WorklogFilter:
     return WorklogFilter(
         states=tuple(str(state) for state in states or ()),
         reason_code=reason,
-        account=account,
-        since=since.date() if isinstance(since, datetime) else since,
+        account_id=None if account is None else the_account(ledger, account),
+        since=since,
         changed=changed,
     )
 

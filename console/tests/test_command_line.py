@@ -6,9 +6,11 @@ import os
 import resource
 import subprocess
 import sys
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
+from msp_xero_console.command import read_day
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +80,28 @@ def test_no_table_is_cut_or_padded_when_piped(cli, command) -> None:
 )
 def test_wrong_use_ends_with_2(cli, arguments) -> None:
     assert cli(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("written", ["01.11.2026", "2026-02-30", "2026-11", "yesterday", ""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("worklogs", "list", "--since"),
+        ("worklogs", "export", "x.csv", "--since"),
+        ("worklogs", "exclude", "--reason", "x", "--before"),
+        ("reinitialise", "--rebill-from"),
+    ],
+    ids=" ".join,
+)
+def test_a_day_that_cannot_be_read_says_how_one_is_written(cli, command, written) -> None:
+    error = " ".join(cli.refuses(*command, written, code=2).replace("│", " ").split())
+    assert f"'{written}' is no day that can be read; write the day as 2026-11-01" in error
+    assert "format" not in error
+
+
+@pytest.mark.parametrize("written", ["2026-11-01", " 2026-11-1 "])
+def test_a_day_is_read(written) -> None:
+    assert read_day(written) == date(2026, 11, 1)
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_what_stays_on_our_invoices_is_told_without_a_question_too(cli, tmp_path
     result = cli("worklogs", "exclude", "--ids", str(path), "--reason", "billed before", "--yes")
     assert result.exit_code == 3
     assert result.stdout.startswith("Excluded 1 worklog ")
-    assert "1 other stay: they are on an invoice, or about to be." in result.stderr
+    assert "1 other stays: it is on an invoice, or about to be." in result.stderr
 
 
 def test_an_export_of_ours_can_be_given_back(cli) -> None:

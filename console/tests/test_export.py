@@ -131,6 +131,14 @@ def test_a_folder_that_is_not_there_is_named_and_nothing_else(cli) -> None:
     assert "unfinished" not in said
 
 
+@pytest.mark.parametrize("suffix", ["csv", "xlsx", "json"])
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(cli, suffix) -> None:
+    path = cli.folder / f"{'x' * 245}.{suffix}"
+    said = cli.refuses("worklogs", "export", str(path))
+    assert f"File name too long: {path}\n" in said
+    assert "unfinished" not in said
+
+
 def test_an_empty_export_has_its_header(empty) -> None:
     for suffix in ("csv", "xlsx", "json"):
         path = empty.folder / f"none.{suffix}"

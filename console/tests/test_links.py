@@ -166,7 +166,7 @@ def test_types_are_filtered_counted_and_said_what_to_do(cli) -> None:
 def test_a_type_without_an_item_is_ignored_and_taken_back(cli) -> None:
     said = cli.says("types", "ignore", "Travel")
     assert "No item is wanted for worklog type Travel" in said
-    assert "held as TYPE_IGNORED" in said
+    assert "are held as TYPE_IGNORED from the next run on" in said
     assert (line(cli, "Travel")["status"], line(cli, "Travel")["needs_person"]) == ("ignored", False)
     assert "22 is not left out any more" in cli.says("types", "unignore", "22")
     assert line(cli, "Travel")["status"] == "sdp_only"
@@ -226,6 +226,11 @@ def test_accounts_without_a_contact_are_listed_with_what_they_hold_up(cli) -> No
     assert "7" not in rows
     cli.says("accounts", "link", "c-8", "8")
     assert "8" not in {row["account_id"] for row in cli.data("accounts", "list", "--accounts")}
+
+
+def test_contacts_and_accounts_are_not_listed_at_once(cli) -> None:
+    error = cli.refuses("accounts", "list", "--unmapped", "--accounts", code=2)
+    assert "give one of them" in error
 
 
 def test_an_account_that_nobody_can_link_says_why_and_is_not_said_to_be_linked(cli) -> None:

@@ -49,17 +49,31 @@ def test_the_screen(cli) -> None:
         "Xero              Demo MSP Limited (NZD)",
         "ServiceDesk Plus  https://sdp.example.com",
         "Connection        default, from meltano.yml, environment demo",
-        "Invoiced                         2   2:00    NZD 200.00",
-        "Delivered                       11  15:30  NZD 1,100.00",
         "1 worklog changed after billing, which is never sent again: see `msp-xero worklogs list --changed`.",
         "created         1  NZD 200.00  NZD 30.00  NZD 230.00",
     ):
         assert line in text
+    table = [" ".join(one.split()) for one in text.splitlines()]
+    for line in (
+        "Invoiced 2 2:00 NZD 200.00",
+        "Held 3 4:30 no price yet",
+        "Excluded 1 1:30 NZD 150.00",
+        "Delivered 11 15:30 NZD 1,100.00 and 3 without a price",
+    ):
+        assert line in table
+    assert "3 worklogs without a price yet, whose money is in none of these sums." in text
     assert "4,870 left, as seen 2026-11-22" in text
     assert "SDP-00002 is unknown: Xero's answer was lost. The next run looks the number up" in text
     assert "worklog-types  never" in text
     assert "1 invoice, 2 worklogs, 2 held, 2:00 hours, NZD 230.00" in text
     assert "Xero: the access token is not accepted (GET /Contacts)." in text
+
+
+def test_what_has_no_price_is_told_beside_the_money_of_its_reason(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        session.execute(update(Worklog).where(Worklog.worklog_id == "105").values(money=Decimal("31.50")))
+    (row,) = [line for line in cli.says("status").splitlines() if line.startswith("ACCOUNT_UNMAPPED")]
+    assert " ".join(row.split()).startswith("ACCOUNT_UNMAPPED 2 3:00 NZD 31.50 and 1 without a price The")
 
 
 def test_check_ends_with_3_when_something_needs_a_person(cli) -> None:

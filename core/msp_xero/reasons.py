@@ -145,7 +145,8 @@ _ALL = (
         "INVALID_RECORD",
         "The worklog arrived with values that cannot be right.",
         DESK,
-        "See what is wrong with `msp-xero worklogs show ID` and correct it in ServiceDesk Plus.",
+        "See what is wrong with `msp-xero worklogs show ID` and correct it where it was entered: in "
+        "ServiceDesk Plus, or in the system that another tap reads.",
     ),
     Reason(
         "EXCLUDED_BY_RULE",
@@ -199,6 +200,46 @@ _ALL = (
 
 REASONS = {reason.code: reason for reason in _ALL}
 
+_OF_ANOTHER_TAP = {
+    reason.code: reason
+    for reason in (
+        Reason(
+            "ACCOUNT_UNRESOLVED",
+            "The line does not say which account it belongs to.",
+            INTEGRATOR,
+            "Have its mapper give `account_id`, the id of an account of ServiceDesk Plus.",
+        ),
+        Reason(
+            "TOO_LONG",
+            "The description is longer than Xero takes.",
+            INTEGRATOR,
+            "Have it shortened where the time was entered, or by its mapper.",
+        ),
+        Reason(
+            "NEGATIVE_AMOUNT",
+            "The amount is below zero.",
+            INTEGRATOR,
+            "Have it corrected where the time was entered; write a credit note in Xero by hand if one is "
+            "owed.",
+        ),
+        Reason(
+            "INVALID_RECORD",
+            "The line arrived with values that cannot be right.",
+            INTEGRATOR,
+            "Have it corrected where the time was entered, or by its mapper, and delivered again.",
+        ),
+        Reason(
+            "CHANGED_AFTER_BILLING",
+            "It changed after it was put on an invoice that stands no more; its newest terms are not here "
+            "yet.",
+            INTEGRATOR,
+            "Have its tap deliver it again. If that has it no more: "
+            "`msp-xero worklogs exclude ID --reason TEXT`.",
+        ),
+    )
+}
+"""What is to be said in another way of a line that ServiceDesk Plus does not tell."""
+
 INVOICE_NEXT = {
     "planned": "the next run sends it.",
     "sending": "it was sent, and no answer came; the next run looks it up in Xero before anything else.",
@@ -216,15 +257,21 @@ INVOICE_NEXT = {
 """What each state of an invoice means and what happens next."""
 
 
-def explain(code: str | None) -> Reason:
-    """Return the reason of a code; one that this version does not know explains itself."""
+def explain(code: str | None, *, of_sdp: bool = True) -> Reason:
+    """Return the reason of a code; one that this version does not know explains itself.
+
+    Args:
+        code: the code, None where none was recorded.
+        of_sdp: False for one line of another tap: who can do something about it is somebody else.
+    """
     fallback = Reason(
         code or "UNKNOWN",
         "No reason was recorded.",
         INTEGRATOR,
         "Look at it with `msp-xero worklogs show ID`.",
     )
-    return REASONS.get(code or "", fallback)
+    reason = REASONS.get(code or "", fallback)
+    return reason if of_sdp else _OF_ANOTHER_TAP.get(reason.code, reason)
 
 
 def markdown() -> str:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """One thing that happened to one row. ``data`` never holds customer text."""
+    """One thing that happened to one row.
+
+    ``data`` never holds customer text; the words with which a person gave a reason are in it.
+    """
 
     entity: str
     entity_id: int

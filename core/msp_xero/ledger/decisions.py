@@ -52,13 +52,16 @@ class Released(NamedTuple):
     still_billed: int
 
 
-def exclude_worklog(ledger: Ledger, row: int, reason: str) -> None:
+def exclude_worklog(ledger: Ledger, row: int, reason: str) -> str | None:
     """Take a worklog out of billing until a person includes it again.
 
     Args:
         ledger: the open ledger.
         row: the worklog's row in the ledger.
         reason: the person's own words, for whoever asks later.
+
+    Returns:
+        The reason that a person had given before and that this one replaces; None when there was none.
 
     Raises:
         Refusal: it is on an invoice already, or no reason is given.
@@ -69,8 +72,10 @@ def exclude_worklog(ledger: Ledger, row: int, reason: str) -> None:
         worklog = _undecided(session, ledger, row, "excluded")
         # The code of a hold is kept in the log, so that including the worklog can bring it back.
         before = {"from": worklog.state, "was": worklog.reason_code}
+        replaced = None
         if worklog.reason_code == BY_PERSON:
             before["was"] = _held_before(session, ledger, row)
+            replaced = worklog.reason
         _move(
             session,
             row,
@@ -81,7 +86,10 @@ def exclude_worklog(ledger: Ledger, row: int, reason: str) -> None:
                 "excluded_by": ledger.actor,
             },
         )
-        record(session, ledger, [Change("worklog", row, "excluded", {**before, "reason_code": BY_PERSON})])
+        # The row holds the last reason only, and none once it is included again: the log holds each.
+        data = {**before, "reason_code": BY_PERSON, "reason": reason.strip()}
+        record(session, ledger, [Change("worklog", row, "excluded", data)])
+        return replaced
 
 
 def include_worklog(ledger: Ledger, row: int) -> str:

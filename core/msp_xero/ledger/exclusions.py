@@ -103,7 +103,7 @@ def exclude_worklogs(
                     )
                     .execution_options(synchronize_session=False)
                 )
-                record(session, ledger, [_change(row) for row in rows])
+                record(session, ledger, [_change(row, reason.strip()) for row in rows])
     return meant
 
 
@@ -122,9 +122,9 @@ def _can_be_excluded() -> ColumnElement[bool]:
     return or_(Worklog.state.in_(("open", "held")), by_a_rule)
 
 
-def _change(row: Any) -> Change:
+def _change(row: Any, reason: str) -> Change:
     # The code of a hold is kept in the log, so that including the worklog can bring it back.
-    data = {"from": row.state, "was": row.reason_code, "reason_code": BY_PERSON}
+    data = {"from": row.state, "was": row.reason_code, "reason_code": BY_PERSON, "reason": reason}
     return Change("worklog", row.id, "excluded", data)
 
 

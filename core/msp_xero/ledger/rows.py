@@ -62,14 +62,12 @@ class WorklogTotal:
 class WorklogFilter:
     """Which worklogs a list shows; None and False are no filter.
 
-    ``account`` is an id or a name, without regard to case; ``account_id`` is the id alone. ``since`` is the
-    first day of work, ``before`` the day after the last one.
-    ``changed`` asks for those that were changed after they were billed.
+    ``since`` is the first day of work, ``before`` the day after the last one. ``changed`` asks for those that
+    were changed after they were billed.
     """
 
     states: tuple[str, ...] = ()
     reason_code: str | None = None
-    account: str | None = None
     account_id: str | None = None
     since: date | None = None
     before: date | None = None
@@ -94,7 +92,11 @@ def read_label(label: str) -> Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorklogRow:
-    """One line of the list of worklogs. ``currency`` is that of its invoice, None while it is on none."""
+    """One line of the list of worklogs. ``currency`` is that of its invoice, None while it is on none.
+
+    Where the delivered line did not name its account or type, ``account_name`` and ``type_name`` are as
+    ServiceDesk Plus listed them, or as they were linked.
+    """
 
     row: int
     worklog_id: str
@@ -161,20 +163,30 @@ class LineRow:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One entry of the audit log."""
+    """One entry of the audit log. ``invoice_number`` is that of the invoice that ``data`` names by its id."""
 
     at: datetime
     actor: str
     action: str
     data: dict[str, Any] | None
     run_id: int | None
+    invoice_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WorklogDetail:
-    """Everything the ledger knows of one worklog."""
+    """Everything the ledger knows of one worklog.
+
+    Attributes:
+        of_sdp: whether ServiceDesk Plus tells it; False for a line of another tap.
+        contact_name: the Xero contact that its account is linked to now.
+        item_name: the Xero item that its worklog type is linked to now.
+    """
 
     worklog: WorklogRow
+    of_sdp: bool
+    contact_name: str | None
+    item_name: str | None
     description: str | None
     decision: str
     unit_price: Decimal | None

@@ -6,20 +6,27 @@ ledger holds a hundred worklogs or a million. Minutes are whole numbers, money i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_, case, func, or_, select
 
-from msp_xero.ledger.account_names import newest_names
 from msp_xero.ledger.decisions import GONE_IN_XERO, has_number
+from msp_xero.ledger.lines import is_of_sdp
+from msp_xero.ledger.link_staging import ACCOUNT, WORKLOG_TYPE
+from msp_xero.ledger.merges import ACTIVE
 from msp_xero.ledger.models import (
+    WORKLOG_MODULES,
+    AccountLink,
     BillingConnection,
     Event,
     Invoice,
     InvoiceLine,
     PastGeneration,
     PushBatch,
+    SdpEntry,
     Worklog,
+    WorklogTypeLink,
 )
 from msp_xero.ledger.rows import (
     ZERO,
@@ -84,10 +91,30 @@ def worklog_totals(
 
 
 def accounts_with_worklogs(ledger: Ledger) -> list[tuple[str, str | None]]:
-    """Return ``(account id, newest name)`` of every SDP account that worklogs were delivered of."""
-    statement = newest_names(Worklog.connection_id == ledger.connection_id, Worklog.account_id.is_not(None))
+    """Return ``(account id, name)`` of every SDP account that worklogs were delivered of.
+
+    One that was renamed is there once for each name that its worklogs tell. The name that ServiceDesk Plus
+    listed last, or that it was linked under, stands before those.
+    """
+    told = (
+        select(Worklog.account_id, Worklog.account_name)
+        .where(Worklog.connection_id == ledger.connection_id, Worklog.account_id.is_not(None))
+        .distinct()
+        .order_by(Worklog.account_id, Worklog.account_name.desc())
+    )
+    listed = select(SdpEntry.sdp_id, SdpEntry.name).where(
+        SdpEntry.connection_id == ledger.connection_id, SdpEntry.kind == ACCOUNT
+    )
+    linked = select(AccountLink.account_id, AccountLink.account_name).where(
+        AccountLink.connection_id == ledger.connection_id,
+        AccountLink.generation == ledger.generation,
+        AccountLink.account_id.is_not(None),
+    )
     with ledger.read() as session:
-        return [(str(account_id), name) for account_id, name in session.execute(statement)]
+        names = [(str(one), name) for one, name in session.execute(told)]
+        known = {one: name for query in (linked, listed) for one, name in session.execute(query) if name}
+    current = {one: known[one] for one, _ in names if one in known}
+    return [*current.items(), *names]
 
 
 def sum_worklogs(ledger: Ledger, wanted: WorklogFilter) -> Total:
@@ -170,7 +197,7 @@ def list_worklogs(
         limit: most rows to return.
     """
     statement = (
-        _worklog_rows()
+        _worklog_rows(ledger)
         .where(*conditions_of(ledger, wanted), Worklog.id > after)
         .order_by(Worklog.id)
         .limit(limit)
@@ -199,7 +226,7 @@ def find_worklogs(ledger: Ledger, label: str) -> list[WorklogRow]:
     if ordinal is not None:
         conditions.append(Worklog.ordinal == ordinal)
     with ledger.read() as session:
-        statement = _worklog_rows().where(*conditions).order_by(Worklog.ordinal)
+        statement = _worklog_rows(ledger).where(*conditions).order_by(Worklog.ordinal)
         return [WorklogRow(**row) for row in session.execute(statement).mappings()]
 
 
@@ -210,12 +237,51 @@ def worklog_detail(ledger: Ledger, found: WorklogRow) -> WorklogDetail:
         more = session.execute(
             select(*(getattr(Worklog, name) for name in columns)).where(Worklog.id == found.row)
         ).mappings()
+        # Of a rebuilt one there is no record: its module tells.
+        source, type_id, rebuilt = session.execute(
+            select(Worklog.source, Worklog.type_id, Worklog.rebuilt).where(Worklog.id == found.row)
+        ).one()
         return WorklogDetail(
             worklog=found,
+            of_sdp=found.module in WORKLOG_MODULES
+            if rebuilt
+            else is_of_sdp(found.module, found.worklog_id, source),
+            contact_name=_billable_contact(session, ledger, found.account_id),
+            item_name=_billable_item(session, ledger, type_id),
             **more.one(),
             lines=_lines(session, InvoiceLine.worklog_row == found.row),
             history=_history(session, ledger, "worklog", found.row),
         )
+
+
+def _billable_contact(session: Session, ledger: Ledger, account_id: str | None) -> str | None:
+    """Return the name of the contact that an account is billed to, as the links stand now."""
+    # One that was merged is billed to the contact that survived.
+    goes_on = or_(AccountLink.contact_status == ACTIVE, AccountLink.merged_to_contact_id.is_not(None))
+    return session.scalar(
+        select(AccountLink.contact_name).where(
+            AccountLink.connection_id == ledger.connection_id,
+            AccountLink.generation == ledger.generation,
+            AccountLink.account_id == account_id,
+            AccountLink.state == "linked",
+            goes_on,
+        )
+    )
+
+
+def _billable_item(session: Session, ledger: Ledger, type_id: str | None) -> str | None:
+    """Return the name of the item that a worklog type is billed as, as the links stand now."""
+    if type_id is None:
+        return None
+    return session.scalar(
+        select(WorklogTypeLink.name).where(
+            WorklogTypeLink.connection_id == ledger.connection_id,
+            WorklogTypeLink.generation == ledger.generation,
+            WorklogTypeLink.type_id == type_id,
+            WorklogTypeLink.gone_at.is_(None),
+            WorklogTypeLink.is_sold,
+        )
+    )
 
 
 def invoice_totals(ledger: Ledger) -> list[InvoiceTotal]:
@@ -329,14 +395,6 @@ def conditions_of(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[b
         conditions.append(Worklog.reason_code == wanted.reason_code)
     if wanted.account_id is not None:
         conditions.append(Worklog.account_id == wanted.account_id)
-    if wanted.account is not None:
-        conditions.append(
-            or_(
-                Worklog.account_id == wanted.account,
-                Worklog.account_name == wanted.account,
-                func.lower(Worklog.account_name) == wanted.account.lower(),
-            )
-        )
     if wanted.since is not None:
         conditions.append(Worklog.work_date >= wanted.since)
     if wanted.before is not None:
@@ -346,14 +404,48 @@ def conditions_of(ledger: Ledger, wanted: WorklogFilter) -> list[ColumnElement[b
     return conditions
 
 
-def _worklog_rows() -> Select[Any]:
-    others = ("row", "invoice_number", "currency")
+def _worklog_rows(ledger: Ledger) -> Select[Any]:
+    others = {
+        "row": Worklog.id,
+        "account_name": _account_name(ledger),
+        "type_name": _type_name(ledger),
+        "invoice_number": Invoice.number,
+        "currency": Invoice.currency,
+    }
     own = [getattr(Worklog, name) for name in WorklogRow.__slots__ if name not in others]
     return (
-        select(Worklog.id.label("row"), *own, Invoice.number.label("invoice_number"), Invoice.currency)
+        select(*own, *(column.label(name) for name, column in others.items()))
+        .select_from(Worklog)
         .outerjoin(InvoiceLine, and_(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live))
         .outerjoin(Invoice, Invoice.id == InvoiceLine.invoice_id)
     )
+
+
+def _account_name(ledger: Ledger) -> ColumnElement[str | None]:
+    linked = select(AccountLink.account_name).where(
+        AccountLink.connection_id == ledger.connection_id,
+        AccountLink.generation == ledger.generation,
+        AccountLink.account_id == Worklog.account_id,
+    )
+    listed = _listed_name(ledger, ACCOUNT, Worklog.account_id)
+    return func.coalesce(func.nullif(Worklog.account_name, ""), listed, linked.scalar_subquery())
+
+
+def _type_name(ledger: Ledger) -> ColumnElement[str | None]:
+    linked = select(WorklogTypeLink.type_name).where(
+        WorklogTypeLink.connection_id == ledger.connection_id,
+        WorklogTypeLink.generation == ledger.generation,
+        WorklogTypeLink.type_id == Worklog.type_id,
+    )
+    listed = _listed_name(ledger, WORKLOG_TYPE, Worklog.type_id)
+    return func.coalesce(func.nullif(Worklog.type_name, ""), listed, linked.scalar_subquery())
+
+
+def _listed_name(ledger: Ledger, kind: str, sdp_id: Any) -> ColumnElement[str | None]:
+    listed = select(SdpEntry.name).where(
+        SdpEntry.connection_id == ledger.connection_id, SdpEntry.kind == kind, SdpEntry.sdp_id == sdp_id
+    )
+    return listed.scalar_subquery()
 
 
 def _invoice_rows() -> Select[Any]:
@@ -406,7 +498,7 @@ def _lines(session: Session, condition: ColumnElement[bool]) -> list[LineRow]:
 
 
 def _history(session: Session, ledger: Ledger, entity: str, entity_id: int) -> list[Happening]:
-    columns = [getattr(Event, name) for name in Happening.__slots__]
+    columns = [getattr(Event, name) for name in Happening.__slots__ if name != "invoice_number"]
     statement = (
         select(*columns)
         .where(
@@ -414,4 +506,10 @@ def _history(session: Session, ledger: Ledger, entity: str, entity_id: int) -> l
         )
         .order_by(Event.id)
     )
-    return [Happening(*row) for row in session.execute(statement)]
+    found = [Happening(*row) for row in session.execute(statement)]
+    meant = [(one.data or {}).get("invoice") for one in found]
+    query = select(Invoice.id, Invoice.number).where(
+        Invoice.connection_id == ledger.connection_id, Invoice.id.in_({one for one in meant if one})
+    )
+    numbers: dict[Any, str] = dict(session.execute(query).tuples().all())
+    return [replace(one, invoice_number=numbers.get(of)) for one, of in zip(found, meant, strict=True)]

@@ -51,9 +51,14 @@ def free(
 ) -> None:
     """Take worklogs off the invoices that they are on, to be billed again."""
     for some in lots(rows):
+        live = select(InvoiceLine.worklog_row, InvoiceLine.invoice_id).where(
+            InvoiceLine.worklog_row.in_(some), InvoiceLine.live.is_(True)
+        )
+        taken_off = dict(session.execute(live).tuples().all())
         free_worklogs(session, some)
         changes = [
-            Change("worklog", row, action, {"state": state}) for row, state in wait_again(session, some)
+            Change("worklog", row, action, {"invoice": taken_off.get(row), "state": state})
+            for row, state in wait_again(session, some)
         ]
         record(session, ledger, changes, run_id=run_id)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msp_xero.ledger import Ledger, views
 from msp_xero.ledger.lines import Line
-from msp_xero.ledger.models import BillingConnection, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.models import BillingConnection, Invoice, InvoiceLine, SdpEntry, Worklog
 from msp_xero.ledger.rows import Total, WorklogFilter, WorklogRow
 from msp_xero.ledger.staging import stage_lines
 from sqlalchemy import event, insert, update
@@ -126,10 +126,9 @@ def test_totals_are_exact_and_whole(ledger) -> None:
         (WorklogFilter(states=("open",)), ["1", "3"]),
         (WorklogFilter(states=("open", "held")), ["1", "2", "3"]),
         (WorklogFilter(reason_code="TYPE_MISSING"), ["2"]),
-        (WorklogFilter(account="7"), ["1", "2"]),
-        (WorklogFilter(account="Äpfel GmbH"), ["1", "2"]),
-        (WorklogFilter(account="acme LTD"), ["3"]),
-        (WorklogFilter(account="apfel"), []),
+        (WorklogFilter(account_id="7"), ["1", "2"]),
+        (WorklogFilter(account_id="9"), []),
+        (WorklogFilter(before=date(2026, 11, 2)), ["1"]),
         (WorklogFilter(since=date(2026, 11, 2)), ["3"]),
         (WorklogFilter(changed=True), []),
     ],
@@ -143,6 +142,17 @@ def test_filters(ledger, wanted, expected) -> None:
     )
     assert ids(views.list_worklogs(ledger, wanted)) == expected
     assert views.sum_worklogs(ledger, wanted).count == len(expected)
+
+
+def test_an_account_has_its_present_name_before_those_that_worklogs_tell(ledger) -> None:
+    stage(ledger, line("1"), line("2", account_name="Apfel AG"), line("3", account_id="8", account_name=None))
+    told = [("7", "Äpfel GmbH"), ("7", "Apfel AG"), ("8", None)]
+    assert views.accounts_with_worklogs(ledger) == told
+    with ledger.write() as session:
+        shared = {"connection_id": ledger.connection_id, "kind": "account", "seen_at": NOW}
+        session.add(SdpEntry(sdp_id="7", name="Apfel SE", **shared))
+        session.add(SdpEntry(sdp_id="9", name="Without worklogs", **shared))
+    assert views.accounts_with_worklogs(ledger) == [("7", "Apfel SE"), *told]
 
 
 def test_pages_by_key_cover_everything_once(ledger) -> None:
