@@ -54,12 +54,12 @@ def unknown_to_us(numbers: list[str]) -> BilledElsewhere:
         f"({first_of(numbers)}). Nothing was billed. If this ledger is an old or empty copy, restore the "
         "newest one (if none is left, `msp-xero rebuild` fills an empty ledger from Xero): it would bill "
         "again what is on those invoices, and so would another number_prefix. If `msp-xero status` has one "
-        "as unknown, and a person has rewritten it in Xero, put the mark that `msp-xero invoices show` tells "
-        "back into its reference. If a person has copied or made one again in Xero, void it; or, if it is to "
-        "stand, give it a number without the prefix and exclude the worklogs on it that wait (`msp-xero "
-        "worklogs exclude`). Only where another installation bills "
-        "other worklogs into the same organisation, give each a number_prefix, and say of each worklog that "
-        "waits here under an id of theirs that it is another one (`msp-xero rebuild --another ID`)"
+        "as unknown, and a person has rewritten it in Xero, put the mark that `msp-xero invoices show` has "
+        "of it back into its reference. If a person has copied or made one again in Xero, void it; or, if it "
+        "is to stand, give it a number without the prefix and exclude the worklogs on it that wait (`msp-xero "
+        "worklogs exclude`). Only where another installation bills other worklogs into the same organisation, "
+        "give each a number_prefix, and say of each worklog that waits here under an id of theirs that it is "
+        "another one (`msp-xero rebuild --another ID`)"
     )
 
 
