@@ -56,10 +56,10 @@ def unknown_to_us(numbers: list[str]) -> BilledElsewhere:
         "again what is on those invoices, and so would another number_prefix. If `msp-xero status` has one "
         "as unknown, and a person has rewritten it in Xero, put the mark that `msp-xero invoices show` has "
         "of it back into its reference. If a person has copied or made one again in Xero, void it; or, if it "
-        "is to stand, give it a number without the prefix and exclude the worklogs on it that wait (`msp-xero "
-        "worklogs exclude`). Only where another installation bills other worklogs into the same organisation, "
-        "give each a number_prefix, and say of each worklog that waits here under an id of theirs that it is "
-        "another one (`msp-xero rebuild --another ID`)"
+        "is to stand, give it a number without the prefix and exclude the worklogs on it that wait "
+        "(`msp-xero worklogs exclude`). Only where another installation bills other worklogs into the same "
+        "organisation, give each a number_prefix, and say of each worklog that waits here under an id of "
+        "theirs that it is another one (`msp-xero rebuild --another ID`)"
     )
 
 
