@@ -141,7 +141,8 @@ def release(
     with project.deciding() as ledger:
         released = release_invoice(ledger, invoice, voided_there=voided_there)
     if as_json:
-        show.data({"invoice": invoice, "released": released.free, "still_billed": released.still_billed})
+        data = {"invoice": invoice, "released": released.free, "still_billed": released.still_billed}
+        show.data({**data, "moved_to": released.moved_to})
         return
     if released.free:
         show.say(
@@ -153,6 +154,8 @@ def release(
             f"Still billed, by another invoice that stands: {plural(released.still_billed, 'worklog')}. "
             "`msp-xero worklogs show ID` names that invoice."
         )
+    if released.moved_to:
+        show.say(f"A person has put lines of it on {', '.join(released.moved_to)} in Xero.")
 
 
 @command(app)

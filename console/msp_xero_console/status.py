@@ -286,7 +286,8 @@ class _Picture:
             notes.append(
                 f"{plural(self.on_gone_invoices, 'worklog')} of those invoiced are on invoices that were "
                 "voided or deleted in Xero: see `msp-xero invoices list --state voided --state deleted`, and "
-                "`msp-xero invoices release NUMBER` to bill them again."
+                "`msp-xero invoices release NUMBER` to bill them again. What a person has put on another of "
+                "our invoices there stays billed by that one."
             )
         footer = ("Delivered", *self._sums(delivered, self.currencies(*_PLACES)))
         show.table(columns, rows, footer=footer, notes=notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from msp_xero.ledger.models import Invoice, Worklog
+from msp_xero.ledger.models import ForeignLine, Invoice, Worklog
 from msp_xero.ledger.withdrawing import withdraw_billed
 from msp_xero_console import billing
 from sqlalchemy import select, update
@@ -164,6 +164,27 @@ def test_what_another_invoice_bills_stays_billed_when_one_is_released(cli) -> No
     assert "INV-0100" in cli.says("worklogs", "show", "101")
     with cli.ledger() as ledger, ledger.read() as session:
         assert session.scalar(select(Invoice.minutes).where(Invoice.number == "INV-0100")) == minutes
+
+
+def test_what_a_person_put_on_another_invoice_stays_billed_by_that_one_which_is_named(cli) -> None:
+    with cli.ledger() as ledger, ledger.write() as session:
+        first = session.scalar(select(Invoice).where(Invoice.number == "SDP-00001"))
+        first.state, first.xero_status = "deleted", "DELETED"
+        other = session.scalars(select(Worklog).where(Worklog.worklog_id == "102")).all()
+        second = invoice(ledger, "SDP-00100", "created", other)
+        second.xero_id = "i-100"
+        session.add(second)
+        told = {"number": second.number, "contact_id": None, "module": "request", "worklog_id": "101"}
+        common = {"connection_id": ledger.connection_id, "generation": ledger.generation}
+        session.add(
+            ForeignLine(**common, **told, invoice_id=second.xero_id, digest="another text", is_ours=True)
+        )
+    assert "stays billed by that one" in cli.says("status")
+    said = cli.says("invoices", "release", "SDP-00001")
+    assert "1 worklog of invoice SDP-00001 can be billed again." in said
+    assert "Still billed, by another invoice that stands: 1 worklog." in said
+    assert "A person has put lines of it on SDP-00100 in Xero." in said
+    assert "SDP-00100" in cli.says("worklogs", "show", "101")
 
 
 def test_what_xero_does_not_have_cannot_be_released_and_says_so(cli) -> None:

@@ -33,6 +33,7 @@ class Remembered(NamedTuple):
     Attributes:
         before: numbers of invoices from before the connection started over that bill them.
         strangers: numbers of invoices of strangers that do.
+        moved: numbers of invoices of this ledger onto which a person put lines of them.
         in_doubt: ids of invoices of which no more than a worklog's id tells, with their numbers.
         worklogs: ``(module, worklog id)`` of those that one of these invoices bills, or may.
         left: numbers of invoices in organisations that the connection has left, which bill them, or of which
@@ -42,6 +43,7 @@ class Remembered(NamedTuple):
 
     before: list[str]
     strangers: list[str]
+    moved: list[str]
     in_doubt: dict[str, str]
     worklogs: set[tuple[str, str]]
     left: list[str]
@@ -50,7 +52,7 @@ class Remembered(NamedTuple):
     @property
     def here(self) -> list[str]:
         """Numbers of invoices in the present organisation that bill what waits, or may."""
-        return list(dict.fromkeys([*self.strangers, *self.before, *self.in_doubt.values()]))
+        return list(dict.fromkeys([*self.strangers, *self.before, *self.moved, *self.in_doubt.values()]))
 
 
 def remembered(
@@ -65,13 +67,24 @@ def remembered(
     """
     told = [line for line in foreign.told_of_what_waits(ledger, states) if line.invoice_id not in without]
     left = foreign.told_where_it_left(ledger, states)
-    waiting, memory = waiting_under(ledger, [*told, *left], states), Remembered([], [], {}, set(), [], set())
-    still_to_judge = _left_to_the_look_up(ledger, {line.invoice_id for line in told})
+    waiting = waiting_under(ledger, [*told, *left], states)
+    memory = Remembered([], [], [], {}, set(), [], set())
+    invoice_ids = {line.invoice_id for line in told}
+    on_record = pushing.on_record(ledger, invoice_ids)
+    still_to_judge = _left_to_the_look_up(ledger, invoice_ids - on_record)
+    # A person may have put these together while an answer was awaited: the look-up comes first.
+    under_way = set[tuple[str, str]]().union(*pushing.unsettled_keys(ledger)) if on_record else ()
     for line in told:
         if line.invoice_id in still_to_judge:
             continue
-        ones = [one for one in waiting.get(line.worklog_id, ()) if _may_bill(line, one)]
-        if any(is_billed_by(line, one) for one in ones):
+        is_on_record = line.invoice_id in on_record
+        ones = [
+            one for one in waiting.get(line.worklog_id, ()) if _may_bill(line, one, is_on_record=is_on_record)
+        ]
+        if is_on_record:
+            ones = [one for one in ones if (one.module, one.worklog_id) not in under_way]
+            memory.moved.extend(line.number for _ in ones)
+        elif any(is_billed_by(line, one) for one in ones):
             (memory.before if line.is_ours else memory.strangers).append(line.number)
         elif ones:
             memory.in_doubt[line.invoice_id] = line.number
@@ -83,8 +96,14 @@ def remembered(
     return memory
 
 
-def _may_bill(line: Told, one: Waiting) -> bool:
-    """Tell whether a line here bills this worklog of its id, or may as far as nobody has told them apart."""
+def _may_bill(line: Told, one: Waiting, *, is_on_record: bool = False) -> bool:
+    """Tell whether a line here bills this worklog of its id, or may as far as nobody has told them apart.
+
+    What a person put on an invoice of this ledger was on another one of its: an id is enough, whatever module
+    or text the worklog has by now.
+    """
+    if is_on_record:
+        return is_billed_by(line, one) or line.line not in one.apart
     return is_billed_by(line, one) or not (line.is_ours or line.is_tried or line.line in one.apart)
 
 
@@ -117,6 +136,8 @@ def stop_if_billed_elsewhere(ledger: Ledger) -> None:
         raise unknown_to_us(list(dict.fromkeys(memory.strangers)))
     if memory.before:
         raise billed_before(list(dict.fromkeys(memory.before)))
+    if memory.moved:
+        raise put_on_ours(memory)
     if memory.left:
         # Here and not by the look: that says what the present organisation has.
         raise _billed_where_it_left(memory)
@@ -125,6 +146,18 @@ def stop_if_billed_elsewhere(ledger: Ledger) -> None:
             "Worklogs came in the middle of this run that may be on an invoice in Xero already. Nothing more "
             "was billed; run again"
         )
+
+
+def put_on_ours(memory: Remembered) -> BilledElsewhere:
+    """Return the error that stops billing what a person has put on another invoice of this ledger."""
+    numbers = list(dict.fromkeys(memory.moved))
+    return BilledElsewhere(
+        f"Xero has {len(numbers)} invoice(s) of this ledger ({first_of(numbers)}) onto which a person has "
+        f"put lines of worklogs that wait here ({_ids(memory.worklogs)}). Nothing was billed, because "
+        "customers would get them twice. Where the lines are to stay there, exclude those worklogs "
+        "(`msp-xero worklogs exclude ID`); else take the lines off that invoice. Only where one is for "
+        "other work of the same id, tell them apart (`msp-xero rebuild --another ID`). Then run again"
+    )
 
 
 def _billed_where_it_left(memory: Remembered) -> BilledElsewhere:
@@ -165,10 +198,10 @@ def refuse_to_leave(ledger: Ledger, fence: Fence | None = None, *, run_id: int |
     if not numbers:
         return
     raise LedgerError(
-        f"nothing was started over: the present organisation has {len(numbers)} invoice(s) that this ledger "
-        f"does not know ({first_of(numbers)}) and that may bill worklogs that wait here "
-        f"({_ids(memory.worklogs)}), which the new one would be billed for too. With the credentials of the "
-        "present one run `msp-xero reconcile` and do what it says; or exclude those worklogs (`msp-xero "
+        f"nothing was started over: the present organisation has {len(numbers)} invoice(s), or lines on "
+        f"ours, that this ledger does not know ({first_of(numbers)}) and that may bill worklogs that wait "
+        f"here ({_ids(memory.worklogs)}), which the new one would be billed for too. With the credentials of "
+        "the present one run `msp-xero reconcile` and do what it says; or exclude those worklogs (`msp-xero "
         "worklogs exclude ID`), or, where the invoice has another text, tell them apart (`msp-xero rebuild "
         "--another ID`)"
     )
@@ -229,8 +262,12 @@ def _shown_for(ledger: Ledger, worklog: Worklog) -> set[Line]:
     )
     # One for each contact that its account is linked to, in this organisation and those that were left.
     ones = [one for one in pushing.waiting_worklogs(ledger, [worklog.worklog_id]) if one.row == worklog.id]
+    on_record = pushing.on_record(ledger, {line.invoice_id for line in here})
     shown = {
-        line.line for line in here for one in ones if line.line not in one.apart and _may_bill(line, one)
+        line.line
+        for line in here
+        for one in ones
+        if line.line not in one.apart and _may_bill(line, one, is_on_record=line.invoice_id in on_record)
     }
     return shown or {line.line for line in left for one in ones if _may_have_billed(line, one)}
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from msp_xero.billing.memory import remembered
+from msp_xero.billing.document import marker_of, worklog_of
+from msp_xero.billing.memory import put_on_ours, remembered
+from msp_xero.billing.plan import is_own_number
+from msp_xero.billing.reconcile import is_of_an_earlier_life
 from msp_xero.billing.strangers import (
     Verdict,
     billed_again,
@@ -23,10 +27,11 @@ from msp_xero.billing.strangers import (
     worklogs_on,
 )
 from msp_xero.errors import LedgerError
-from msp_xero.ledger import foreign, pushing
+from msp_xero.ledger import foreign, moved_lines, pushing
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import live_state
+from msp_xero.ledger.survey import stands_there
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
@@ -119,22 +124,36 @@ class _Look:
     told: list[Told] = field(default_factory=list)
     elsewhere: list[Row] = field(default_factory=list)
     before: list[Row] = field(default_factory=list)
+    added: list[Row] = field(default_factory=list)
+    gone: list[Row] = field(default_factory=list)
+    nameless: defaultdict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))
     unmarked: list[Row] = field(default_factory=list)
     awaited: list[Row] = field(default_factory=list)
+    has_lines: bool = field(init=False)
 
     def over_all(self) -> None:
-        """Go through all invoices that changed since the last look."""
-        if self.since is None:
-            # Once in the life of a ledger, all of them and with their lines: a search for our numbers and
-            # marks misses one that a person renumbered and whose reference they rewrote.
-            rows = self.client.invoices(where=ALL_SALES)
+        """Go through all invoices that changed since the last look.
+
+        With their lines once in the life of a ledger: a search for our numbers and marks misses one that a
+        person renumbered and whose reference they rewrote. And as long as a person may put a line on one of
+        ours whose worklog would be billed again: they cost no further call.
+        """
+        self.has_lines = self.since is None or moved_lines.may_be_moved(self.ledger)
+        if self.has_lines:
+            rows = self.client.invoices(if_modified_since=self.since, where=ALL_SALES)
         else:
             rows = self.client.invoices(if_modified_since=self.since, summary_only=True)
+        nameless = _nameless_at_home(self.ledger)
         for chunk in lots(row for row in rows if row.get("Type") == "ACCREC"):
             self.changed += _refresh(self.ledger, self.fence, chunk, self.run_id)
+            self._collect(nameless, chunk)
             found = unexplained(self.ledger, chunk, self.number_prefix)
             pushing.mark_doubtful(self.ledger, self.fence, found.planned)
-            self.looked_into.update(found.explained, (_id(row) for row in chunk if is_gone(row)))
+            gone = [row for row in chunk if is_gone(row)]
+            self.looked_into.update(map(_id, gone))
+            self.gone += _made_by_us(self.ledger, gone, self.number_prefix)
+            explained = set(found.explained)
+            self._look_at_ours([row for row in chunk if _id(row) in explained])
             self.strangers += [str(row.get("InvoiceNumber")) for row in found.strangers]
             self.late += found.late
             self.elsewhere += self._worth_reading(found.elsewhere)
@@ -145,9 +164,16 @@ class _Look:
                 # A person may give one another number, and then only its lines tell. Where there are many,
                 # it is this ledger that is the wrong one.
                 self.elsewhere += self._worth_reading(found.strangers)
+        for invoice in nameless:
+            if rows_of := self.nameless[invoice.id]:
+                _name(self.ledger, self.fence, invoice, rows_of, self.run_id)
+                self.changed += 1
 
     def into_lines(self) -> None:
         """Let the lines tell what nothing else does."""
+        self._look_around_what_is_gone()
+        added = [row for row in self.added if _id(row) not in self.looked_into]
+        self._tell_added(list(self._with_lines(added)))
         unmarked, elsewhere, before, awaited = map(
             self._with_lines, (self.unmarked, self.elsewhere, self.before, self.awaited)
         )
@@ -177,6 +203,8 @@ class _Look:
             raise unknown_to_us(strangers)
         if again := list(dict.fromkeys([*self.again, *memory.before])):
             raise billed_before(again)
+        if (by_now := remembered(self.ledger)).moved:
+            raise put_on_ours(by_now)
         if self.late:
             raise LedgerError(
                 f"Xero holds {', '.join(self.late[:3])} although it had refused it, or had not got it when "
@@ -187,10 +215,66 @@ class _Look:
     def _worth_reading(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return those that may name worklogs: where the lines are there already, those that do."""
         self.looked_into.update(map(_id, rows))
-        return rows if self.since else [row for row in rows if worklogs_on(row)]
+        return [row for row in rows if worklogs_on(row)] if self.has_lines else rows
+
+    def _look_at_ours(self, rows: Sequence[Row]) -> None:
+        """Have lines read that people may have put on our invoices, where one can matter.
+
+        Without lines only those of which some are remembered: they may be off again.
+        """
+        if self.has_lines:
+            self._tell_added(rows)
+        else:
+            remembered_ids = moved_lines.remembered_among(self.ledger, [_id(row) for row in rows])
+            self.added += [row for row in rows if _id(row) in remembered_ids]
+
+    def _look_around_what_is_gone(self) -> None:
+        """Find out whether people put lines of invoices that are gone by now on others of ours.
+
+        They did that since the first of these was planned; of what is gone and not known here, since the last
+        look, or that look had told of it.
+        """
+        if self.since is None or not self.gone:
+            return
+        planned_at = moved_lines.first_planned(
+            self.ledger,
+            xero_ids=[_id(row) for row in self.gone],
+            markers=[marker for row in self.gone if (marker := marker_of(row.get("Reference")))],
+            numbers=[str(row.get("InvoiceNumber")) for row in self.gone],
+        )
+        since = self.since if planned_at is None else min(self.since, planned_at - _OVERLAP)
+        if self.has_lines and since == self.since:
+            return  # the list that has just been read goes back as far
+        rows = self.client.invoices(if_modified_since=since, where=ALL_SALES)
+        for chunk in lots(row for row in rows if not is_gone(row)):
+            ours = pushing.on_record(self.ledger, [_id(row) for row in chunk]) - self.looked_into
+            self._tell_added([row for row in chunk if _id(row) in ours])
+
+    def _tell_added(self, rows: Sequence[Row]) -> None:
+        """Tell of lines on invoices of ours that this ledger has not sent with them."""
+        sent = moved_lines.texts_sent(self.ledger, [_id(row) for row in rows])
+        for row in rows:
+            keys = set(map(worklog_of, sent.get(_id(row), ())))
+            lines = told_by(row, is_ours=True)
+            self.told += [line for line in lines if (line.module, line.worklog_id) not in keys]
+            self.looked_into.add(_id(row))
+
+    def _collect(self, nameless: Iterable[Invoice], rows: Sequence[Row]) -> None:
+        """Collect what may be one of these invoices, by its marker.
+
+        A copy has that too; so what has another number only counts when all are looked at.
+        """
+        for invoice in nameless:
+            self.nameless[invoice.id] += [
+                row
+                for row in rows
+                if marker_of(row.get("Reference")) == invoice.marker
+                and (self.since is None or _has_number_of(invoice, row))
+                and not is_of_an_earlier_life(self.ledger, invoice.planned_at, row)
+            ]
 
     def _with_lines(self, rows: Sequence[Row]) -> Iterable[Row]:
-        if self.since is None:
+        if self.has_lines:
             return rows
         ids = [_id(row) for row in rows]
         if len(ids) > _BY_ID:
@@ -220,6 +304,15 @@ def _id(row: Row) -> str:
     return str(row.get("InvoiceID"))
 
 
+def _made_by_us(ledger: Ledger, rows: Sequence[Row], number_prefix: str) -> Iterator[Row]:
+    """Yield those of these invoices that were made here, or by another ledger, as far as no line tells."""
+    ours = moved_lines.on_record_ever(ledger, [_id(row) for row in rows])
+    for row in rows:
+        is_numbered = is_own_number(number_prefix, str(row.get("InvoiceNumber")))
+        if is_numbered or marker_of(row.get("Reference")) or _id(row) in ours:
+            yield row
+
+
 def _refresh(ledger: Ledger, fence: Fence, rows: Sequence[Row], run_id: int | None) -> int:
     by_id = {_id(row): row for row in rows}
     with ledger.write(fence) as session:
@@ -234,3 +327,45 @@ def _refresh(ledger: Ledger, fence: Fence, rows: Sequence[Row], run_id: int | No
                 changes.append(Change("invoice", invoice.id, invoice.state, {"status": status}))
         record(session, ledger, changes, run_id=run_id)
     return len(changes)
+
+
+def _nameless_at_home(ledger: Ledger) -> Sequence[Invoice]:
+    """Return invoices of the present organisation, from before, that count as billed and have no id.
+
+    Their answer had not come when the connection left, and a person said that they were made.
+    """
+    with ledger.read() as session:
+        here = ledger.connection(session).organisation_id
+        if here is None:
+            return ()
+        return session.scalars(
+            select(Invoice).where(stands_there(ledger, here), Invoice.xero_id.is_(None)).order_by(Invoice.id)
+        ).all()
+
+
+def _name(ledger: Ledger, fence: Fence, invoice: Invoice, rows: Sequence[Row], run_id: int | None) -> None:
+    """Give such an invoice its id, so that looks learn what becomes of it.
+
+    Of several one that stands comes first, as long as it does the worklogs are billed; then the one that
+    nobody gave another number.
+    """
+
+    def unlikeness(row: Row) -> tuple[bool, bool, str]:
+        return is_gone(row), not _has_number_of(invoice, row), _id(row)
+
+    row = min(rows, key=unlikeness)
+    status = str(row.get("Status", ""))
+    with ledger.write(fence) as session:
+        session.execute(
+            update(Invoice)
+            .where(Invoice.id == invoice.id)
+            .values(
+                xero_id=_id(row), xero_status=status, xero_total=row.get("Total"), state=live_state(status)
+            )
+        )
+        told = {"xero_id": _id(row), "status": status}
+        record(session, ledger, [Change("invoice", invoice.id, live_state(status), told)], run_id=run_id)
+
+
+def _has_number_of(invoice: Invoice, row: Row) -> bool:
+    return str(row.get("InvoiceNumber")).casefold() == invoice.number.casefold()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import and_, case, func, or_, select, update
 
 from msp_xero.errors import MspXeroError
+from msp_xero.ledger import moved_lines
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Event, Invoice, InvoiceLine, PastGeneration, Worklog
 from msp_xero.ledger.outcomes import Standing, billed_by, free_worklogs, put_back
@@ -46,10 +47,17 @@ class Refusal(MspXeroError):
 
 
 class Released(NamedTuple):
-    """What releasing an invoice did: worklogs that are free again, and those that another invoice bills."""
+    """What releasing an invoice did.
+
+    Attributes:
+        free: worklogs that are free again.
+        still_billed: those that another invoice bills, which stands.
+        moved_to: numbers of invoices that bill some of the latter because a person put their lines on them.
+    """
 
     free: int
     still_billed: int
+    moved_to: tuple[str, ...] = ()
 
 
 def exclude_worklog(ledger: Ledger, row: int, reason: str) -> str | None:
@@ -122,7 +130,8 @@ def include_worklog(ledger: Ledger, row: int) -> str:
 def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) -> Released:
     """Free the worklogs of an invoice that was voided or deleted in Xero, to be billed again.
 
-    One that another invoice bills too, which stands, counts as billed by that one.
+    One that another invoice bills too, which stands, counts as billed by that one; also where a person put
+    its line on that one in Xero, as far as the last look tells.
 
     Args:
         ledger: the open ledger.
@@ -148,6 +157,9 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
         if not rows:
             raise Refusal(_why_it_bills_nothing(session, invoice))
         stay = _on_another_that_stands(session, ledger, invoice, rows)
+        others = set(rows).difference(one.row for one in stay)
+        moved = moved_lines.follow(session, ledger, invoice, others)
+        stay += [one.standing for one in moved]
         put_back(session, ledger, stay)
         _count_minutes(session, stay)
         free = sorted(set(rows).difference(one.row for one in stay))
@@ -158,7 +170,7 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
             for row, state in states
         ]
         record(session, ledger, [*changes, Change("invoice", invoice.id, "released")])
-        return Released(len(free), len(stay))
+        return Released(len(free), len(stay), tuple(dict.fromkeys(one.number for one in moved)))
 
 
 def has_number(number: str) -> ColumnElement[bool]:
@@ -241,6 +253,11 @@ def _take_word(session: Session, ledger: Ledger, invoice: Invoice, *, voided_the
             f"invoice {invoice.number} is {invoice.state}, so its worklogs count as billed; "
             "void or delete it in Xero first, and let a run or a push notice that"
         )
+    if not voided_there and _is_at_home(session, ledger, invoice):
+        raise Refusal(
+            f"a person said that invoice {invoice.number} was made, and no run has found it in Xero since. "
+            "If it is not there, or not any more, say so with --voided-there"
+        )
     if not voided_there:
         raise Refusal(
             f"invoice {invoice.number} is of an organisation that this connection bills no more, so no run "
@@ -253,8 +270,11 @@ def _take_word(session: Session, ledger: Ledger, invoice: Invoice, *, voided_the
 
 def _is_looked_at(session: Session, ledger: Ledger, invoice: Invoice) -> bool:
     """Tell whether runs learn what becomes of an invoice: it is the present organisation's, by its id."""
-    if invoice.xero_id is None:
-        return False
+    return invoice.xero_id is not None and _is_at_home(session, ledger, invoice)
+
+
+def _is_at_home(session: Session, ledger: Ledger, invoice: Invoice) -> bool:
+    """Tell whether an invoice is of the organisation that is billed at present."""
     if invoice.generation == ledger.generation:
         return True
     there = session.scalar(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy.orm import aliased
 
 from msp_xero.ledger.models import (
     BillingConnection,
@@ -37,11 +38,11 @@ Line: TypeAlias = tuple[str, str, str]
 
 
 class Told(NamedTuple):
-    """A worklog on a line of an invoice in Xero that is not this ledger's.
+    """A worklog on a line in Xero that is not this ledger's.
 
     ``digest`` is the SHA-256 of the line's text; ``is_ours``: the invoice is of this connection, from
-    before it started over; ``is_tried``: its marker was tried with the numbers of this connection, and is
-    none of them.
+    before it started over, or a person put the line on it; ``is_tried``: its marker was tried with the
+    numbers of this connection, and is none of them.
     """
 
     invoice_id: str
@@ -162,11 +163,26 @@ def remembered_of(ledger: Ledger, invoice_ids: Sequence[int]) -> set[str]:
 
 
 def told_of_what_waits(ledger: Ledger, states: Collection[str] = WAITING) -> list[Told]:
-    """Return what is remembered of ids under which something waits that is on no invoice of this ledger."""
-    ours = _on_record(ledger).where(Invoice.generation == ledger.generation)
-    return _told(
-        ledger, states, ForeignLine.generation == ledger.generation, ForeignLine.invoice_id.not_in(ours)
+    """Return what is remembered of ids under which something waits, but for lines that this ledger has.
+
+    An invoice can be remembered from before it was known as ours.
+    """
+    billed = aliased(Worklog)
+    ours = (
+        select(InvoiceLine.id)
+        .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
+        .join(billed, billed.id == InvoiceLine.worklog_row)
+        .where(
+            Invoice.connection_id == ForeignLine.connection_id,
+            Invoice.generation == ledger.generation,
+            Invoice.xero_id == ForeignLine.invoice_id,
+            billed.worklog_id == ForeignLine.worklog_id,
+            billed.module == ForeignLine.module,
+        )
     )
+    known = _on_record(ledger).where(Invoice.generation == ledger.generation)
+    not_ours = or_(ForeignLine.invoice_id.not_in(known), ~ours.exists())
+    return _told(ledger, states, ForeignLine.generation == ledger.generation, not_ours)
 
 
 def told_where_it_left(ledger: Ledger, states: Collection[str] = WAITING) -> list[Told]:

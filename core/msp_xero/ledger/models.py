@@ -122,7 +122,10 @@ class PastGeneration(Base):
 
 
 class ForeignLine(Base):
-    """A worklog on a line of an invoice in Xero that is not this ledger's, as the last look told."""
+    """A worklog on a line in Xero that is not this ledger's, as the last look told.
+
+    The invoice is a stranger's, or one of ours that a person put the line on.
+    """
 
     __tablename__ = "foreign_line"
     __table_args__ = (
