@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from msp_xero.errors import SettingError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.lines import Line
 from msp_xero.ledger.models import (
@@ -32,12 +33,14 @@ from msp_xero_console.main import app
 from msp_xero_sandbox.assembly import assemble
 from msp_xero_sandbox.server import running
 from msp_xero_sandbox.settings import Settings as SandboxSettings
+from msp_xero_transforms.rules import read_rules
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from msp_xero_console.project import Mapped
     from typer.testing import Result
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -118,6 +121,20 @@ class Cli:
     def ledger(self) -> Ledger:
         url = f"sqlite:///{self.folder}/.msp-xero/ledger.db"
         return Ledger.open(url, clock=FixedClock(), actor="target-xero-invoices")
+
+
+@pytest.fixture(autouse=True)
+def mapper_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mapper takes seconds to start; what it reads is asked here, but where a test starts it itself."""
+
+    def refused(mapping: Mapped, _folder: Path) -> list[str]:
+        try:
+            read_rules(mapping.config)
+        except SettingError as error:
+            return [str(one) for one in (error, *error.others)]
+        return []
+
+    monkeypatch.setattr("msp_xero_console.checks.mapper.refusals", refused)
 
 
 @pytest.fixture

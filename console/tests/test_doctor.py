@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from msp_xero.billing.reference import Organisation
 from msp_xero.edges.certificates import Handshake
-from msp_xero.errors import SettingError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.models import BillingConnection, Worklog
 from msp_xero_console import checks
@@ -21,24 +20,9 @@ from msp_xero_console.checks.machine import space
 from msp_xero_console.checks.mapper import mappings, refusals
 from msp_xero_console.checks.scene import Scene
 from msp_xero_console.project import Mapped, Project
-from msp_xero_transforms.rules import read_rules
 from sqlalchemy import update
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def mapper_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mapper takes seconds to start; what it reads is asked here, but where a test starts it itself."""
-
-    def refused(mapping: Mapped, _folder: Path) -> list[str]:
-        try:
-            read_rules(mapping.config)
-        except SettingError as error:
-            return [str(one) for one in (error, *error.others)]
-        return []
-
-    monkeypatch.setattr("msp_xero_console.checks.mapper.refusals", refused)
 
 
 def organisation(zone: str | None = "Pacific/Auckland", locked: date | None = None) -> Organisation:

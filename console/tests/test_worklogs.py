@@ -174,15 +174,15 @@ def test_exclude_and_include(cli) -> None:
 
 
 def test_each_reason_of_an_exclusion_stays_in_the_history(cli) -> None:
-    first = ("worklogs", "exclude", "104", "--reason", "first\x1b[2J")
+    first = ("worklogs", "exclude", "104", "--reason", "first\x1b[2J\nline")
     assert "excluded already" not in cli.says(*first)
     again = cli.says("worklogs", "exclude", "104", "--reason", "second")
-    assert "It was excluded already: first\N{REPLACEMENT CHARACTER}[2J. The history keeps that" in again
+    assert "It was excluded already: first\N{REPLACEMENT CHARACTER}[2J line. The history keeps that" in again
     assert cli.data("worklogs", "exclude", "104", "--reason", "third")["replaced_reason"] == "second"
     cli.says("worklogs", "include", "104")
     cli.says("worklogs", "exclude", "--account", "7", "--reason", "all of them", "--yes")
     shown = cli.says("worklogs", "show", "104")
-    for reason in ("first\N{REPLACEMENT CHARACTER}[2J", "second", "third", "all of them"):
+    for reason in ("first\N{REPLACEMENT CHARACTER}[2J line", "second", "third", "all of them"):
         assert f"excluded: EXCLUDED_BY_PERSON: {reason} " in shown
     (data,) = cli.data("worklogs", "show", "104")
     assert data["history"][-1]["data"]["reason"] == "all of them"

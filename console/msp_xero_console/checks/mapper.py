@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from msp_xero_console.checks.scene import Scene
     from msp_xero_console.project import Mapped
 
-PATIENCE: Final = 60.0
-"""Seconds that the mapper has to start and to end; it takes one or two."""
+PATIENCE: Final = 240.0
+"""Seconds that the mapper has to start and to end: one or two are enough, but on a machine that is busy."""
 
 
 def mappings(scene: Scene) -> Iterator[Finding]:
