@@ -122,7 +122,7 @@ def test_worklogs_of_a_type_without_an_item_wait_until_a_person_decides(billed: 
     assert (sdp_only["status"], sdp_only["waiting"], sdp_only["needs_person"]) == ("sdp_only", 1, True)
 
     said = project.msp_xero("types", "ignore", "Internal meeting")
-    assert "Worklogs of this type are held as TYPE_IGNORED" in said
+    assert "Worklogs of this type that wait are held as TYPE_IGNORED from the next run on" in said
     project.run("worklogs")
     assert project.worklog(meeting).reason_code == "TYPE_IGNORED"
     assert "no item is wanted for it" in str(project.worklog(meeting).reason)
