@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
-from msp_xero.billing.document import marker_of, worklog_of
+from msp_xero.billing.document import markers_in, worklog_of
 from msp_xero.billing.memory import put_on_ours, remembered
 from msp_xero.billing.plan import is_own_number
 from msp_xero.billing.reconcile import is_of_an_earlier_life
@@ -239,7 +239,7 @@ class _Look:
         planned_at = moved_lines.first_planned(
             self.ledger,
             xero_ids=[_id(row) for row in self.gone],
-            markers=[marker for row in self.gone if (marker := marker_of(row.get("Reference")))],
+            markers=[marker for row in self.gone for marker in markers_in(row.get("Reference"))],
             numbers=[str(row.get("InvoiceNumber")) for row in self.gone],
         )
         since = self.since if planned_at is None else min(self.since, planned_at - _OVERLAP)
@@ -268,7 +268,7 @@ class _Look:
             self.nameless[invoice.id] += [
                 row
                 for row in rows
-                if marker_of(row.get("Reference")) == invoice.marker
+                if invoice.marker in markers_in(row.get("Reference"))
                 and (self.since is None or _has_number_of(invoice, row))
                 and not is_of_an_earlier_life(self.ledger, invoice.planned_at, row)
             ]
@@ -309,7 +309,7 @@ def _made_by_us(ledger: Ledger, rows: Sequence[Row], number_prefix: str) -> Iter
     ours = moved_lines.on_record_ever(ledger, [_id(row) for row in rows])
     for row in rows:
         is_numbered = is_own_number(number_prefix, str(row.get("InvoiceNumber")))
-        if is_numbered or marker_of(row.get("Reference")) or _id(row) in ours:
+        if is_numbered or markers_in(row.get("Reference")) or _id(row) in ours:
             yield row
 
 

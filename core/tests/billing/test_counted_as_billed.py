@@ -55,6 +55,15 @@ def test_what_counted_as_billed_and_was_deleted_before_the_way_home_is_told(worl
     assert count_on_gone_invoices(world.ledger) == 1
 
 
+def test_it_is_known_by_its_marker_whatever_a_person_has_written_behind_it(world):
+    def meanwhile(sent):
+        world.person("invoice", "edit", sent["InvoiceID"], Reference=f"{sent['Reference']} PO 4711")
+
+    sent = counted_as_billed_and_at_home(world, meanwhile)
+    world.settle()
+    assert [one.xero_id for one in world.ledger_invoices()] == [sent["InvoiceID"]]
+
+
 @pytest.mark.parametrize("is_renumbered", [False, True])
 def test_a_copy_of_what_counted_as_billed_does_not_take_its_place(world, is_renumbered):
     def meanwhile(sent):
