@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import aliased
 
 from msp_xero.ledger.models import (
@@ -180,9 +180,7 @@ def told_of_what_waits(ledger: Ledger, states: Collection[str] = WAITING) -> lis
             billed.module == ForeignLine.module,
         )
     )
-    known = _on_record(ledger).where(Invoice.generation == ledger.generation)
-    not_ours = or_(ForeignLine.invoice_id.not_in(known), ~ours.exists())
-    return _told(ledger, states, ForeignLine.generation == ledger.generation, not_ours)
+    return _told(ledger, states, ForeignLine.generation == ledger.generation, ~ours.exists())
 
 
 def told_where_it_left(ledger: Ledger, states: Collection[str] = WAITING) -> list[Told]:

@@ -80,6 +80,32 @@ def test_a_copy_of_what_counted_as_billed_does_not_take_its_place(world, is_renu
     assert [one.xero_id for one in world.ledger_invoices()] == [sent["InvoiceID"]]
 
 
+def test_the_one_that_stands_takes_its_place_where_the_other_is_gone(world):
+    def meanwhile(sent):
+        world.person("invoice", "delete", sent["InvoiceID"])
+        copy_of(world, sent, "SDP-00001")
+
+    counted_as_billed_and_at_home(world, meanwhile)
+    world.settle()
+    [standing] = world.ours()
+    assert [one.xero_id for one in world.ledger_invoices()] == [standing["InvoiceID"]]
+
+
+def test_a_trial_that_was_taken_back_before_the_ledger_began_does_not_take_its_place(
+    sqlite_world, lose_the_ledger
+):
+    world = sqlite_world
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.person("invoice", "delete", world.ours()[0]["InvoiceID"])
+    world.clock.advance(30 * 86_400)
+    lose_the_ledger(world)
+    sent = counted_as_billed_and_at_home(world)
+    del world.xero.rows.invoices[sent["InvoiceID"]]
+    world.settle()
+    assert [one.xero_id for one in world.ledger_invoices()] == [None]
+
+
 def test_a_call_that_arrives_after_the_way_home_is_known_by_its_number_and_no_copy_of_it_is(world):
     sent = counted_as_billed_and_at_home(world)
     late = world.xero.rows.invoices.pop(sent["InvoiceID"])

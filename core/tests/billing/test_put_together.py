@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from msp_xero.billing.memory import refuse_to_leave, tell_apart
+from msp_xero.billing.settings import BillingSettings
+from msp_xero.billing.settle import settle
 from msp_xero.errors import BilledElsewhere, LedgerError
 from msp_xero.ledger.decisions import Released, exclude_worklog, include_worklog, release_invoice
 from msp_xero.ledger.views import count_on_gone_invoices, invoice_detail
@@ -42,8 +44,12 @@ def take_off(world, number="SDP-00001"):
     world.person("invoice", "edit", invoice["InvoiceID"], LineItems=invoice["LineItems"][:-1])
 
 
-def delete(world, number="SDP-00002"):
-    world.person("invoice", "delete", numbered(world, number)["InvoiceID"])
+def delete(world, number="SDP-00002", **before):
+    """Delete a draft, edited before."""
+    invoice_id = numbered(world, number)["InvoiceID"]
+    if before:
+        world.person("invoice", "edit", invoice_id, **before)
+    world.person("invoice", "delete", invoice_id)
 
 
 def deleted_and_released(world):
@@ -94,6 +100,37 @@ def test_what_was_put_onto_another_invoice_stays_billed_by_that_one_when_it_is_r
     assert on_live_invoices(world) == ["1000", "1003"]
 
 
+def test_what_is_gone_is_known_by_its_id_in_whatever_clothes(world):
+    two_drafts(world)
+    copy_lines(world)
+    settle_later(world)
+    delete(world, InvoiceNumber="INV-0001", Reference="Put together")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+
+
+def test_a_line_of_a_worklog_that_was_moved_since_is_known_by_its_text(world):
+    two_drafts(world)
+    world.deliver(world.line(3, account=0, module="task"))
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+
+
+def test_what_a_person_has_told_apart_does_not_stay_billed_by_that_line(world):
+    deleted_and_released(world)
+    world.deliver(world.line(3, account=0, description="Another text"))
+    copy_lines(world)
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+    tell_apart(world.ledger, row_of(world, "1003"))
+    assert settle_later(world).worklogs == 1
+    delete(world, "SDP-00003")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00003") == Released(1, 0)
+
+
 def test_a_line_whose_text_was_changed_is_known_by_its_mark(world):
     two_drafts(world)
     copy_lines(world, Description="As agreed\n(SDP request worklog 1003)", UnitAmount=0)
@@ -126,6 +163,26 @@ def test_an_invoice_whose_answer_was_lost_is_looked_for_on_others_too(world):
     world.recover()
     copy_lines(world)
     delete(world)
+    for _ in range(2):
+        settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+
+
+@pytest.mark.parametrize("before", [{"Reference": "Put together"}, {"InvoiceNumber": "INV-0001"}])
+def test_one_that_could_not_be_looked_up_before_is_looked_for_as_far_back_as_it_was_planned(world, before):
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.clock.advance(3600)
+    world.deliver(world.line(3, account=0))
+    world.fail({"kind": "reset_after_commit", "match": PUT})
+    world.settle_without_look_up()
+    world.recover()
+    copy_lines(world)
+    look_up = {"method": "GET", "query": {"InvoiceNumbers": "SDP-00002"}}
+    world.fail({"kind": "status", "status": 404, "match": look_up, "times": 100})
+    settle_later(world)
+    world.recover()
+    delete(world, **before)
     for _ in range(2):
         settle_later(world)
     assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
@@ -173,30 +230,60 @@ def test_what_was_planned_before_it_was_put_onto_another_invoice_is_taken_back(w
     assert world.states() == {"invoiced": 1, "open": 1}
 
 
-def test_an_old_copy_reads_what_was_put_onto_an_invoice_that_it_knows(world, databases, tmp_path):
+@pytest.fixture
+def old_copy(world, databases, tmp_path):
+    """A function that leaves a world with an older copy of its ledger, which knows one draft of two.
+
+    They were put together since; the other one is gone, in the clothes that are named.
+    """
+
+    def old_copy(**before):
+        world.deliver(world.line(0, account=0))
+        world.settle()
+        settle_later(world)
+        world.ledger.close()
+        backup = databases.copy(world.url, tmp_path)
+        world.deliver(world.line(3, account=0))
+        settle_later(world)
+        copy_lines(world)
+        delete(world, **before)
+        world.ledger.close()
+        world.url = backup
+        world.ledger = world.open_ledger()
+        settle_later(world)
+        # It is remembered, whatever becomes of that invoice until the worklog comes.
+        world.person("invoice", "edit", numbered(world, "SDP-00001")["InvoiceID"], Status="AUTHORISED")
+        settle_later(world)
+        return world
+
+    return old_copy
+
+
+@pytest.mark.parametrize("before", [{}, {"Reference": "Put together"}, {"InvoiceNumber": "INV-0001"}])
+def test_an_old_copy_reads_what_was_put_onto_an_invoice_that_it_knows(old_copy, before):
     """It knows nothing of the other one, which is gone."""
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    settle_later(world)
-    world.ledger.close()
-    backup = databases.copy(world.url, tmp_path)
-    world.deliver(world.line(3, account=0))
-    settle_later(world)
-    copy_lines(world)
-    delete(world)
-    world.ledger.close()
-    world.url = backup
-    world.ledger = world.open_ledger()
-    settle_later(world)
-    # It is remembered, whatever becomes of that invoice until the worklog comes.
-    world.person("invoice", "edit", numbered(world, "SDP-00001")["InvoiceID"], Status="AUTHORISED")
-    settle_later(world)
+    world = old_copy(**before)
     world.deliver(world.line(3, account=0))
     with pytest.raises(BilledElsewhere, match="SDP-00001"):
         settle_later(world)
     assert on_live_invoices(world) == ["1000", "1003"]
     take_off(world)
     assert settle_later(world).worklogs == 1
+    assert on_live_invoices(world) == ["1000", "1003"]
+
+
+def test_a_worklog_that_comes_after_the_look_is_compared_before_it_is_planned(old_copy):
+    world = old_copy()
+    client = world.client()
+    items = client.items
+
+    def delivered_meanwhile(**options):
+        world.deliver(world.line(3, account=0))
+        return items(**options)
+
+    client.items = delivered_meanwhile
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle(world.ledger, client, BillingSettings())
     assert on_live_invoices(world) == ["1000", "1003"]
 
 

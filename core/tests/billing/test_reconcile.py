@@ -158,6 +158,7 @@ def test_an_invoice_that_a_person_ended_before_we_could_look_is_not_made_again(u
     writes = unsure.writes()
     unsure.settle()
     assert (only(unsure).state, unsure.states()) == (state, {"invoiced": 2})
+    assert only(unsure).reason is None
     assert unsure.writes() == writes
 
 
