@@ -6,7 +6,6 @@ first one is deleted. What its worklogs are on then is one of our own invoices, 
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -147,15 +146,13 @@ def _seen_on_others(
 ) -> dict[int, tuple[int, str]]:
     """Return id and number of the first invoice of ours that stands and was seen with a worklog, by worklog.
 
-    A line is the worklog's by its very text, or by module and id where its text was changed.
+    A line is the worklog's by module and id, which stay as billed; its text may have been changed.
     """
     apart = told_apart_from(session, rows)
     query = (
         select(
             InvoiceLine.worklog_row,
-            InvoiceLine.description,
-            Worklog.module,
-            ForeignLine.module.label("told_module"),
+            ForeignLine.module,
             ForeignLine.digest,
             Invoice.id,
             Invoice.number,
@@ -167,6 +164,7 @@ def _seen_on_others(
             and_(
                 ForeignLine.connection_id == Worklog.connection_id,
                 ForeignLine.worklog_id == Worklog.worklog_id,
+                ForeignLine.module == Worklog.module,
             ),
         )
         .join(
@@ -185,9 +183,7 @@ def _seen_on_others(
     found = dict[int, tuple[int, str]]()
     for some in lots(sorted(rows)):
         for one in session.execute(query.where(InvoiceLine.worklog_row.in_(some))):
-            is_its_text = hashlib.sha256(one.description.encode()).hexdigest() == one.digest
-            is_apart = (one.xero_id, one.told_module, one.digest) in apart.get(one.worklog_row, ())
-            if (is_its_text or one.told_module == one.module) and not is_apart:
+            if (one.xero_id, one.module, one.digest) not in apart.get(one.worklog_row, ()):
                 found.setdefault(one.worklog_row, (one.id, one.number))
     return found
 

@@ -80,10 +80,16 @@ def test_a_copy_of_what_counted_as_billed_does_not_take_its_place(world, is_renu
     assert [one.xero_id for one in world.ledger_invoices()] == [sent["InvoiceID"]]
 
 
-def test_the_one_that_stands_takes_its_place_where_the_other_is_gone(world):
+@pytest.mark.parametrize("stands", ["the first", "the one made again"])
+def test_the_one_that_stands_takes_its_place_where_the_other_is_gone(world, stands):
     def meanwhile(sent):
+        invoices = world.xero.rows.invoices
+        first = invoices[sent["InvoiceID"]]
         world.person("invoice", "delete", sent["InvoiceID"])
-        copy_of(world, sent, "SDP-00001")
+        again = copy_of(world, sent, "SDP-00001")
+        if stands == "the first":
+            world.person("invoice", "delete", again["InvoiceID"])
+            invoices[sent["InvoiceID"]] = first
 
     counted_as_billed_and_at_home(world, meanwhile)
     world.settle()

@@ -109,7 +109,7 @@ def test_what_is_gone_is_known_by_its_id_in_whatever_clothes(world):
     assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
 
 
-def test_a_line_of_a_worklog_that_was_moved_since_is_known_by_its_text(world):
+def test_a_line_of_a_worklog_that_was_moved_since_is_known_as_it_was_billed(world):
     two_drafts(world)
     world.deliver(world.line(3, account=0, module="task"))
     copy_lines(world)
