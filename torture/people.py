@@ -231,6 +231,28 @@ class People:
             f"CPY-{step['value']:04d}", Reference=invoice.reference, LineItems=lines, Status="DRAFT"
         )
 
+    def _put_together(self, step: Step) -> None:
+        """Somebody puts the lines of one draft of ours, marks included, onto another, and deletes it.
+
+        While a write is on its way that is a limit: it may make the deleted one again.
+        """
+        if self._world.xero.adapter.next_due() is not None:
+            return
+        first = self._an_invoice(step, ("DRAFT", "SUBMITTED"))
+        drafts = [one for one in self.our_invoices() if one.status in {"DRAFT", "SUBMITTED"}]
+        others = [
+            one for one in drafts if one is not first and one.line_amount_types == first.line_amount_types
+        ]
+        second = _one(others, {"pick": step["value"]})
+        names = ("Description", "Quantity", "UnitAmount", "AccountCode", "TaxType")
+        added = [{name: line[name] for name in names if name in line} for line in second.lines]
+        lines = [
+            {name: value for name, value in line.items() if name not in {"LineAmount", "TaxAmount"}}
+            for line in first.lines
+        ]
+        self._touch("edit", first, LineItems=[*lines, *added])
+        self.withdraw(second)
+
     def _void_copy(self, step: Step) -> None:
         """Somebody sees that a copy was none of a good idea."""
         invoices = self._world.xero_app.rows.invoices.values()

@@ -86,6 +86,10 @@ def _decided(month: Month, error: str) -> bool:
         month.people.exclude_what_is_billed_there(error)
         month.story.append("excluded what is billed there")
         return True
+    if "onto which a person has put" in error:
+        month.people.exclude_what_is_billed_there(error)
+        month.story.append("excluded what was put on another invoice")
+        return True
     is_of_copies = "does not know" in error or "before this connection started over" in error
     if is_of_copies and month.people.withdraw_copies(error):
         month.books.look()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def script_of(seed: int) -> Script:
     """Return the story of a seed, always the same."""
     script = Author(seed).write()
-    for follows in (Recovery, Removal, Correction):
+    for follows in (Recovery, Removal, Correction, Merger):
         script.steps += follows(seed).steps()
     return script
 
@@ -199,3 +199,31 @@ class Correction(Recovery):
         if self.chance(25):
             late["strikes"] = [self._strike()]
         return [{"do": "read_early"}, *between, late]
+
+
+class Merger(Recovery):
+    """Writes what follows some months: a person puts drafts of ours together, and releases what is gone."""
+
+    about = "merger"
+
+    @override
+    def steps(self) -> list[Step]:
+        """Return the steps after the month; none after most."""
+        if not self.chance(25):
+            return []
+        steps: list[Step] = []
+        for _ in range(self.dice.choice((2, 2, 3))):
+            steps += [self._work(), {"do": "pass", "hours": self.dice.choice((1, 26))}, self._run()]
+        if self.chance(25):
+            steps += [{"do": "backup"}, self._work(), self._run()]
+        for _ in range(self.dice.choice((1, 1, 2))):
+            steps.append({"do": "put_together", "pick": self.pick(), "value": self.pick()})
+            steps += self._bustle(2)
+        if any(step["do"] == "backup" for step in steps) and self.chance(60):
+            steps.append({"do": "restore", "what": self.dice.choice(("ledger", "both"))})
+        steps += [
+            {"do": "run"},
+            {"do": "release", "pick": self.pick()},
+            {"do": "release", "pick": self.pick()},
+        ]
+        return [*steps, *self._bustle(2), self._run()]
