@@ -198,13 +198,14 @@ def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = 
             .where(Worklog.connection_id == ledger.connection_id, Worklog.state == "held")
             .group_by(Worklog.reason_code)
         )
-        settled.held_in_all = {code: lines for code, lines, *_ in session.execute(waiting)}
+        held = session.execute(waiting).all()
+        settled.held_in_all = {code: lines for code, lines, *_ in held}
         if accounts is not None:
             settled.is_of_some = True
-            waiting = waiting.where(Worklog.account_id.in_(accounts))
+            held = session.execute(waiting.where(Worklog.account_id.in_(accounts))).all()
         settled.held = {
             code: HeldSum(lines, minutes or 0, money or ZERO, unpriced)
-            for code, lines, minutes, money, unpriced in session.execute(waiting)
+            for code, lines, minutes, money, unpriced in held
         }
         settled.excluded = (
             session.scalar(

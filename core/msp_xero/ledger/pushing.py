@@ -59,19 +59,14 @@ def planned_batches(ledger: Ledger, *, without: Collection[int] = ()) -> list[in
         ledger: the open ledger.
         without: ids of invoices whose batches are left out.
     """
-    left_out = select(Invoice.batch_id).where(Invoice.id.in_(without), Invoice.batch_id.is_not(None))
+    waiting = select(PushBatch.id).where(
+        PushBatch.connection_id == ledger.connection_id, PushBatch.state == "planned"
+    )
+    if without:
+        left_out = select(Invoice.batch_id).where(Invoice.id.in_(without), Invoice.batch_id.is_not(None))
+        waiting = waiting.where(PushBatch.id.not_in(left_out))
     with ledger.read() as session:
-        return list(
-            session.scalars(
-                select(PushBatch.id)
-                .where(
-                    PushBatch.connection_id == ledger.connection_id,
-                    PushBatch.state == "planned",
-                    PushBatch.id.not_in(left_out),
-                )
-                .order_by(PushBatch.id)
-            )
-        )
+        return list(session.scalars(waiting.order_by(PushBatch.id)))
 
 
 def load_batch(ledger: Ledger, batch_id: int) -> StoredBatch:
@@ -136,12 +131,14 @@ def mark_interrupted(ledger: Ledger, fence: Fence) -> int:
         return sum(_move_batch(session, ledger, batch.id, "unknown", ("sending",)) for batch in batches)
 
 
-def mark_doubtful(ledger: Ledger, fence: Fence, markers: Iterable[str]) -> None:
+def mark_doubtful(ledger: Ledger, fence: Fence, markers: Collection[str]) -> None:
     """Have invoices looked up that count as planned although Xero shows one with their marker.
 
     The ledger is then an older copy of itself, and everything that it has planned may have been sent
     since: all of it is looked up. What a person has deleted by then does not show its marker here.
     """
+    if not markers:
+        return
     with ledger.write(fence) as session:
         seen = session.scalar(
             select(func.count()).where(
@@ -256,13 +253,16 @@ def worklog_keys(ledger: Ledger, invoice_id: int) -> set[tuple[str, str]]:
 
 def on_record(ledger: Ledger, xero_ids: Collection[str]) -> set[str]:
     """Return those of these ids of Xero that are invoices of this ledger, sent since it last started over."""
-    query = select(Invoice.xero_id).where(
-        Invoice.connection_id == ledger.connection_id,
-        Invoice.generation == ledger.generation,
-        Invoice.xero_id.in_(xero_ids),
-    )
+    found = set[str]()
     with ledger.read() as session:
-        return {str(xero_id) for xero_id in session.scalars(query)}
+        for some in lots(xero_ids):
+            query = select(Invoice.xero_id).where(
+                Invoice.connection_id == ledger.connection_id,
+                Invoice.generation == ledger.generation,
+                Invoice.xero_id.in_(some),
+            )
+            found.update(map(str, session.scalars(query)))
+    return found
 
 
 def unsettled_keys(ledger: Ledger) -> list[set[tuple[str, str]]]:
