@@ -19,6 +19,7 @@ from torture.world import JOBS, Surprise
 RUN = {"do": "run"}
 ONCE_BROKEN = (
     30,
+    108,
     118,
     1367,
     1706,
