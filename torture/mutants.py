@@ -91,6 +91,12 @@ MUTANTS: Final = (
         "            pass\n",
     ),
     Mutant(
+        "lines that a person put on another invoice of ours are not looked at",
+        f"{_BILLING}/refresh.py",
+        "            self.told += [line for line in lines if (line.module, line.worklog_id) not in keys]\n",
+        "            self.told += [line for line in lines if not keys]\n",
+    ),
+    Mutant(
         "an older copy sends again what was sent since",
         f"{_BILLING}/refresh.py",
         "            pushing.mark_doubtful(self.ledger, self.fence, found.planned)\n",
