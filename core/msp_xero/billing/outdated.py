@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from msp_xero.billing.document import DraftLine, heading, line_item, marked_reference, markers_in
 from msp_xero.billing.draft import Drafter
@@ -217,19 +217,21 @@ def take_back(
         return withdraw(session, ledger, invoice_ids, reason, run_id=run_id)
 
 
-def _never_sent(session: Session, ledger: Ledger) -> list[Planned]:
-    rows = session.execute(
-        select(*(getattr(Invoice, name) for name in Planned._fields))
-        .join(PushBatch, PushBatch.id == Invoice.batch_id)
-        .where(
-            Invoice.connection_id == ledger.connection_id,
-            Invoice.state == "planned",
-            PushBatch.state == "planned",
-            PushBatch.attempts == 0,
-        )
-        .order_by(Invoice.id)
+_NEVER_SENT = (
+    select(*(getattr(Invoice, name) for name in Planned._fields))
+    .join(PushBatch, PushBatch.id == Invoice.batch_id)
+    .where(
+        Invoice.connection_id == bindparam("connection"),
+        Invoice.state == "planned",
+        PushBatch.state == "planned",
+        PushBatch.attempts == 0,
     )
-    return [Planned(*row) for row in rows]
+    .order_by(Invoice.id)
+)
+
+
+def _never_sent(session: Session, ledger: Ledger) -> list[Planned]:
+    return [Planned(*row) for row in session.execute(_NEVER_SENT, {"connection": ledger.connection_id})]
 
 
 def _changed(session: Session, ledger: Ledger, *, but: int | None = None) -> tuple[set[int], set[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from msp_xero.billing.arithmetic import ZERO
 from msp_xero.billing.plan import HeldSum
@@ -158,63 +158,57 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+# Built once: every run ends with these.
+_UNSENT = select(
+    func.count(),
+    func.sum(Invoice.line_count),
+    func.sum(Invoice.total),
+    func.min(Invoice.currency),
+    func.max(Invoice.currency),
+).where(Invoice.connection_id == bindparam("connection"), Invoice.state == "planned")
+_UNKNOWN = select(func.count()).where(
+    Invoice.connection_id == bindparam("connection"), Invoice.state.in_(pushing.UNSETTLED)
+)
+_OPEN_OR_EXCLUDED = (
+    select(Worklog.state, func.count())
+    .where(Worklog.connection_id == bindparam("connection"), Worklog.state.in_(("open", "excluded")))
+    .group_by(Worklog.state)
+)
+_HELD = (
+    select(
+        Worklog.reason_code,
+        func.count(),
+        func.sum(Worklog.minutes),
+        func.sum(Worklog.money),
+        func.count() - func.count(Worklog.money),
+    )
+    .where(Worklog.connection_id == bindparam("connection"), Worklog.state == "held")
+    .group_by(Worklog.reason_code)
+)
+
+
 def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = None) -> None:
     """Read from the ledger what this run brought about: the ledger, not a counter, is the truth.
 
     ``accounts``: tell of what is held for these SDP accounts only, beside the count of all; None is all.
     """
     with ledger.read() as session:
-        here = Invoice.connection_id == ledger.connection_id
-        count, worklogs, total, currency, another = session.execute(
-            select(
-                func.count(),
-                func.sum(Invoice.line_count),
-                func.sum(Invoice.total),
-                func.min(Invoice.currency),
-                func.max(Invoice.currency),
-            ).where(here, Invoice.state == "planned")
-        ).one()
+        here = {"connection": ledger.connection_id}
+        count, worklogs, total, currency, another = session.execute(_UNSENT, here).one()
         settled.unsent, settled.unsent_worklogs, settled.unsent_total = count, worklogs or 0, total or ZERO
         settled.unsent_currency = currency if currency == another else "several currencies,"
-        settled.unplanned = (
-            session.scalar(
-                select(func.count()).where(
-                    Worklog.connection_id == ledger.connection_id, Worklog.state == "open"
-                )
-            )
-            or 0
-        )
-        settled.unknown = (
-            session.scalar(select(func.count()).where(here, Invoice.state.in_(pushing.UNSETTLED))) or 0
-        )
-        waiting = (
-            select(
-                Worklog.reason_code,
-                func.count(),
-                func.sum(Worklog.minutes),
-                func.sum(Worklog.money),
-                func.count() - func.count(Worklog.money),
-            )
-            .where(Worklog.connection_id == ledger.connection_id, Worklog.state == "held")
-            .group_by(Worklog.reason_code)
-        )
-        held = session.execute(waiting).all()
+        settled.unknown = session.scalar(_UNKNOWN, here) or 0
+        placed = dict(session.execute(_OPEN_OR_EXCLUDED, here).tuples().all())
+        settled.unplanned, settled.excluded = placed.get("open", 0), placed.get("excluded", 0)
+        held = session.execute(_HELD, here).all()
         settled.held_in_all = {code: lines for code, lines, *_ in held}
         if accounts is not None:
             settled.is_of_some = True
-            held = session.execute(waiting.where(Worklog.account_id.in_(accounts))).all()
+            held = session.execute(_HELD.where(Worklog.account_id.in_(accounts)), here).all()
         settled.held = {
             code: HeldSum(lines, minutes or 0, money or ZERO, unpriced)
             for code, lines, minutes, money, unpriced in held
         }
-        settled.excluded = (
-            session.scalar(
-                select(func.count()).where(
-                    Worklog.connection_id == ledger.connection_id, Worklog.state == "excluded"
-                )
-            )
-            or 0
-        )
         for some in lots(result.invoice_id for result in settled.made.created):
             # One that a person has deleted before we could look bills nothing.
             stand = Invoice.state.in_(("created", "paid"))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from msp_xero.ledger.store import Ledger
 
+_EVENTS = insert(Event)
+
 
 class Change(NamedTuple):
     """One thing that happened to one row.
@@ -73,4 +75,4 @@ def record(session: Session, ledger: Ledger, changes: Iterable[Change], *, run_i
         for change in changes
     ]
     if rows:
-        session.execute(insert(Event), rows)
+        session.connection().execute(_EVENTS, rows)

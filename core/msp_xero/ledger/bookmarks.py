@@ -12,10 +12,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from msp_xero.errors import LedgerError
-from msp_xero.ledger.models import Worklog
+from msp_xero.ledger.models import BillingConnection, Worklog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -124,9 +124,8 @@ class PassedBookmarks:
 
         A ledger with worklogs and no memory is from before there was one, and trusted this once.
         """
-        with self._ledger.read() as session:
-            if self._ledger.connection(session).bookmarks is not None:
-                return
+        if _stored(self._ledger) is not None:
+            return
         with self._ledger.write() as session:
             row = self._ledger.connection(session)
             if row.bookmarks is None and not self._has_worklogs(session):
@@ -142,10 +141,17 @@ class PassedBookmarks:
         return session.scalar(delivered.limit(1)) is not None
 
 
+_BOOKMARKS = select(BillingConnection.bookmarks).where(BillingConnection.id == bindparam("id"))
+
+
+def _stored(ledger: Ledger) -> dict[str, Any] | None:
+    with ledger.read() as session:
+        return session.scalar(_BOOKMARKS, {"id": ledger.connection_id})
+
+
 def known_positions(ledger: Ledger) -> Positions:
     """Return up to where a ledger has everything, without giving it a memory if it has none."""
-    with ledger.read() as session:
-        return _from_stored(ledger.connection(session).bookmarks)
+    return _from_stored(_stored(ledger))
 
 
 def positions_in(state: Mapping[str, Any]) -> Positions:

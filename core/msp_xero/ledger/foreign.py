@@ -7,9 +7,9 @@ starting over: in the organisation that was left nobody looks any more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import aliased
 
 from msp_xero.ledger.models import (
@@ -162,64 +162,70 @@ def remembered_of(ledger: Ledger, invoice_ids: Sequence[int]) -> set[str]:
     return found
 
 
+# Built once: every run asks them several times, most of them in vain.
+_BILLED = aliased(Worklog)
+_IS_OURS = (
+    select(InvoiceLine.id)
+    .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
+    .join(_BILLED, _BILLED.id == InvoiceLine.worklog_row)
+    .where(
+        Invoice.connection_id == ForeignLine.connection_id,
+        Invoice.generation == bindparam("generation"),
+        Invoice.xero_id == ForeignLine.invoice_id,
+        _BILLED.worklog_id == ForeignLine.worklog_id,
+        _BILLED.module == ForeignLine.module,
+    )
+    .exists()
+)
+_TOLD = (
+    select(*(getattr(ForeignLine, name) for name in Told._fields))
+    .join(
+        Worklog,
+        (Worklog.connection_id == ForeignLine.connection_id) & (Worklog.worklog_id == ForeignLine.worklog_id),
+    )
+    .where(
+        ForeignLine.connection_id == bindparam("connection"),
+        Worklog.state.in_(bindparam("states", expanding=True)),
+    )
+    .distinct()
+    .order_by(ForeignLine.invoice_id, ForeignLine.worklog_id)
+)
+_TOLD_HERE = _TOLD.where(ForeignLine.generation == bindparam("generation"), ~_IS_OURS)
+_PRESENT = select(BillingConnection.organisation_id).where(BillingConnection.id == bindparam("connection"))
+_TOLD_WHERE_IT_LEFT = _TOLD.where(
+    ForeignLine.generation.in_(
+        select(PastGeneration.generation).where(
+            PastGeneration.connection_id == bindparam("connection"),
+            PastGeneration.organisation_id.is_distinct_from(_PRESENT.scalar_subquery()),
+        )
+    ),
+    ForeignLine.invoice_id.not_in(
+        select(Invoice.xero_id).where(
+            Invoice.connection_id == bindparam("connection"), Invoice.xero_id.is_not(None)
+        )
+    ),
+)
+
+
 def told_of_what_waits(ledger: Ledger, states: Collection[str] = WAITING) -> list[Told]:
     """Return what is remembered of ids under which something waits, but for lines that this ledger has.
 
     An invoice can be remembered from before it was known as ours.
     """
-    billed = aliased(Worklog)
-    ours = (
-        select(InvoiceLine.id)
-        .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
-        .join(billed, billed.id == InvoiceLine.worklog_row)
-        .where(
-            Invoice.connection_id == ForeignLine.connection_id,
-            Invoice.generation == ledger.generation,
-            Invoice.xero_id == ForeignLine.invoice_id,
-            billed.worklog_id == ForeignLine.worklog_id,
-            billed.module == ForeignLine.module,
-        )
-    )
-    return _told(ledger, states, ForeignLine.generation == ledger.generation, ~ours.exists())
+    return _told(ledger, _TOLD_HERE, states)
 
 
 def told_where_it_left(ledger: Ledger, states: Collection[str] = WAITING) -> list[Told]:
     """Return the same of organisations that the connection has left."""
     if ledger.generation == 1:
         return []
-    present = select(BillingConnection.organisation_id).where(BillingConnection.id == ledger.connection_id)
-    left = select(PastGeneration.generation).where(
-        PastGeneration.connection_id == ledger.connection_id,
-        PastGeneration.organisation_id.is_distinct_from(present.scalar_subquery()),
-    )
-    return _told(
-        ledger,
-        states,
-        ForeignLine.generation.in_(left),
-        ForeignLine.invoice_id.not_in(_on_record(ledger)),
-    )
+    return _told(ledger, _TOLD_WHERE_IT_LEFT, states)
 
 
-def _told(ledger: Ledger, states: Collection[str], *which: ColumnElement[bool]) -> list[Told]:
-    query = (
-        select(*(getattr(ForeignLine, name) for name in Told._fields))
-        .join(
-            Worklog,
-            (Worklog.connection_id == ForeignLine.connection_id)
-            & (Worklog.worklog_id == ForeignLine.worklog_id),
-        )
-        .where(*_mine(ledger), *which, Worklog.state.in_(states))
-        .distinct()
-        .order_by(ForeignLine.invoice_id, ForeignLine.worklog_id)
-    )
+def _told(ledger: Ledger, query: Select[tuple[Any, ...]], states: Collection[str]) -> list[Told]:
+    named = {"connection": ledger.connection_id, "generation": ledger.generation, "states": list(states)}
     with ledger.read() as session:
-        return [Told(*row) for row in session.execute(query)]
-
-
-def _on_record(ledger: Ledger) -> Select[tuple[str | None]]:
-    return select(Invoice.xero_id).where(
-        Invoice.connection_id == ledger.connection_id, Invoice.xero_id.is_not(None)
-    )
+        return [Told(*row) for row in session.execute(query, named)]
 
 
 def _mine(ledger: Ledger) -> tuple[ColumnElement[bool], ...]:

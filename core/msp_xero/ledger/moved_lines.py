@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import and_, bindparam, exists, func, insert, select, update
 
 from msp_xero.ledger.foreign import told_apart_from
 from msp_xero.ledger.models import WORKLOG_STATES, ForeignLine, Invoice, InvoiceLine, Worklog
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from msp_xero.ledger.store import Ledger
 
-_GONE = ("voided", "deleted")
 _TERMS = (
     "revision", "description", "quantity", "unit_price", "amount", "tax",
     "item_code", "account_code", "tax_type",
@@ -38,24 +37,35 @@ class Moved(NamedTuple):
     number: str
 
 
+# Built once: every look asks them.
+_WAITS_AGAIN = (
+    select(Worklog.id)
+    .where(
+        Worklog.connection_id == bindparam("connection"),
+        Worklog.state.in_([state for state in WORKLOG_STATES if state != "invoiced"]),
+        exists().where(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live.is_(False)),
+    )
+    .limit(1)
+)
+_BILLS_WHAT_IS_GONE = (
+    select(Invoice.id)
+    .where(
+        Invoice.connection_id == bindparam("connection"),
+        Invoice.state.in_(("voided", "deleted")),
+        exists().where(InvoiceLine.invoice_id == Invoice.id, InvoiceLine.live.is_(True)),
+    )
+    .limit(1)
+)
+
+
 def may_be_moved(ledger: Ledger) -> bool:
     """Tell whether a worklog was on an invoice that it is not billed by any more, or that is gone in Xero.
 
     Only such a line can be on another invoice of ours without being billed twice there already.
     """
-    line = select(InvoiceLine.id)
-    taken_off = line.where(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live.is_(False))
-    waiting = select(Worklog.id).where(
-        Worklog.connection_id == ledger.connection_id,
-        Worklog.state.in_([state for state in WORKLOG_STATES if state != "invoiced"]),
-        taken_off.exists(),
-    )
-    billed = line.where(InvoiceLine.invoice_id == Invoice.id, InvoiceLine.live.is_(True))
-    gone = select(Invoice.id).where(
-        Invoice.connection_id == ledger.connection_id, Invoice.state.in_(_GONE), billed.exists()
-    )
+    here = {"connection": ledger.connection_id}
     with ledger.read() as session:
-        return any(session.scalar(query.limit(1)) is not None for query in (gone, waiting))
+        return any(session.scalar(query, here) is not None for query in (_BILLS_WHAT_IS_GONE, _WAITS_AGAIN))
 
 
 def texts_sent(ledger: Ledger, xero_ids: Collection[str]) -> dict[str, list[str]]:

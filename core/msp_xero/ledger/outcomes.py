@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import bindparam, case, func, or_, select, update
 
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
@@ -257,15 +257,16 @@ def _set_state(session: Session, invoice_id: int, state: str, code: str | None, 
     )
 
 
+_OPEN_BATCHES = select(PushBatch).where(
+    PushBatch.connection_id == bindparam("connection"), PushBatch.state.in_(("sending", "unknown"))
+)
+_STATES_IN = select(Invoice.state).where(Invoice.batch_id == bindparam("batch"))
+
+
 def close_batches(session: Session, ledger: Ledger) -> None:
     """Bring batches in line with their invoices: unknown while one is, else done."""
-    open_batches = session.scalars(
-        select(PushBatch).where(
-            PushBatch.connection_id == ledger.connection_id, PushBatch.state.in_(("sending", "unknown"))
-        )
-    ).all()
-    for batch in open_batches:
-        states = set(session.scalars(select(Invoice.state).where(Invoice.batch_id == batch.id)))
+    for batch in session.scalars(_OPEN_BATCHES, {"connection": ledger.connection_id}).all():
+        states = set(session.scalars(_STATES_IN, {"batch": batch.id}))
         if "sending" in states:
             continue
         batch.state = "unknown" if states & {"unknown", "conflict"} else "done"

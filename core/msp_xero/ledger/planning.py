@@ -79,17 +79,46 @@ class HeldLine:
     money: Decimal | None
 
 
-def _is_billable(ledger: Ledger) -> tuple[Any, ...]:
-    return (
-        Worklog.connection_id == ledger.connection_id,
-        Worklog.state.in_(("open", "held")),
-        Worklog.decision == "bill",
+# Built once, as are the other statements of every planning: building one takes as long as asking it.
+_IS_BILLABLE = (
+    Worklog.connection_id == bindparam("connection"),
+    Worklog.state.in_(("open", "held")),
+    Worklog.decision == "bill",
+)
+_BILLABLE_ACCOUNTS = newest_names(*_IS_BILLABLE)
+_BILLABLE_LINES = (
+    select(*(getattr(Worklog, name) for name in BillableLine.__slots__))
+    .where(*_IS_BILLABLE)
+    .order_by(Worklog.work_date, Worklog.id)
+)
+_ACCOUNT_LINKS = select(AccountLink).where(
+    AccountLink.connection_id == bindparam("connection"),
+    AccountLink.generation == bindparam("generation"),
+    AccountLink.account_id.is_not(None),
+)
+_IGNORED_CONTACTS = select(AccountLink.contact_id).where(
+    AccountLink.connection_id == bindparam("connection"),
+    AccountLink.generation == bindparam("generation"),
+    AccountLink.state == "ignored",
+)
+_TYPE_LINKS = (
+    select(WorklogTypeLink)
+    .where(
+        WorklogTypeLink.connection_id == bindparam("connection"),
+        WorklogTypeLink.generation == bindparam("generation"),
+        WorklogTypeLink.state != "ignored",
+        or_(
+            WorklogTypeLink.choice.is_(None),
+            not_(and_(WorklogTypeLink.choice == "list", WorklogTypeLink.type_id.is_(None))),
+        ),
     )
+    .order_by(WorklogTypeLink.id)
+)
 
 
 def billable_accounts(session: Session, ledger: Ledger) -> list[tuple[str | None, str]]:
     """Return ``(account id, newest name)`` of all accounts with billable lines, by name."""
-    rows = session.execute(newest_names(*_is_billable(ledger)))
+    rows = session.execute(_BILLABLE_ACCOUNTS, {"connection": ledger.connection_id})
     return sorted(
         ((row[0], row[1] or "") for row in rows), key=lambda pair: (pair[1].casefold(), pair[0] or "")
     )
@@ -98,11 +127,8 @@ def billable_accounts(session: Session, ledger: Ledger) -> list[tuple[str | None
 def billable_lines(session: Session, ledger: Ledger, account_id: str | None) -> list[BillableLine]:
     """Return an account's billable lines in the order of the work."""
     names = BillableLine.__slots__
-    rows = session.execute(
-        select(*(getattr(Worklog, name) for name in names))
-        .where(*_is_billable(ledger), Worklog.account_id == account_id)
-        .order_by(Worklog.work_date, Worklog.id)
-    )
+    of_account = _BILLABLE_LINES.where(Worklog.account_id == account_id)
+    rows = session.execute(of_account, {"connection": ledger.connection_id})
     return [BillableLine(**dict(zip(names, row, strict=True))) for row in rows]
 
 
@@ -121,11 +147,7 @@ def lines_on(session: Session, invoice_id: int) -> list[tuple[BillableLine, Deci
 def account_links(session: Session, ledger: Ledger) -> dict[str, AccountLink]:
     """Return the links by account id."""
     rows = session.scalars(
-        select(AccountLink).where(
-            AccountLink.connection_id == ledger.connection_id,
-            AccountLink.generation == ledger.generation,
-            AccountLink.account_id.is_not(None),
-        )
+        _ACCOUNT_LINKS, {"connection": ledger.connection_id, "generation": ledger.generation}
     )
     return {row.account_id: row for row in rows if row.account_id is not None}
 
@@ -134,11 +156,7 @@ def ignored_contacts(session: Session, ledger: Ledger) -> set[str]:
     """Return the ids of the contacts that a person wants no account for."""
     return set(
         session.scalars(
-            select(AccountLink.contact_id).where(
-                AccountLink.connection_id == ledger.connection_id,
-                AccountLink.generation == ledger.generation,
-                AccountLink.state == "ignored",
-            )
+            _IGNORED_CONTACTS, {"connection": ledger.connection_id, "generation": ledger.generation}
         )
     )
 
@@ -148,16 +166,8 @@ def type_links(session: Session, ledger: Ledger) -> Iterator[WorklogTypeLink]:
 
     An item whose link a person took away is left out as well: nothing is billed as it by its name either.
     """
-    is_taken_away = and_(WorklogTypeLink.choice == "list", WorklogTypeLink.type_id.is_(None))
     yield from session.scalars(
-        select(WorklogTypeLink)
-        .where(
-            WorklogTypeLink.connection_id == ledger.connection_id,
-            WorklogTypeLink.generation == ledger.generation,
-            WorklogTypeLink.state != "ignored",
-            or_(WorklogTypeLink.choice.is_(None), not_(is_taken_away)),
-        )
-        .order_by(WorklogTypeLink.id)
+        _TYPE_LINKS, {"connection": ledger.connection_id, "generation": ledger.generation}
     )
 
 
@@ -363,6 +373,42 @@ def save_batch(  # noqa: PLR0913 - a stored batch has these parts
     return batch.id
 
 
+_LINE = InvoiceLine.__table__.alias()
+_MOVE = (
+    update(Worklog)
+    .where(
+        Worklog.id.in_(
+            select(_LINE.c.worklog_row).where(
+                _LINE.c.invoice_id.in_(bindparam("invoices", expanding=True)), _LINE.c.live.is_(True)
+            )
+        )
+    )
+    .values(
+        state=bindparam("to"),
+        reason_code=None,
+        reason=None,
+        money=select(InvoiceLine.amount)
+        .where(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live.is_(True))
+        .scalar_subquery(),
+    )
+)
+_TELL_OF_MOVE = insert(Event).from_select(
+    ["connection_id", "at", "actor", "run_id", "entity", "entity_id", "action", "data"],
+    select(
+        bindparam("connection", type_=Integer),
+        bindparam("now", type_=Event.__table__.c.at.type),
+        bindparam("by", type_=String),
+        bindparam("run", type_=Integer),
+        literal("worklog"),
+        _LINE.c.worklog_row,
+        bindparam("to", type_=String),
+        literal('{"invoice":').concat(cast(_LINE.c.invoice_id, String)).concat("}"),
+    )
+    .where(_LINE.c.invoice_id.in_(bindparam("invoices", expanding=True)), _LINE.c.live.is_(True))
+    .order_by(_LINE.c.id),
+)
+
+
 def move_worklogs(
     session: Session, ledger: Ledger, invoice_ids: Sequence[int], state: str, *, run_id: int | None
 ) -> None:
@@ -370,30 +416,14 @@ def move_worklogs(
 
     Set-based: a batch can hold thousands of worklogs.
     """
-    chosen = select(InvoiceLine.worklog_row).where(
-        InvoiceLine.invoice_id.in_(invoice_ids), InvoiceLine.live.is_(True)
-    )
-    money = (
-        select(InvoiceLine.amount)
-        .where(InvoiceLine.worklog_row == Worklog.id, InvoiceLine.live.is_(True))
-        .scalar_subquery()
-    )
-    session.execute(
-        update(Worklog)
-        .where(Worklog.id.in_(chosen))
-        .values(state=state, reason_code=None, reason=None, money=money)
-        .execution_options(synchronize_session=False)
-    )
-    line = aliased(InvoiceLine)
-    events = select(
-        literal(ledger.connection_id),
-        literal(ledger.clock.now(), Event.__table__.c.at.type),
-        literal(ledger.actor),
-        literal(run_id, Integer),
-        literal("worklog"),
-        line.worklog_row,
-        literal(state),
-        literal('{"invoice":').concat(cast(line.invoice_id, String)).concat("}"),
-    ).where(line.invoice_id.in_(invoice_ids), line.live.is_(True))
-    columns = ["connection_id", "at", "actor", "run_id", "entity", "entity_id", "action", "data"]
-    session.execute(insert(Event).from_select(columns, events.order_by(line.id)))
+    session.flush()
+    connection, invoices = session.connection(), list(invoice_ids)
+    connection.execute(_MOVE, {"invoices": invoices, "to": state})
+    told = {
+        "connection": ledger.connection_id,
+        "now": ledger.clock.now(),
+        "by": ledger.actor,
+        "run": run_id,
+        "to": state,
+    }
+    connection.execute(_TELL_OF_MOVE, {"invoices": invoices, **told})

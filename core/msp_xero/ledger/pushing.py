@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.foreign import WAITING, told_apart_from
@@ -52,6 +52,34 @@ class BatchPart:
     body: bytes
 
 
+# Built once: every run asks these, most of them in vain.
+_PLANNED_BATCHES = (
+    select(PushBatch.id)
+    .where(PushBatch.connection_id == bindparam("connection"), PushBatch.state == "planned")
+    .order_by(PushBatch.id)
+)
+_SENDING_BATCHES = select(PushBatch).where(
+    PushBatch.connection_id == bindparam("connection"), PushBatch.state == "sending"
+)
+_IN_BATCH = select(Invoice.id).where(
+    Invoice.batch_id == bindparam("batch"), Invoice.state.in_(bindparam("states", expanding=True))
+)
+_NEVER_SENT = (
+    select(Invoice.id)
+    .join(PushBatch, PushBatch.id == Invoice.batch_id)
+    .where(
+        Invoice.connection_id == bindparam("connection"),
+        Invoice.state == "unknown",
+        PushBatch.attempts == 0,
+    )
+)
+_UNSETTLED = (
+    select(Invoice)
+    .where(Invoice.connection_id == bindparam("connection"), Invoice.state.in_(UNSETTLED))
+    .order_by(Invoice.id)
+)
+
+
 def planned_batches(ledger: Ledger, *, without: Collection[int] = ()) -> list[int]:
     """Return the ids of the batches that wait to be sent, oldest first.
 
@@ -59,14 +87,12 @@ def planned_batches(ledger: Ledger, *, without: Collection[int] = ()) -> list[in
         ledger: the open ledger.
         without: ids of invoices whose batches are left out.
     """
-    waiting = select(PushBatch.id).where(
-        PushBatch.connection_id == ledger.connection_id, PushBatch.state == "planned"
-    )
+    waiting = _PLANNED_BATCHES
     if without:
         left_out = select(Invoice.batch_id).where(Invoice.id.in_(without), Invoice.batch_id.is_not(None))
         waiting = waiting.where(PushBatch.id.not_in(left_out))
     with ledger.read() as session:
-        return list(session.scalars(waiting.order_by(PushBatch.id)))
+        return list(session.scalars(waiting, {"connection": ledger.connection_id}))
 
 
 def load_batch(ledger: Ledger, batch_id: int) -> StoredBatch:
@@ -121,11 +147,7 @@ def mark_not_sent(ledger: Ledger, fence: Fence, batch_id: int) -> None:
 def mark_interrupted(ledger: Ledger, fence: Fence) -> int:
     """Turn what a dead run left ``sending`` into ``unknown``; return how many invoices."""
     with ledger.write(fence) as session:
-        batches = session.scalars(
-            select(PushBatch).where(
-                PushBatch.connection_id == ledger.connection_id, PushBatch.state == "sending"
-            )
-        ).all()
+        batches = session.scalars(_SENDING_BATCHES, {"connection": ledger.connection_id}).all()
         for batch in batches:
             batch.state = "unknown"
         return sum(_move_batch(session, ledger, batch.id, "unknown", ("sending",)) for batch in batches)
@@ -168,9 +190,7 @@ def _doubt(session: Session, ledger: Ledger, batches: Iterable[PushBatch]) -> No
 
 
 def _move_batch(session: Session, ledger: Ledger, batch_id: int, state: str, only: Sequence[str]) -> int:
-    ids = session.scalars(
-        select(Invoice.id).where(Invoice.batch_id == batch_id, Invoice.state.in_(only))
-    ).all()
+    ids = session.scalars(_IN_BATCH, {"batch": batch_id, "states": list(only)}).all()
     values = {"state": state, "reason_code": None, "reason": None}
     session.execute(update(Invoice).where(Invoice.id.in_(ids)).values(values))
     record(session, ledger, [Change("invoice", invoice_id, state) for invoice_id in ids])
@@ -183,17 +203,7 @@ def never_sent(ledger: Ledger) -> set[int]:
     Xero showed one of their batch: another ledger sent it, be it a newer copy of this one.
     """
     with ledger.read() as session:
-        return set(
-            session.scalars(
-                select(Invoice.id)
-                .join(PushBatch, PushBatch.id == Invoice.batch_id)
-                .where(
-                    Invoice.connection_id == ledger.connection_id,
-                    Invoice.state == "unknown",
-                    PushBatch.attempts == 0,
-                )
-            )
-        )
+        return set(session.scalars(_NEVER_SENT, {"connection": ledger.connection_id}))
 
 
 def note_unresolved(ledger: Ledger, fence: Fence, invoice_id: int, reason: str) -> None:
@@ -222,13 +232,7 @@ def numbers_of(ledger: Ledger, invoice_ids: Collection[int]) -> list[str]:
 def unsettled_invoices(ledger: Ledger) -> list[Invoice]:
     """Return the invoices whose outcome has to be looked up, oldest first."""
     with ledger.read() as session:
-        return list(
-            session.scalars(
-                select(Invoice)
-                .where(Invoice.connection_id == ledger.connection_id, Invoice.state.in_(UNSETTLED))
-                .order_by(Invoice.id)
-            )
-        )
+        return list(session.scalars(_UNSETTLED, {"connection": ledger.connection_id}))
 
 
 def sent_and_unsettled(ledger: Ledger) -> list[Invoice]:

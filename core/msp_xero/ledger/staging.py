@@ -12,6 +12,7 @@ worklog, moved.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from sqlalchemy import Update
     from sqlalchemy.orm import Session
 
     from msp_xero.ledger.lines import Line
@@ -161,15 +163,20 @@ def _stage(  # noqa: PLR0913, PLR0917 - one transaction
     return staged
 
 
+_KNOWN = (
+    select(*(getattr(Worklog, name) for name in Known.__slots__ if name not in _FOUND_OUT))
+    .where(
+        Worklog.connection_id == bindparam("connection"),
+        Worklog.worklog_id.in_(bindparam("ids", expanding=True)),
+    )
+    # Ascending id is the order of arrival, so that matching does not depend on the database.
+    .order_by(Worklog.id)
+)
+
+
 def _load_known(session: Session, ledger: Ledger, ids: set[str]) -> dict[str, list[Known]]:
     known: dict[str, list[Known]] = {}
-    columns = [getattr(Worklog, name) for name in Known.__slots__ if name not in _FOUND_OUT]
-    # Ascending id is the order of arrival, so that matching does not depend on the database.
-    for row in session.execute(
-        select(*columns)
-        .where(Worklog.connection_id == ledger.connection_id, Worklog.worklog_id.in_(ids))
-        .order_by(Worklog.id)
-    ):
+    for row in session.execute(_KNOWN, {"connection": ledger.connection_id, "ids": list(ids)}):
         known.setdefault(row.worklog_id, []).append(Known(*row))
     _find_unsent(session, known)
     return known
@@ -373,6 +380,13 @@ def _comes_out_differently(row: Known, line: Line, billed: dict[str, Any]) -> bo
     return row.line_digest not in {"", replace(line, source=billed).digest()}
 
 
+@functools.cache
+def _update_of(names: tuple[str, ...]) -> Update:
+    """Return the statement that writes these columns of a worklog; there are few sets of them."""
+    new = {name: bindparam(f"new_{name}", type_=Worklog.__table__.c[name].type) for name in names}
+    return update(Worklog).where(Worklog.id == bindparam("row_id")).values(new)
+
+
 def _write(session: Session, ledger: Ledger, work: _Work, run_id: int | None) -> None:
     if work.inserts:
         ids = session.scalars(
@@ -386,14 +400,10 @@ def _write(session: Session, ledger: Ledger, work: _Work, run_id: int | None) ->
     for values in work.updates.values():
         by_columns.setdefault(frozenset(values), []).append(values)
     for columns, rows in by_columns.items():
-        names = sorted(columns - {"row_id"})
-        statement = (
-            update(Worklog)
-            .where(Worklog.id == bindparam("row_id"))
-            .values({name: bindparam(f"new_{name}", type_=Worklog.__table__.c[name].type) for name in names})
-        )
+        names = tuple(sorted(columns - {"row_id"}))
         session.connection().execute(
-            statement, [{"row_id": row["row_id"], **{f"new_{n}": row[n] for n in names}} for row in rows]
+            _update_of(names),
+            [{"row_id": row["row_id"], **{f"new_{n}": row[n] for n in names}} for row in rows],
         )
     _complete_invoices(session, work.recognised)
     record(session, ledger, work.changes, run_id=run_id)

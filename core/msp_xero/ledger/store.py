@@ -52,7 +52,7 @@ class Fence:
     epoch: int
 
 
-# Built once: every transaction begins with one of these.
+# Built once: every transaction begins with one of these, and every run with the others.
 _CONNECTION = select(BillingConnection).where(BillingConnection.id == bindparam("id"))
 _GENERATION = select(BillingConnection.generation).where(BillingConnection.id == bindparam("id"))
 _HOLD = (
@@ -63,7 +63,21 @@ _HOLD = (
         BillingConnection.generation == bindparam("begun"),
     )
     .values(settle_epoch=BillingConnection.settle_epoch)
-    .execution_options(synchronize_session=False)
+)
+_NAMED = select(BillingConnection).where(BillingConnection.name == bindparam("name"))
+_UNBILLED = (
+    select(Worklog.id, Worklog.module, Worklog.worklog_id, func.coalesce(Worklog.newest, Worklog.source))
+    .where(
+        Worklog.connection_id == bindparam("connection"),
+        Worklog.module.in_(WORKLOG_MODULES),
+        # Said in two, the first of which an index finds.
+        Worklog.state.in_(("open", "held", "excluded", "planned")),
+        or_(Worklog.state != "planned", is_unsent()),
+        Worklog.reason_code.is_distinct_from("EXCLUDED_BY_PERSON"),
+        Worklog.id > bindparam("last"),
+    )
+    .order_by(Worklog.id)
+    .limit(_READ_BATCH)
 )
 
 
@@ -81,7 +95,7 @@ class Ledger:
         self.connection_name = connection
         self._opened = contextlib.ExitStack()
         with self.read() as session:
-            row = session.scalar(select(BillingConnection).where(BillingConnection.name == connection))
+            row = session.scalar(_NAMED, {"name": connection})
             self.connection_id = row.id if row else 0
             self.generation = row.generation if row else 0
             self.begun_at = row.created_at if row else clock.now()
@@ -234,25 +248,7 @@ class Ledger:
         last = 0
         while True:
             with self.read() as session:
-                rows = session.execute(
-                    select(
-                        Worklog.id,
-                        Worklog.module,
-                        Worklog.worklog_id,
-                        func.coalesce(Worklog.newest, Worklog.source),
-                    )
-                    .where(
-                        Worklog.connection_id == self.connection_id,
-                        Worklog.module.in_(WORKLOG_MODULES),
-                        # Said in two, the first of which an index finds.
-                        Worklog.state.in_(("open", "held", "excluded", "planned")),
-                        or_(Worklog.state != "planned", is_unsent()),
-                        Worklog.reason_code.is_distinct_from("EXCLUDED_BY_PERSON"),
-                        Worklog.id > last,
-                    )
-                    .order_by(Worklog.id)
-                    .limit(_READ_BATCH)
-                ).all()
+                rows = session.execute(_UNBILLED, {"connection": self.connection_id, "last": last}).all()
             for _, module, worklog_id, source in rows:
                 if is_of_sdp(module, worklog_id, source):
                     yield source
@@ -282,7 +278,7 @@ class Ledger:
 
     def _check_generation(self, session: Session) -> None:
         """Keep a run that began before a new start from writing into the history that this one ended."""
-        now = session.scalar(_GENERATION, {"id": self.connection_id})
+        now = session.connection().scalar(_GENERATION, {"id": self.connection_id})
         if now is not None and now != self.generation:
             raise LedgerError(
                 f"connection {self.connection_name} was started over with another organisation meanwhile; "
@@ -291,11 +287,10 @@ class Ledger:
 
     def _check_fence(self, session: Session, fence: Fence) -> None:
         """Check the generation too, in the one statement that also keeps others from taking over."""
-        held = session.execute(
-            _HOLD,
-            {"row": self.connection_id, "held": fence.epoch, "begun": self.generation},
+        held = session.connection().execute(
+            _HOLD, {"row": self.connection_id, "held": fence.epoch, "begun": self.generation}
         )
-        if held.rowcount != 1:  # type: ignore[attr-defined]
+        if held.rowcount != 1:
             self._check_generation(session)
             raise LedgerError("another settle of this connection took over; this one stops without writing")
 
