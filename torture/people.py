@@ -40,6 +40,7 @@ class People:
     def __init__(self, world: World) -> None:
         self._world = world
         self.touched: set[str] = set()
+        self._extended: set[str] = set()
         self._booked = 0
 
     def do(self, step: Step) -> None:
@@ -91,6 +92,10 @@ class People:
         for invoice in copies:
             self.withdraw(invoice)
         return bool(copies)
+
+    def has_added_to(self, error: str) -> bool:
+        """Tell whether people put lines on an invoice of ours that an error line names."""
+        return any(one.invoice_id in self._extended and one.number in error for one in self.our_invoices())
 
     def exclude_what_is_billed_there(self, error: str) -> None:
         """Exclude what waits and is on invoices that an error line names, wherever they stand."""
@@ -251,6 +256,7 @@ class People:
             for line in first.lines
         ]
         self._touch("edit", first, LineItems=[*lines, *added])
+        self._extended.add(first.invoice_id)
         self.withdraw(second)
 
     def _void_copy(self, step: Step) -> None:

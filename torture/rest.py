@@ -95,4 +95,8 @@ def _decided(month: Month, error: str) -> bool:
         month.books.look()
         month.story.append("copies withdrawn")
         return True
+    if "before this connection started over" in error and month.people.has_added_to(error):
+        month.people.exclude_what_is_billed_there(error)
+        month.story.append("excluded what was put on an invoice of before")
+        return True
     return False

@@ -50,6 +50,7 @@ ONCE_BROKEN = (
     189399,
     198018,
     200754,
+    201696,
     501837,
 )
 """Seeds that broke a promise, and led to a mend."""
