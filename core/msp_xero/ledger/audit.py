@@ -75,4 +75,5 @@ def record(session: Session, ledger: Ledger, changes: Iterable[Change], *, run_i
         for change in changes
     ]
     if rows:
+        session.flush()
         session.connection().execute(_EVENTS, rows)

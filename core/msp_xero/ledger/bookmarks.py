@@ -146,7 +146,8 @@ _BOOKMARKS = select(BillingConnection.bookmarks).where(BillingConnection.id == b
 
 def _stored(ledger: Ledger) -> dict[str, Any] | None:
     with ledger.read() as session:
-        return session.scalar(_BOOKMARKS, {"id": ledger.connection_id})
+        stored: dict[str, Any] | None = session.execute(_BOOKMARKS, {"id": ledger.connection_id}).scalar_one()
+    return stored
 
 
 def known_positions(ledger: Ledger) -> Positions:

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Engine, bindparam, create_engine, event, func, inspect, or_, select, text, update
+from sqlalchemy import (
+    Engine,
+    Integer,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    inspect,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -77,7 +89,7 @@ _UNBILLED = (
         Worklog.id > bindparam("last"),
     )
     .order_by(Worklog.id)
-    .limit(_READ_BATCH)
+    .limit(bindparam("most", type_=Integer))
 )
 
 
@@ -248,7 +260,8 @@ class Ledger:
         last = 0
         while True:
             with self.read() as session:
-                rows = session.execute(_UNBILLED, {"connection": self.connection_id, "last": last}).all()
+                page = {"connection": self.connection_id, "last": last, "most": _READ_BATCH}
+                rows = session.execute(_UNBILLED, page).all()
             for _, module, worklog_id, source in rows:
                 if is_of_sdp(module, worklog_id, source):
                     yield source
