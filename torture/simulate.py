@@ -169,9 +169,9 @@ class Month:
 
     def _run(self, step: Step) -> None:
         at = self.world.environment(step.get("at", "prod"))
+        if self._is_under_way() and self._has_another_history(at):
+            return
         if self.world.borders.is_busy:
-            if self._has_another_history(at):
-                return
             self.world.is_crowded = True
         else:
             self._running, self._next_number = at, at.next_number()
@@ -189,8 +189,12 @@ class Month:
         self.counted[job] = self.world.crossed | {system: after[system] - before[system] for system in after}
         self.has_ended(job, ended)
 
+    def _is_under_way(self) -> bool:
+        """Tell whether a program runs just now, or Xero has yet to carry out what one sent."""
+        return self.world.borders.is_busy or self.world.xero.adapter.next_due() is not None
+
     def _has_another_history(self, at: Environment) -> bool:
-        """Tell whether another ledger than this one runs just now, with numbers that differ.
+        """Tell whether another ledger than this one ran last or runs just now, with numbers that differ.
 
         That is a limit in docs/guarantees.md: two ledgers at the same moment, with different histories.
         """

@@ -51,6 +51,7 @@ ONCE_BROKEN = (
     198018,
     200754,
     201696,
+    204786,
     501837,
 )
 """Seeds that broke a promise, and led to a mend."""

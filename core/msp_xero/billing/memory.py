@@ -103,7 +103,7 @@ def _may_bill(line: Told, one: Waiting, *, is_on_record: bool = False) -> bool:
     or text the worklog has by now.
     """
     if is_on_record:
-        return is_billed_by(line, one) or line.line not in one.apart
+        return line.line not in one.apart
     return is_billed_by(line, one) or not (line.is_ours or line.is_tried or line.line in one.apart)
 
 

@@ -32,6 +32,7 @@ from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import live_state
 from msp_xero.ledger.survey import stands_there
+from msp_xero.ledger.withdrawing import take_off
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class _Look:
     nameless: defaultdict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))
     unmarked: list[Row] = field(default_factory=list)
     awaited: list[Row] = field(default_factory=list)
+    to_be_seen: set[str] = field(default_factory=set)
+    seen: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     has_lines: bool = field(init=False)
 
     def over_all(self) -> None:
@@ -138,6 +141,7 @@ class _Look:
         person renumbered and whose reference they rewrote. And as long as a person may put a line on one of
         ours whose worklog would be billed again: they cost no further call.
         """
+        self.to_be_seen = {one.xero_id for one in moved_lines.awaited(self.ledger)}
         self.has_lines = self.since is None or moved_lines.may_be_moved(self.ledger)
         if self.has_lines:
             rows = self.client.invoices(if_modified_since=self.since, where=ALL_SALES)
@@ -171,9 +175,6 @@ class _Look:
 
     def into_lines(self) -> None:
         """Let the lines tell what nothing else does."""
-        self._look_around_what_is_gone()
-        added = [row for row in self.added if _id(row) not in self.looked_into]
-        self._tell_added(list(self._with_lines(added)))
         unmarked, elsewhere, before, awaited = map(
             self._with_lines, (self.unmarked, self.elsewhere, self.before, self.awaited)
         )
@@ -188,6 +189,10 @@ class _Look:
             self.told += [line for row in chunk for line in told_by(row, is_ours=True)]
         # Nothing is said against these: the look-up comes first. What it leaves is compared before planning.
         self.told += [line for row in awaited for line in told_by(row)]
+        self._look_around_what_is_gone()
+        added = [row for row in self.added if _id(row) not in self.looked_into]
+        self._tell_added(list(self._with_lines(added)))
+        self._look_at_what_counts()
 
     def judge(self) -> None:
         """Compare what earlier looks told with what waits by now; remember what this one told.
@@ -195,6 +200,7 @@ class _Look:
         Raises:
             LedgerError: there is an invoice that this ledger should know.
         """
+        self.changed += take_off(self.ledger, self.fence, self.seen, run_id=self.run_id)
         memory = remembered(self.ledger, without=self.looked_into)
         # Also where this ends with an error: a person may change the invoice until the next look.
         foreign.retell(self.ledger, self.fence, self.looked_into, self.told)
@@ -232,9 +238,14 @@ class _Look:
         """Find out whether people put lines of invoices that are gone by now on others of ours.
 
         They did that since the first of these was planned; of what is gone and not known here, since the last
-        look, or that look had told of it.
+        look. Where that or an earlier one had told of it, and it tells less by now, nobody knows since when.
         """
-        if self.since is None or not self.gone:
+        if self.since is None:
+            return
+        if self._tells_less():
+            self._look_around(since=None)
+            return
+        if not self.gone:
             return
         planned_at = moved_lines.first_planned(
             self.ledger,
@@ -245,17 +256,39 @@ class _Look:
         since = self.since if planned_at is None else min(self.since, planned_at - _OVERLAP)
         if self.has_lines and since == self.since:
             return  # the list that has just been read goes back as far
+        self._look_around(since=since)
+
+    def _tells_less(self) -> bool:
+        """Tell whether an invoice that is not on record had more of our lines when an earlier look saw it."""
+        before = foreign.keys_of(self.ledger, self.looked_into)
+        strangers = before.keys() - pushing.on_record(self.ledger, before)
+        now = {(line.invoice_id, line.module, line.worklog_id) for line in self.told}
+        return any((one, *key) not in now for one in strangers for key in before[one])
+
+    def _look_around(self, *, since: datetime | None) -> None:
+        """Have all invoices of ours that changed since then tell what people put on them."""
         rows = self.client.invoices(if_modified_since=since, where=ALL_SALES)
         for chunk in lots(row for row in rows if not is_gone(row)):
             ours = pushing.on_record(self.ledger, [_id(row) for row in chunk]) - self.looked_into
             self._tell_added([row for row in chunk if _id(row) in ours])
+
+    def _look_at_what_counts(self) -> None:
+        """Read the invoices of which lines count since a release, and which no look has read since."""
+        if unseen := self.to_be_seen - self.looked_into:
+            rows = list(self.client.invoices(ids=sorted(unseen)))
+            self.looked_into.update(_id(row) for row in rows if is_gone(row))
+            self._tell_added([row for row in rows if not is_gone(row)])
 
     def _tell_added(self, rows: Sequence[Row]) -> None:
         """Tell of lines on invoices of ours that this ledger has not sent with them."""
         sent = moved_lines.texts_sent(self.ledger, [_id(row) for row in rows])
         for row in rows:
             keys = set(map(worklog_of, sent.get(_id(row), ())))
-            lines = told_by(row, is_ours=True)
+            lines = list(told_by(row, is_ours=True))
+            if _id(row) in self.to_be_seen:
+                if not row.get("LineItems"):
+                    continue  # they may have been left out: nothing is believed of it
+                self.seen[_id(row)] = {(line.module, line.worklog_id) for line in lines}
             self.told += [line for line in lines if (line.module, line.worklog_id) not in keys]
             self.looked_into.add(_id(row))
 

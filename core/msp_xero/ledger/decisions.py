@@ -131,7 +131,8 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
     """Free the worklogs of an invoice that was voided or deleted in Xero, to be billed again.
 
     One that another invoice bills too, which stands, counts as billed by that one; also where a person put
-    its line on that one in Xero, as far as the last look tells.
+    its line on that one in Xero. So told the last look, or a rebuild; the next look reads that invoice, and
+    frees what is not on it by then.
 
     Args:
         ledger: the open ledger.
@@ -161,6 +162,7 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
         moved = moved_lines.follow(session, ledger, invoice, others)
         stay += [one.standing for one in moved]
         put_back(session, ledger, stay)
+        moved_lines.await_look(session, ledger, stay)
         _count_minutes(session, stay)
         free = sorted(set(rows).difference(one.row for one in stay))
         free_worklogs(session, free)

@@ -6,13 +6,23 @@ first one is deleted. What its worklogs are on then is one of our own invoices, 
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy.orm import aliased
 
 from msp_xero.ledger.foreign import told_apart_from
-from msp_xero.ledger.models import WORKLOG_STATES, ForeignLine, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.models import (
+    WORKLOG_STATES,
+    BillingConnection,
+    ForeignLine,
+    Invoice,
+    InvoiceLine,
+    PastGeneration,
+    Worklog,
+)
 from msp_xero.ledger.outcomes import Standing
 from msp_xero.lots import lots
 
@@ -131,6 +141,113 @@ def first_planned(
     return min(found, default=None)
 
 
+class Counted(NamedTuple):
+    """A worklog that counts as billed by a line of ours in Xero, which no look has seen since it does.
+
+    ``xero_id`` is of the invoice, ``key`` the worklog's ``(module, worklog id)`` as billed.
+    """
+
+    standing: Standing
+    xero_id: str
+    key: tuple[str, str]
+
+
+def await_look(session: Session, ledger: Ledger, found: Collection[Standing]) -> None:
+    """Remember these lines, so that the next look reads their invoices in the present organisation.
+
+    That a worklog is on another invoice that stands is what an earlier look told, or a rebuild. A person may
+    have taken the line off since.
+    """
+    here = select(BillingConnection.organisation_id).where(BillingConnection.id == ledger.connection_id)
+    at_home = select(PastGeneration.generation).where(
+        PastGeneration.connection_id == ledger.connection_id,
+        PastGeneration.organisation_id == here.scalar_subquery(),
+    )
+    is_remembered = exists().where(
+        ForeignLine.connection_id == ledger.connection_id,
+        ForeignLine.invoice_id == Invoice.xero_id,
+        ForeignLine.module == Worklog.module,
+        ForeignLine.worklog_id == Worklog.worklog_id,
+    )
+    query = (
+        select(Invoice.xero_id, Invoice.number, Worklog.module, Worklog.worklog_id, InvoiceLine.description)
+        .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
+        .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
+        .where(
+            Invoice.xero_id.is_not(None),
+            or_(Invoice.generation == ledger.generation, Invoice.generation.in_(at_home)),
+            ~is_remembered,
+        )
+    )
+    common = {"connection_id": ledger.connection_id, "generation": ledger.generation}
+    for some in lots(one.line_id for one in found):
+        lines = [
+            {
+                **common,
+                "invoice_id": xero_id,
+                "number": number,
+                "contact_id": None,
+                "module": module,
+                "worklog_id": worklog_id,
+                "digest": hashlib.sha256(text.encode()).hexdigest(),
+                "is_ours": True,
+            }
+            for xero_id, number, module, worklog_id, text in session.execute(
+                query.where(InvoiceLine.id.in_(some))
+            ).tuples()
+        ]
+        if lines:
+            session.execute(insert(ForeignLine), lines)
+
+
+_ITS_OWN = aliased(InvoiceLine)
+_GONE = aliased(Invoice)
+_AWAITED = (
+    select(
+        InvoiceLine.worklog_row,
+        InvoiceLine.id,
+        Invoice.id,
+        Invoice.xero_id,
+        Worklog.module,
+        Worklog.worklog_id,
+    )
+    .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
+    .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
+    .join(
+        ForeignLine,
+        and_(
+            ForeignLine.connection_id == Invoice.connection_id,
+            ForeignLine.invoice_id == Invoice.xero_id,
+            ForeignLine.module == Worklog.module,
+            ForeignLine.worklog_id == Worklog.worklog_id,
+        ),
+    )
+    .where(
+        ForeignLine.connection_id == bindparam("connection"),
+        ForeignLine.generation == bindparam("generation"),
+        InvoiceLine.live.is_(True),
+        exists().where(
+            _ITS_OWN.worklog_row == InvoiceLine.worklog_row,
+            _ITS_OWN.live.is_(False),
+            _GONE.id == _ITS_OWN.invoice_id,
+            _GONE.state.in_(("voided", "deleted")),
+        ),
+    )
+    .order_by(InvoiceLine.id)
+    .distinct()
+)
+
+
+def awaited(ledger: Ledger) -> list[Counted]:
+    """Return what counts as billed since its own invoice was released, and was not looked at since."""
+    named = {"connection": ledger.connection_id, "generation": ledger.generation}
+    with ledger.read() as session:
+        return [
+            Counted(Standing(row, line_id, invoice_id), str(xero_id), (module, worklog_id))
+            for row, line_id, invoice_id, xero_id, module, worklog_id in session.execute(_AWAITED, named)
+        ]
+
+
 def follow(session: Session, ledger: Ledger, released: Invoice, rows: Collection[int]) -> list[Moved]:
     """Give worklogs of an invoice that is gone a line on that one of ours onto which a person put theirs.
 
@@ -147,8 +264,10 @@ def follow(session: Session, ledger: Ledger, released: Invoice, rows: Collection
         select(InvoiceLine)
         .where(InvoiceLine.invoice_id == released.id, InvoiceLine.worklog_row.in_(seen))
         .order_by(InvoiceLine.position)
-    ).all()
-    return [_line_on(session, *seen[line.worklog_row], line) for line in sent]
+    )
+    # A rebuild finds two where a person has split a line; one is enough, and no more can count.
+    first = {line.worklog_row: line for line in reversed(sent.all())}
+    return [_line_on(session, *seen[row], line) for row, line in first.items()]
 
 
 def _seen_on_others(

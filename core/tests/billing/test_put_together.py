@@ -304,5 +304,7 @@ def test_lines_of_ours_are_read_only_where_one_can_matter(world):
         copy_lines(world)
     settle_later(world)
     assert release_invoice(world.ledger, "SDP-00002").moved_to == ("SDP-00001",)
+    summary, seen_again = calls_of(world, lambda: settle_later(world))
+    assert (summary["summaryOnly"], "IDs" in seen_again) == ("true", True)
     [summary] = calls_of(world, lambda: settle_later(world))
     assert summary["summaryOnly"] == "true"

@@ -1,0 +1,269 @@
+"""Lines that people moved between invoices of ours, and took off again before anybody looked."""
+
+from __future__ import annotations
+
+import pytest
+from msp_xero.billing.memory import tell_apart
+from msp_xero.billing.rebuild import rebuild
+from msp_xero.errors import BilledElsewhere
+from msp_xero.ledger.decisions import Released, release_invoice
+from msp_xero.ledger.models import InvoiceLine
+from msp_xero.ledger.moved_lines import awaited
+from msp_xero.ledger.views import count_on_gone_invoices, find_worklogs, invoice_detail
+from sqlalchemy import select
+
+from core.tests.billing.test_put_together import (
+    MEMBERS,
+    calls_of,
+    copy_lines,
+    delete,
+    numbered,
+    on_live_invoices,
+    take_off,
+    two_drafts,
+)
+from core.tests.billing.test_strangers import CABLING, settle_later
+
+BOTH = ["1000", "1003"]
+
+
+def deliver_both(world):
+    world.deliver(world.line(0, account=0), world.line(3, account=0))
+
+
+def link_all(world):
+    world.link_accounts()
+    world.link_types()
+
+
+# What counts since a release, and no look has seen since
+
+
+@pytest.mark.parametrize("nights_with_it", [1, 2])
+def test_a_line_that_was_taken_off_before_the_release_bills_nothing(world, nights_with_it):
+    two_drafts(world)
+    copy_lines(world)
+    delete(world)
+    for _ in range(nights_with_it):
+        settle_later(world)
+    take_off(world)
+    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+    assert settle_later(world).worklogs == 1
+    assert on_live_invoices(world) == BOTH
+    assert settle_later(world).invoices == 0
+    shown = invoice_detail(world.ledger, "SDP-00001")
+    assert (shown.invoice.line_count, shown.invoice.minutes) == (1, 45)
+    assert [line.worklog_id for line in shown.lines] == ["1000"]
+
+
+def test_it_is_taken_off_by_the_history_too(world):
+    two_drafts(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    take_off(world)
+    release_invoice(world.ledger, "SDP-00002")
+    settle_later(world)
+    [found] = find_worklogs(world.ledger, "1003")
+    assert found.invoice_number == "SDP-00003"
+
+
+def test_a_line_that_is_still_there_is_seen_once_and_stays(world):
+    two_drafts(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00002")
+    assert [one.key for one in awaited(world.ledger)] == [("request", "1003")]
+    assert settle_later(world).invoices == 0
+    assert awaited(world.ledger) == []
+    # From now on it is as any line that was sent: who takes it off has their reasons.
+    take_off(world)
+    for _ in range(2):
+        assert settle_later(world).invoices == 0
+    assert world.states() == {"invoiced": 2}
+
+
+def test_an_invoice_that_comes_without_any_lines_frees_nothing(world, monkeypatch):
+    two_drafts(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00002")
+    client = world.client()
+    invoices = client.invoices
+
+    def without_lines(**options):
+        return [{**row, "LineItems": []} for row in invoices(**options)]
+
+    monkeypatch.setattr(client, "invoices", without_lines)
+    monkeypatch.setattr(world, "client", lambda: client)
+    assert settle_later(world).invoices == 0
+    assert (world.states(), len(awaited(world.ledger))) == ({"invoiced": 2}, 1)
+    monkeypatch.undo()
+    assert settle_later(world).invoices == 0
+    assert awaited(world.ledger) == []
+
+
+def test_one_that_is_deleted_before_it_was_seen_again_is_told_as_gone(world):
+    two_drafts(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00002")
+    delete(world, "SDP-00001")
+    settle_later(world)
+    assert (count_on_gone_invoices(world.ledger), awaited(world.ledger)) == (2, [])
+    assert release_invoice(world.ledger, "SDP-00001") == Released(2, 0)
+    assert settle_later(world).worklogs == 2
+    assert on_live_invoices(world) == BOTH
+
+
+def test_a_second_line_that_was_taken_off_after_a_rebuild_bills_nothing(world, lose):
+    two_drafts(world)
+    copy_lines(world)
+    lose(world)
+    found = rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    assert found.twice.first == ["request 1003 (SDP-00002)"]  # "is one a copy? ... does not count"
+    link_all(world)
+    deliver_both(world)
+    settle_later(world)
+    second = numbered(world, "SDP-00002")["InvoiceID"]
+    world.person("invoice", "edit", second, LineItems=[CABLING])
+    settle_later(world)
+    delete(world, "SDP-00001")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(1, 1)
+    deliver_both(world)
+    settle_later(world)
+    assert on_live_invoices(world) == BOTH
+
+
+def test_a_second_line_that_stands_after_a_rebuild_goes_on_billing(world, lose):
+    two_drafts(world)
+    copy_lines(world)
+    lose(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    link_all(world)
+    deliver_both(world)
+    settle_later(world)
+    delete(world, "SDP-00001")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(1, 1)
+    deliver_both(world)
+    _, seen_again, *_ = calls_of(world, lambda: settle_later(world))
+    assert "IDs" in seen_again
+    assert on_live_invoices(world) == BOTH
+
+
+# What an older copy was stopped for, and a person put on an invoice that it knows
+
+
+def renumbered(world):
+    return next(one for one in world.ours() if one["InvoiceNumber"] == "INV-0001")
+
+
+def put_on_ours(world):
+    onto = numbered(world, "SDP-00001")
+    lines = [{name: one[name] for name in MEMBERS} for one in renumbered(world)["LineItems"]]
+    world.person("invoice", "edit", onto["InvoiceID"], LineItems=[*onto["LineItems"], *lines])
+
+
+@pytest.fixture
+def older(world, databases, tmp_path):
+    """A function that leaves a world with an older copy of its ledger.
+
+    The second of two drafts was made since, and renumbered.
+    """
+
+    def older(**changes):
+        world.deliver(world.line(0, account=0))
+        world.settle()
+        settle_later(world)
+        world.ledger.close()
+        backup = databases.copy(world.url, tmp_path)
+        world.deliver(world.line(3, account=0))
+        settle_later(world)
+        second = numbered(world, "SDP-00002")["InvoiceID"]
+        world.person("invoice", "edit", second, InvoiceNumber="INV-0001", **changes)
+        world.ledger.close()
+        world.url = backup
+        world.ledger = world.open_ledger()
+        return world
+
+    return older
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_what_a_run_stopped_for_is_not_billed_beside_ours_onto_which_it_was_put(older, is_deleted):
+    world = older(**({"Reference": "PO 4711"} if is_deleted else {}))
+    world.deliver(world.line(3, account=0))
+    with pytest.raises(BilledElsewhere, match="INV-0001"):
+        settle_later(world)
+    put_on_ours(world)
+    if is_deleted:
+        world.person("invoice", "delete", renumbered(world)["InvoiceID"])
+    else:
+        world.person("invoice", "edit", renumbered(world)["InvoiceID"], LineItems=[CABLING])
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+    assert on_live_invoices(world) == BOTH
+
+
+def test_what_was_put_on_ours_a_night_before_the_other_one_was_deleted_is_known(older):
+    world = older()
+    settle_later(world)
+    put_on_ours(world)
+    settle_later(world)
+    world.person("invoice", "delete", renumbered(world)["InvoiceID"])
+    settle_later(world)
+    world.deliver(world.line(3, account=0))
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+    assert on_live_invoices(world) == BOTH
+
+
+def test_all_is_looked_at_once_where_what_was_remembered_is_gone(older):
+    world = older()
+    settle_later(world)
+    world.person("invoice", "delete", renumbered(world)["InvoiceID"])
+    _, around = calls_of(world, lambda: settle_later(world))
+    assert "summaryOnly" not in around
+    [summary] = calls_of(world, lambda: settle_later(world))
+    assert summary["summaryOnly"] == "true"
+
+
+# Answers that help
+
+
+def test_another_worklog_of_the_same_id_and_text_can_be_told_apart(world):
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.deliver(world.line(3, account=0, description="Remote support"))
+    settle_later(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    other = {"module": "task", "created_time": "2026-10-01T00:00:00Z", "technician_id": "8"}
+    world.deliver(world.line(3, account=1, description="Remote support", **other))
+    with pytest.raises(BilledElsewhere, match="tell them apart"):
+        settle_later(world)
+    [row] = [one.row for one in find_worklogs(world.ledger, "1003") if one.module == "task"]
+    assert tell_apart(world.ledger, row) == "open"
+    assert settle_later(world).worklogs == 1
+
+
+def test_an_invoice_that_a_rebuild_found_with_two_lines_of_one_worklog_can_be_released(world, lose):
+    two_drafts(world)
+    copy_lines(world, "SDP-00002", "SDP-00002")
+    lose(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    copy_lines(world)
+    delete(world)
+    world.clock.advance(3600)
+    link_all(world)
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+    with world.ledger.read() as session:
+        lines = session.scalars(select(InvoiceLine.live).where(InvoiceLine.position > 1)).all()
+    assert lines.count(True) == 1
