@@ -201,7 +201,7 @@ def test_an_old_ledger_from_before_a_move_is_refused_and_rebuilt(month):
     assert len(played.world.organisations[1].app.rows.invoices) == 2 + 1
 
 
-STOPPED = {"program": "target", "border": "commit", "nth": 11, "moment": "before", "act": "kill"}
+STOPPED = {"program": "target", "border": "commit", "nth": 10, "moment": "before", "act": "kill"}
 DELIVER = {**RUN, "deliver_only": True}
 
 
