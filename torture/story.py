@@ -134,11 +134,11 @@ class Correction(Recovery):
         return [*steps, self._run(), *self._bustle(2)]
 
     def _stopped(self) -> list[Step]:
-        """A push ends before all of it is sent, most often just after it was planned: its tenth commit."""
+        """A push ends before all of it is sent, most often just after it was planned: its ninth commit."""
         strike: Step = {
             "program": "target",
             "border": "commit",
-            "nth": self.dice.randint(9, 15),
+            "nth": self.dice.randint(8, 14),
             "moment": self.dice.choice(("before", "after")),
             "act": "kill",
         }
