@@ -163,12 +163,6 @@ def await_look(session: Session, ledger: Ledger, found: Collection[Standing]) ->
         PastGeneration.connection_id == ledger.connection_id,
         PastGeneration.organisation_id == here.scalar_subquery(),
     )
-    is_remembered = exists().where(
-        ForeignLine.connection_id == ledger.connection_id,
-        ForeignLine.invoice_id == Invoice.xero_id,
-        ForeignLine.module == Worklog.module,
-        ForeignLine.worklog_id == Worklog.worklog_id,
-    )
     query = (
         select(Invoice.xero_id, Invoice.number, Worklog.module, Worklog.worklog_id, InvoiceLine.description)
         .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
@@ -176,7 +170,6 @@ def await_look(session: Session, ledger: Ledger, found: Collection[Standing]) ->
         .where(
             Invoice.xero_id.is_not(None),
             or_(Invoice.generation == ledger.generation, Invoice.generation.in_(at_home)),
-            ~is_remembered,
         )
     )
     common = {"connection_id": ledger.connection_id, "generation": ledger.generation}
@@ -239,7 +232,10 @@ _AWAITED = (
 
 
 def awaited(ledger: Ledger) -> list[Counted]:
-    """Return what counts as billed since its own invoice was released, and was not looked at since."""
+    """Return what counts as billed since its own invoice was released, and was not looked at since.
+
+    Other invoices of ours can be remembered too, from before they were on record: those are left out.
+    """
     named = {"connection": ledger.connection_id, "generation": ledger.generation}
     with ledger.read() as session:
         return [

@@ -8,9 +8,9 @@ from sqlalchemy import delete, select, tuple_, update
 
 from msp_xero.ledger import moved_lines
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.decisions import wait_again
+from msp_xero.ledger.decisions import count_minutes, on_another_that_stands, wait_again
 from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
-from msp_xero.ledger.outcomes import billed_by, free_worklogs
+from msp_xero.ledger.outcomes import billed_by, free_worklogs, put_back
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ def take_off(
 ) -> int:
     """Free worklogs that count as billed by a line which is not on its invoice; return how many.
 
-    A person took it off in Xero before its own invoice was released. What else counts as billed stays so.
+    A person took it off in Xero before its own invoice was released. What else counts as billed stays so, and
+    one that is on a third invoice of ours counts as billed by that one, which the next look reads.
 
     Args:
         ledger: the open ledger.
@@ -136,4 +137,12 @@ def take_off(
             fewer = {"minutes": Invoice.minutes - minutes, "line_count": Invoice.line_count - 1}
             session.execute(update(Invoice).where(Invoice.id == one.invoice_id).values(fewer))
             session.execute(delete(InvoiceLine).where(InvoiceLine.id == one.line_id))
+        for one in off:
+            # A rebuild may have found it on a third one.
+            stay = on_another_that_stands(
+                session, ledger, session.get_one(Invoice, one.invoice_id), [one.row]
+            )
+            put_back(session, ledger, stay, run_id=run_id)
+            count_minutes(session, stay)
+            moved_lines.await_look(session, ledger, stay)
     return len(off)

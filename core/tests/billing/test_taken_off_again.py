@@ -10,7 +10,7 @@ from msp_xero.ledger.decisions import Released, release_invoice
 from msp_xero.ledger.models import InvoiceLine
 from msp_xero.ledger.moved_lines import awaited
 from msp_xero.ledger.views import count_on_gone_invoices, find_worklogs, invoice_detail
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.tests.billing.test_put_together import (
     MEMBERS,
@@ -48,7 +48,9 @@ def test_a_line_that_was_taken_off_before_the_release_bills_nothing(world, night
         settle_later(world)
     take_off(world)
     assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
-    assert settle_later(world).worklogs == 1
+    calls = calls_of(world, lambda: settle_later(world))
+    assert ["IDs" in call for call in calls[:2]] == [False, True]
+    assert sum("IDs" in call for call in calls) == 1
     assert on_live_invoices(world) == BOTH
     assert settle_later(world).invoices == 0
     shown = invoice_detail(world.ledger, "SDP-00001")
@@ -154,6 +156,66 @@ def test_a_second_line_that_stands_after_a_rebuild_goes_on_billing(world, lose):
     _, seen_again, *_ = calls_of(world, lambda: settle_later(world))
     assert "IDs" in seen_again
     assert on_live_invoices(world) == BOTH
+
+
+@pytest.mark.parametrize("is_on_third", [True, False])
+def test_what_is_on_a_third_invoice_counts_as_billed_by_that_one(world, lose, is_on_third):
+    two_drafts(world)
+    world.deliver(world.line(6, account=0))
+    settle_later(world)
+    copy_lines(world)
+    copy_lines(world, "SDP-00002", "SDP-00003")
+    lose(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    link_all(world)
+    world.deliver(*(world.line(one, account=0) for one in (0, 3, 6)))
+    settle_later(world)
+    second = numbered(world, "SDP-00002")["InvoiceID"]
+    world.person("invoice", "edit", second, LineItems=[CABLING])
+    if not is_on_third:
+        take_off(world, "SDP-00003")
+    delete(world, "SDP-00001")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(1, 1)
+    for _ in range(3):
+        world.deliver(*(world.line(one, account=0) for one in (0, 3, 6)))
+        settle_later(world)
+    assert on_live_invoices(world) == ["1000", "1003", "1006"]
+    [found] = find_worklogs(world.ledger, "1003")
+    expected = "SDP-00003" if is_on_third else "SDP-00005"
+    assert (found.invoice_number, awaited(world.ledger)) == (expected, [])
+
+
+def test_what_was_remembered_before_a_rebuild_is_not_taken_off(world, lose):
+    two_drafts(world)
+    copy_lines(world)
+    lose(world)
+    deliver_both(world)
+    with pytest.raises(BilledElsewhere, match="SDP-0000"):
+        settle_later(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    link_all(world)
+    assert awaited(world.ledger) == []
+    take_off(world)  # it counts as billed by that one, and stands on the other
+    for _ in range(2):
+        deliver_both(world)
+        settle_later(world)
+    assert on_live_invoices(world) == BOTH
+
+
+def test_only_what_counts_here_and_now_is_awaited(world):
+    two_drafts(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00002")
+    assert len(awaited(world.ledger)) == 1
+    world.ledger.generation += 1  # as after a move to another organisation, where nobody could look
+    assert awaited(world.ledger) == []
+    world.ledger.generation -= 1
+    with world.ledger.write() as session:
+        session.execute(update(InvoiceLine).where(InvoiceLine.position == 2).values(live=False))
+    assert awaited(world.ledger) == []
 
 
 # What an older copy was stopped for, and a person put on an invoice that it knows
