@@ -282,6 +282,7 @@ class _Look:
     def _tell_added(self, rows: Sequence[Row]) -> None:
         """Tell of lines on invoices of ours that this ledger has not sent with them."""
         sent = moved_lines.texts_sent(self.ledger, [_id(row) for row in rows])
+        remembered_lines = foreign.told_of(self.ledger, [_id(row) for row in rows])
         for row in rows:
             keys = set(map(worklog_of, sent.get(_id(row), ())))
             lines = list(told_by(row, is_ours=True))
@@ -289,7 +290,11 @@ class _Look:
                 if not row.get("LineItems"):
                     continue  # they may have been left out: nothing is believed of it
                 self.seen[_id(row)] = {(line.module, line.worklog_id) for line in lines}
-            self.told += [line for line in lines if (line.module, line.worklog_id) not in keys]
+            told = [line for line in lines if (line.module, line.worklog_id) not in keys]
+            if len(lines) < len(row.get("LineItems") or ()):
+                # One without a mark may be what an earlier look saw with it: a person decides.
+                told += [line for line in remembered_lines[_id(row)] if not _is_among(line, lines)]
+            self.told += told
             self.looked_into.add(_id(row))
 
     def _collect(self, nameless: Iterable[Invoice], rows: Sequence[Row]) -> None:
@@ -331,6 +336,10 @@ def _all_of(ids: Iterable[str], rows: Iterable[Row]) -> Iterator[Row]:
             f"Xero lists {len(missing)} invoice(s) but does not show them when asked for. Nothing was "
             "billed, because worklogs may be on them; run again"
         )
+
+
+def _is_among(line: Told, others: Iterable[Told]) -> bool:
+    return any((line.module, line.worklog_id) == (one.module, one.worklog_id) for one in others)
 
 
 def _id(row: Row) -> str:

@@ -7,6 +7,7 @@ starting over: in the organisation that was left nobody looks any more.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -58,6 +59,9 @@ class Told(NamedTuple):
     def line(self) -> Line:
         """What makes it this line, among those that name its id, as long as nobody changes its text."""
         return self.invoice_id, self.module, self.digest
+
+
+_TOLD_FIELDS = [getattr(ForeignLine, name) for name in Told._fields]
 
 
 def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Iterable[Told]) -> None:
@@ -126,19 +130,24 @@ def note_tried(ledger: Ledger, fence: Fence, invoice_ids: Sequence[str]) -> None
             )
 
 
-def keys_of(ledger: Ledger, invoice_ids: Collection[str]) -> dict[str, set[tuple[str, str]]]:
-    """Return ``(module, worklog id)`` of all lines that are remembered of these invoices, by invoice."""
-    found = dict[str, set[tuple[str, str]]]()
+def told_of(ledger: Ledger, invoice_ids: Collection[str]) -> dict[str, list[Told]]:
+    """Return all that is remembered of these invoices, by invoice."""
+    found = defaultdict[str, list[Told]](list)
     with ledger.read() as session:
         for some in lots(sorted(invoice_ids)):
-            rows = session.execute(
-                select(ForeignLine.invoice_id, ForeignLine.module, ForeignLine.worklog_id).where(
-                    *_mine(ledger), ForeignLine.invoice_id.in_(some)
-                )
-            )
-            for invoice_id, module, worklog_id in rows:
-                found.setdefault(invoice_id, set()).add((module, worklog_id))
+            query = select(*_TOLD_FIELDS).where(*_mine(ledger), ForeignLine.invoice_id.in_(some))
+            for row in session.execute(query):
+                line = Told(*row)
+                found[line.invoice_id].append(line)
     return found
+
+
+def keys_of(ledger: Ledger, invoice_ids: Collection[str]) -> dict[str, set[tuple[str, str]]]:
+    """Return ``(module, worklog id)`` of all lines that are remembered of these invoices, by invoice."""
+    return {
+        invoice_id: {(line.module, line.worklog_id) for line in lines}
+        for invoice_id, lines in told_of(ledger, invoice_ids).items()
+    }
 
 
 def remembered_of(ledger: Ledger, invoice_ids: Sequence[int]) -> set[str]:
@@ -178,7 +187,7 @@ _IS_OURS = (
     .exists()
 )
 _TOLD = (
-    select(*(getattr(ForeignLine, name) for name in Told._fields))
+    select(*_TOLD_FIELDS)
     .join(
         Worklog,
         (Worklog.connection_id == ForeignLine.connection_id) & (Worklog.worklog_id == ForeignLine.worklog_id),

@@ -6,12 +6,13 @@ import pytest
 from msp_xero.billing.memory import tell_apart
 from msp_xero.billing.rebuild import rebuild
 from msp_xero.errors import BilledElsewhere
-from msp_xero.ledger.decisions import Released, release_invoice
+from msp_xero.ledger.decisions import Released, exclude_worklog, release_invoice
 from msp_xero.ledger.models import InvoiceLine
 from msp_xero.ledger.moved_lines import awaited
 from msp_xero.ledger.views import count_on_gone_invoices, find_worklogs, invoice_detail
 from sqlalchemy import select, update
 
+from core.tests.billing.test_copies import row_of
 from core.tests.billing.test_put_together import (
     MEMBERS,
     calls_of,
@@ -56,6 +57,40 @@ def test_a_line_that_was_taken_off_before_the_release_bills_nothing(world, night
     shown = invoice_detail(world.ledger, "SDP-00001")
     assert (shown.invoice.line_count, shown.invoice.minutes) == (1, 45)
     assert [line.worklog_id for line in shown.lines] == ["1000"]
+
+
+def put_there_and_released(world, *, lines):
+    """Put the second draft onto the first one and have it seen; change lines there, release the second."""
+    two_drafts(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    onto = numbered(world, "SDP-00001")
+    world.person("invoice", "edit", onto["InvoiceID"], LineItems=lines(onto["LineItems"]))
+    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+
+
+def test_a_line_that_has_lost_its_mark_is_not_billed_beside_itself(world):
+    put_there_and_released(world, lines=lambda lines: [lines[0], {**lines[1], "Description": "As agreed"}])
+    for _ in range(2):
+        with pytest.raises(BilledElsewhere, match=r"SDP-00001\) onto which .* that wait here \(1003\)"):
+            settle_later(world)
+    approved = numbered(world, "SDP-00001")["InvoiceID"]
+    world.person("invoice", "edit", approved, Status="AUTHORISED")
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+    exclude_worklog(world.ledger, row_of(world, "1003"), "it is on SDP-00001")
+    assert settle_later(world).invoices == 0
+    assert on_live_invoices(world) == ["1000"]
+
+
+def test_a_line_that_was_taken_off_beside_one_without_a_mark_can_be_told_apart(world):
+    put_there_and_released(world, lines=lambda lines: [lines[0], CABLING])
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+    tell_apart(world.ledger, row_of(world, "1003"))
+    assert settle_later(world).worklogs == 1
+    assert on_live_invoices(world) == BOTH
 
 
 def test_it_is_taken_off_by_the_history_too(world):
@@ -121,24 +156,41 @@ def test_one_that_is_deleted_before_it_was_seen_again_is_told_as_gone(world):
     assert on_live_invoices(world) == BOTH
 
 
-def test_a_second_line_that_was_taken_off_after_a_rebuild_bills_nothing(world, lose):
-    two_drafts(world)
+def found_on_two(world, lose):
+    """Rebuild a ledger of two drafts, of which the first has a copy of the second one's first line too."""
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.deliver(world.line(3, account=0), world.line(6, account=0))
+    settle_later(world)
     copy_lines(world)
+    take_off(world)
     lose(world)
     found = rebuild(world.ledger, world.client(), number_prefix="SDP-")
     assert found.twice.first == ["request 1003 (SDP-00002)"]  # "is one a copy? ... does not count"
     link_all(world)
-    deliver_both(world)
+    deliver_all(world)
     settle_later(world)
-    second = numbered(world, "SDP-00002")["InvoiceID"]
-    world.person("invoice", "edit", second, LineItems=[CABLING])
+
+
+def deliver_all(world):
+    world.deliver(*(world.line(number, account=0) for number in (0, 3, 6)))
+
+
+def keep_last_line(world, number):
+    invoice = numbered(world, number)
+    world.person("invoice", "edit", invoice["InvoiceID"], LineItems=invoice["LineItems"][-1:])
+
+
+def test_a_second_line_that_was_taken_off_after_a_rebuild_bills_nothing(world, lose):
+    found_on_two(world, lose)
+    keep_last_line(world, "SDP-00002")
     settle_later(world)
     delete(world, "SDP-00001")
     settle_later(world)
     assert release_invoice(world.ledger, "SDP-00001") == Released(1, 1)
-    deliver_both(world)
+    deliver_all(world)
     settle_later(world)
-    assert on_live_invoices(world) == BOTH
+    assert on_live_invoices(world) == ["1000", "1003", "1006"]
 
 
 def test_a_second_line_that_stands_after_a_rebuild_goes_on_billing(world, lose):
@@ -158,29 +210,36 @@ def test_a_second_line_that_stands_after_a_rebuild_goes_on_billing(world, lose):
     assert on_live_invoices(world) == BOTH
 
 
+def deliver_four(world):
+    world.deliver(*(world.line(number, account=0) for number in (0, 3, 6, 9)))
+
+
 @pytest.mark.parametrize("is_on_third", [True, False])
 def test_what_is_on_a_third_invoice_counts_as_billed_by_that_one(world, lose, is_on_third):
-    two_drafts(world)
-    world.deliver(world.line(6, account=0))
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.deliver(world.line(3, account=0), world.line(6, account=0))
     settle_later(world)
-    copy_lines(world)
-    copy_lines(world, "SDP-00002", "SDP-00003")
+    world.deliver(world.line(9, account=0))
+    settle_later(world)
+    for onto in ("SDP-00001", "SDP-00003"):
+        copy_lines(world, "SDP-00002", onto)
+        take_off(world, onto)
     lose(world)
     rebuild(world.ledger, world.client(), number_prefix="SDP-")
     link_all(world)
-    world.deliver(*(world.line(one, account=0) for one in (0, 3, 6)))
+    deliver_four(world)
     settle_later(world)
-    second = numbered(world, "SDP-00002")["InvoiceID"]
-    world.person("invoice", "edit", second, LineItems=[CABLING])
+    keep_last_line(world, "SDP-00002")
     if not is_on_third:
         take_off(world, "SDP-00003")
     delete(world, "SDP-00001")
     settle_later(world)
     assert release_invoice(world.ledger, "SDP-00001") == Released(1, 1)
     for _ in range(3):
-        world.deliver(*(world.line(one, account=0) for one in (0, 3, 6)))
+        deliver_four(world)
         settle_later(world)
-    assert on_live_invoices(world) == ["1000", "1003", "1006"]
+    assert on_live_invoices(world) == ["1000", "1003", "1006", "1009"]
     [found] = find_worklogs(world.ledger, "1003")
     expected = "SDP-00003" if is_on_third else "SDP-00005"
     assert (found.invoice_number, awaited(world.ledger)) == (expected, [])
