@@ -74,8 +74,13 @@ def worklog_of(description: str | None) -> tuple[str, str] | None:
     People write behind our marker. In front of it a technician may have written what looks like one: the
     last one counts.
     """
-    markers = _WORKLOG_MARKER.findall(description or "")
+    markers = worklogs_in(description)
     return markers[-1] if markers else None
+
+
+def worklogs_in(description: str | None) -> list[tuple[str, str]]:
+    """Read ``(module, worklog id)`` of all that looks like our marker: a person can make two lines one."""
+    return _WORKLOG_MARKER.findall(description or "")
 
 
 def invoice_marker(number: str, lines: Iterable[DraftLine]) -> str:

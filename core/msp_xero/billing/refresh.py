@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
-from msp_xero.billing.document import markers_in, worklog_of
+from msp_xero.billing.document import markers_in, worklog_of, worklogs_in
 from msp_xero.billing.memory import put_on_ours, remembered
 from msp_xero.billing.plan import is_own_number
 from msp_xero.billing.reconcile import is_of_an_earlier_life
@@ -32,7 +32,6 @@ from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import live_state
 from msp_xero.ledger.survey import stands_there
-from msp_xero.ledger.withdrawing import take_off
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
@@ -130,8 +129,7 @@ class _Look:
     nameless: defaultdict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))
     unmarked: list[Row] = field(default_factory=list)
     awaited: list[Row] = field(default_factory=list)
-    to_be_seen: set[str] = field(default_factory=set)
-    seen: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    seen: dict[str, set[tuple[str, str]] | None] = field(default_factory=dict)
     has_lines: bool = field(init=False)
 
     def over_all(self) -> None:
@@ -141,7 +139,6 @@ class _Look:
         person renumbered and whose reference they rewrote. And as long as a person may put a line on one of
         ours whose worklog would be billed again: they cost no further call.
         """
-        self.to_be_seen = {one.xero_id for one in moved_lines.awaited(self.ledger)}
         self.has_lines = self.since is None or moved_lines.may_be_moved(self.ledger)
         if self.has_lines:
             rows = self.client.invoices(if_modified_since=self.since, where=ALL_SALES)
@@ -200,7 +197,7 @@ class _Look:
         Raises:
             LedgerError: there is an invoice that this ledger should know.
         """
-        self.changed += take_off(self.ledger, self.fence, self.seen, run_id=self.run_id)
+        moved_lines.note_missing(self.ledger, self.fence, self.seen)
         memory = remembered(self.ledger, without=self.looked_into)
         # Also where this ends with an error: a person may change the invoice until the next look.
         foreign.retell(self.ledger, self.fence, self.looked_into, self.told)
@@ -274,10 +271,12 @@ class _Look:
 
     def _look_at_what_counts(self) -> None:
         """Read the invoices of which lines count since a release, and which no look has read since."""
-        if unseen := self.to_be_seen - self.looked_into:
-            rows = list(self.client.invoices(ids=sorted(unseen)))
-            self.looked_into.update(_id(row) for row in rows if is_gone(row))
-            self._tell_added([row for row in rows if not is_gone(row)])
+        awaited = {one.xero_id for one in moved_lines.awaited(self.ledger)}
+        for row in self.client.invoices(ids=sorted(awaited)) if awaited else ():
+            if is_gone(row):
+                self.seen[_id(row)] = None
+            elif lines := row.get("LineItems"):  # else they may have been left out: nothing is believed of it
+                self.seen[_id(row)] = {key for line in lines for key in worklogs_in(line.get("Description"))}
 
     def _tell_added(self, rows: Sequence[Row]) -> None:
         """Tell of lines on invoices of ours that this ledger has not sent with them."""
@@ -286,14 +285,11 @@ class _Look:
         for row in rows:
             keys = set(map(worklog_of, sent.get(_id(row), ())))
             lines = list(told_by(row, is_ours=True))
-            if _id(row) in self.to_be_seen:
-                if not row.get("LineItems"):
-                    continue  # they may have been left out: nothing is believed of it
-                self.seen[_id(row)] = {(line.module, line.worklog_id) for line in lines}
             told = [line for line in lines if (line.module, line.worklog_id) not in keys]
             if len(lines) < len(row.get("LineItems") or ()):
                 # One without a mark may be what an earlier look saw with it: a person decides.
-                told += [line for line in remembered_lines[_id(row)] if not _is_among(line, lines)]
+                remembered_ones = (line for line in remembered_lines[_id(row)] if line.contact_id is not None)
+                told += [line for line in remembered_ones if not _is_among(line, lines)]
             self.told += told
             self.looked_into.add(_id(row))
 

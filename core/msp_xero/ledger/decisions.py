@@ -132,7 +132,7 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
 
     One that another invoice bills too, which stands, counts as billed by that one; also where a person put
     its line on that one in Xero. So told the last look, or a rebuild; the next look reads that invoice, and
-    frees what is not on it by then.
+    says on it what is not there by then.
 
     Args:
         ledger: the open ledger.
@@ -157,13 +157,13 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
         rows = billed_by(session, [invoice.id])
         if not rows:
             raise Refusal(_why_it_bills_nothing(session, invoice))
-        stay = on_another_that_stands(session, ledger, invoice, rows)
+        stay = _on_another_that_stands(session, ledger, invoice, rows)
         others = set(rows).difference(one.row for one in stay)
         moved = moved_lines.follow(session, ledger, invoice, others)
         stay += [one.standing for one in moved]
         put_back(session, ledger, stay)
         moved_lines.await_look(session, ledger, stay)
-        count_minutes(session, stay)
+        _count_minutes(session, stay)
         free = sorted(set(rows).difference(one.row for one in stay))
         free_worklogs(session, free)
         states = wait_again(session, free)
@@ -183,7 +183,7 @@ def has_number(number: str) -> ColumnElement[bool]:
     return or_(Invoice.number == number, func.lower(Invoice.number) == number.lower())
 
 
-def on_another_that_stands(
+def _on_another_that_stands(
     session: Session, ledger: Ledger, released: Invoice, rows: Sequence[int]
 ) -> list[Standing]:
     """Return which of these worklogs another invoice bills, the older one of two.
@@ -233,7 +233,7 @@ def _why_it_bills_nothing(session: Session, invoice: Invoice) -> str:
     )
 
 
-def count_minutes(session: Session, found: Sequence[Standing]) -> None:
+def _count_minutes(session: Session, found: Sequence[Standing]) -> None:
     """Add to the invoices the minutes of worklogs that count as billed by them from now on."""
     for one in found:
         minutes = select(Worklog.minutes).where(Worklog.id == one.row).scalar_subquery()

@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from msp_xero.ledger.foreign import told_apart_from
@@ -27,12 +27,12 @@ from msp_xero.ledger.outcomes import Standing
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
-    from msp_xero.ledger.store import Ledger
+    from msp_xero.ledger.store import Fence, Ledger
 
 _TERMS = (
     "revision", "description", "quantity", "unit_price", "amount", "tax",
@@ -46,6 +46,11 @@ class Moved(NamedTuple):
     standing: Standing
     number: str
 
+
+_NOT_THERE = (
+    "Counted as billed by this invoice since their own one was released, and named by no line of it: {}. "
+    "Where they are billed nowhere, bill them by hand, or void this invoice and release it."
+)
 
 # Built once: every look asks them.
 _WAITS_AGAIN = (
@@ -156,7 +161,7 @@ def await_look(session: Session, ledger: Ledger, found: Collection[Standing]) ->
     """Remember these lines, so that the next look reads their invoices in the present organisation.
 
     That a worklog is on another invoice that stands is what an earlier look told, or a rebuild. A person may
-    have taken the line off since.
+    have taken the line off since. What a look tells has a contact; these have none.
     """
     here = select(BillingConnection.organisation_id).where(BillingConnection.id == ledger.connection_id)
     at_home = select(PastGeneration.generation).where(
@@ -218,6 +223,7 @@ _AWAITED = (
     .where(
         ForeignLine.connection_id == bindparam("connection"),
         ForeignLine.generation == bindparam("generation"),
+        ForeignLine.contact_id.is_(None),
         InvoiceLine.live.is_(True),
         exists().where(
             _ITS_OWN.worklog_row == InvoiceLine.worklog_row,
@@ -234,7 +240,7 @@ _AWAITED = (
 def awaited(ledger: Ledger) -> list[Counted]:
     """Return what counts as billed since its own invoice was released, and was not looked at since.
 
-    Other invoices of ours can be remembered too, from before they were on record: those are left out.
+    Other lines of ours can be remembered too, each with its contact: those are left out.
     """
     named = {"connection": ledger.connection_id, "generation": ledger.generation}
     with ledger.read() as session:
@@ -242,6 +248,40 @@ def awaited(ledger: Ledger) -> list[Counted]:
             Counted(Standing(row, line_id, invoice_id), str(xero_id), (module, worklog_id))
             for row, line_id, invoice_id, xero_id, module, worklog_id in session.execute(_AWAITED, named)
         ]
+
+
+def note_missing(ledger: Ledger, fence: Fence, seen: Mapping[str, Collection[tuple[str, str]] | None]) -> int:
+    """Say on invoices what counts as billed by them since a release and is not there; return of how many.
+
+    Nothing is freed: the line may have been moved on, or have lost its mark. A person decides.
+
+    Args:
+        ledger: the open ledger.
+        fence: proof of the settle lock.
+        seen: ``(module, worklog id)`` of all that an invoice names by now, by Xero's id; None of one that is
+            gone, which is told of anyway.
+    """
+    found = [one for one in awaited(ledger) if one.xero_id in seen]
+    if not found:
+        return 0
+    missing = defaultdict[int, list[str]](list)
+    for one in found:
+        there = seen[one.xero_id]
+        if there is not None and one.key not in there:
+            missing[one.standing.invoice_id].append(" ".join(one.key))
+    with ledger.write(fence) as session:
+        for invoice_id, named in missing.items():
+            invoice = session.get_one(Invoice, invoice_id)
+            invoice.reason = " ".join(filter(None, (invoice.reason, _NOT_THERE.format(", ".join(named)))))
+        for some in lots(sorted({one.xero_id for one in found})):
+            session.execute(
+                delete(ForeignLine).where(
+                    ForeignLine.connection_id == ledger.connection_id,
+                    ForeignLine.contact_id.is_(None),
+                    ForeignLine.invoice_id.in_(some),
+                )
+            )
+    return len(missing)
 
 
 def follow(session: Session, ledger: Ledger, released: Invoice, rows: Collection[int]) -> list[Moved]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import select, tuple_, update
 
-from msp_xero.ledger import moved_lines
 from msp_xero.ledger.audit import Change, record
-from msp_xero.ledger.decisions import count_minutes, on_another_that_stands, wait_again
+from msp_xero.ledger.decisions import wait_again
 from msp_xero.ledger.models import Invoice, InvoiceLine, PushBatch, Worklog
-from msp_xero.ledger.outcomes import billed_by, free_worklogs, put_back
+from msp_xero.ledger.outcomes import billed_by, free_worklogs
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -103,46 +102,3 @@ def withdraw_billed(
             query = select(Invoice.id).where(Invoice.batch_id.in_(some), Invoice.state == "planned")
             ids = session.scalars(query.order_by(Invoice.id)).all()
             withdraw(session, ledger, ids, BILLED_ELSEWHERE, run_id=run_id)
-
-
-def take_off(
-    ledger: Ledger,
-    fence: Fence,
-    seen: Mapping[str, Collection[tuple[str, str]]],
-    *,
-    run_id: int | None = None,
-) -> int:
-    """Free worklogs that count as billed by a line which is not on its invoice; return how many.
-
-    A person took it off in Xero before its own invoice was released. What else counts as billed stays so, and
-    one that is on a third invoice of ours counts as billed by that one, which the next look reads.
-
-    Args:
-        ledger: the open ledger.
-        fence: proof of the settle lock.
-        seen: ``(module, worklog id)`` of the lines that Xero shows by now, by its id of the invoice.
-        run_id: for the audit log.
-    """
-    off = [
-        one.standing
-        for one in moved_lines.awaited(ledger)
-        if one.xero_id in seen and one.key not in seen[one.xero_id]
-    ]
-    if not off:
-        return 0
-    with ledger.write(fence) as session:
-        free(session, ledger, [one.row for one in off], "released", run_id=run_id)
-        for one in off:
-            minutes = select(Worklog.minutes).where(Worklog.id == one.row).scalar_subquery()
-            fewer = {"minutes": Invoice.minutes - minutes, "line_count": Invoice.line_count - 1}
-            session.execute(update(Invoice).where(Invoice.id == one.invoice_id).values(fewer))
-            session.execute(delete(InvoiceLine).where(InvoiceLine.id == one.line_id))
-        for one in off:
-            # A rebuild may have found it on a third one.
-            stay = on_another_that_stands(
-                session, ledger, session.get_one(Invoice, one.invoice_id), [one.row]
-            )
-            put_back(session, ledger, stay, run_id=run_id)
-            count_minutes(session, stay)
-            moved_lines.await_look(session, ledger, stay)
-    return len(off)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from msp_xero.billing.memory import tell_apart
 from msp_xero.billing.rebuild import rebuild
 from msp_xero.errors import BilledElsewhere
-from msp_xero.ledger.decisions import Released, exclude_worklog, release_invoice
-from msp_xero.ledger.models import InvoiceLine
+from msp_xero.ledger.decisions import Released, exclude_worklog, include_worklog, release_invoice
+from msp_xero.ledger.models import Invoice, InvoiceLine
 from msp_xero.ledger.moved_lines import awaited
-from msp_xero.ledger.views import count_on_gone_invoices, find_worklogs, invoice_detail
+from msp_xero.ledger.views import count_on_gone_invoices, differing_invoices, find_worklogs
 from sqlalchemy import select, update
 
 from core.tests.billing.test_copies import row_of
@@ -23,7 +25,8 @@ from core.tests.billing.test_put_together import (
     take_off,
     two_drafts,
 )
-from core.tests.billing.test_strangers import CABLING, settle_later
+from core.tests.billing.test_strangers import CABLING, PUT, settle_later
+from core.tests.billing.test_there_and_back import come_home, move, place
 
 BOTH = ["1000", "1003"]
 
@@ -40,38 +43,241 @@ def link_all(world):
 # What counts since a release, and no look has seen since
 
 
+def released_onto_first(world):
+    two_drafts(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+
+
+def told(world):
+    """Return what is said of invoices that are not in Xero as they were sent."""
+    return {one.number: one.reason for one in differing_invoices(world.ledger)}
+
+
 @pytest.mark.parametrize("nights_with_it", [1, 2])
-def test_a_line_that_was_taken_off_before_the_release_bills_nothing(world, nights_with_it):
+def test_a_line_that_was_taken_off_before_the_release_is_told(world, nights_with_it):
     two_drafts(world)
     copy_lines(world)
     delete(world)
     for _ in range(nights_with_it):
         settle_later(world)
     take_off(world)
-    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+    release_invoice(world.ledger, "SDP-00002")
     calls = calls_of(world, lambda: settle_later(world))
-    assert ["IDs" in call for call in calls[:2]] == [False, True]
-    assert sum("IDs" in call for call in calls) == 1
+    assert sum("IDs" in call for call in calls) >= 1
+    for _ in range(2):
+        assert settle_later(world).invoices == 0
+    said = told(world)
+    assert list(said) == ["SDP-00001"]
+    assert said["SDP-00001"].count("named by no line of it: request 1003. Where they are billed nowhere") == 1
+    assert awaited(world.ledger) == []
+
+    delete(world, "SDP-00001")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(2, 0)
+    assert settle_later(world).worklogs == 2
     assert on_live_invoices(world) == BOTH
+
+
+def test_what_was_said_of_an_invoice_before_is_not_lost(world):
+    released_onto_first(world)
+    with world.ledger.write() as session:
+        session.execute(update(Invoice).where(Invoice.number == "SDP-00001").values(reason="Xero warned."))
+    take_off(world)
+    settle_later(world)
+    assert told(world)["SDP-00001"].startswith("Xero warned. Counted as billed by this invoice")
+
+
+def test_a_line_that_is_still_there_is_looked_at_once(world):
+    released_onto_first(world)
+    assert [one.key for one in awaited(world.ledger)] == [("request", "1003")]
+    calls = calls_of(world, lambda: settle_later(world))
+    assert sum("IDs" in call for call in calls) == 1
+    assert (awaited(world.ledger), told(world)) == ([], {})
+    # From now on it is as any line that was sent: who takes it off has their reasons.
+    take_off(world)
+    for _ in range(2):
+        assert settle_later(world).invoices == 0
+    assert (world.states(), told(world)) == ({"invoiced": 2}, {})
+
+
+def test_what_was_moved_on_to_a_third_invoice_is_not_billed_beside_it(world):
+    two_drafts(world)
+    world.deliver(world.line(6, account=0))
+    settle_later(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00002")
+    copy_lines(world, "SDP-00002", "SDP-00003")
+    take_off(world)
+    for _ in range(2):
+        settle_later(world)
+    assert (on_live_invoices(world), list(told(world))) == (["1000", "1003", "1006"], ["SDP-00001"])
+
+
+def test_two_lines_that_a_person_made_one_are_both_there(world):
+    released_onto_first(world)
+    onto = numbered(world, "SDP-00001")
+    first, second = onto["LineItems"]
+    one = {name: first[name] for name in MEMBERS}
+    one |= {"Description": f"{second['Description']}\n{first['Description']}", "Quantity": 1.5}
+    world.person("invoice", "edit", onto["InvoiceID"], LineItems=[one])
+    settle_later(world)
+    assert (told(world), awaited(world.ledger)) == ({}, [])
+
+
+def test_an_invoice_that_comes_without_any_lines_is_looked_at_again(world, monkeypatch):
+    released_onto_first(world)
+    client = world.client()
+    invoices = client.invoices
+
+    def without_lines(**options):
+        return [{**row, "LineItems": []} for row in invoices(**options)]
+
+    monkeypatch.setattr(client, "invoices", without_lines)
+    monkeypatch.setattr(world, "client", lambda: client)
     assert settle_later(world).invoices == 0
-    shown = invoice_detail(world.ledger, "SDP-00001")
-    assert (shown.invoice.line_count, shown.invoice.minutes) == (1, 45)
-    assert [line.worklog_id for line in shown.lines] == ["1000"]
+    assert (told(world), len(awaited(world.ledger))) == ({}, 1)
+    monkeypatch.undo()
+    settle_later(world)
+    assert (told(world), awaited(world.ledger)) == ({}, [])
 
 
-def put_there_and_released(world, *, lines):
-    """Put the second draft onto the first one and have it seen; change lines there, release the second."""
+def test_one_that_is_deleted_before_it_was_seen_again_is_told_as_gone(world):
+    released_onto_first(world)
+    delete(world, "SDP-00001")
+    settle_later(world)
+    assert (count_on_gone_invoices(world.ledger), awaited(world.ledger)) == (2, [])
+    assert release_invoice(world.ledger, "SDP-00001") == Released(2, 0)
+    assert settle_later(world).worklogs == 2
+    assert on_live_invoices(world) == BOTH
+
+
+@pytest.mark.parametrize("is_off", [True, False])
+def test_a_second_line_that_a_rebuild_found_is_looked_at_too(world, lose, is_off):
+    two_drafts(world)
+    copy_lines(world)
+    lose(world)
+    found = rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    assert found.twice.first == ["request 1003 (SDP-00002)"]  # "is one a copy? ... does not count"
+    link_all(world)
+    deliver_both(world)
+    settle_later(world)
+    if is_off:
+        second = numbered(world, "SDP-00002")["InvoiceID"]
+        world.person("invoice", "edit", second, LineItems=[CABLING])
+    settle_later(world)
+    delete(world, "SDP-00001")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(1, 1)
+    for _ in range(2):
+        deliver_both(world)
+        settle_later(world)
+    assert list(told(world)) == (["SDP-00002"] if is_off else [])
+    assert on_live_invoices(world) == (["1000"] if is_off else BOTH)
+
+
+def test_what_was_remembered_before_a_rebuild_is_not_awaited(world, lose):
+    two_drafts(world)
+    copy_lines(world)
+    lose(world)
+    deliver_both(world)
+    with pytest.raises(BilledElsewhere, match="SDP-0000"):
+        settle_later(world)
+    rebuild(world.ledger, world.client(), number_prefix="SDP-")
+    link_all(world)
+    assert awaited(world.ledger) == []
+
+
+def test_an_answer_that_was_lost_and_found_is_not_awaited(world):
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    delete(world, "SDP-00001")
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00001")
+    world.fail({"kind": "reset_after_commit", "match": PUT})
+    world.clock.advance(3600)
+    world.settle_without_look_up()
+    world.recover()
+    settle_later(world)
+    assert awaited(world.ledger) == []
+
+
+def test_only_what_counts_here_and_now_is_awaited(world):
+    released_onto_first(world)
+    assert len(awaited(world.ledger)) == 1
+    world.ledger.generation += 1  # as after a move to another organisation, where nobody could look
+    assert awaited(world.ledger) == []
+    world.ledger.generation -= 1
+    with world.ledger.write() as session:
+        session.execute(update(InvoiceLine).where(InvoiceLine.position == 2).values(live=False))
+    assert awaited(world.ledger) == []
+
+
+@pytest.mark.parametrize("is_off", [True, False])
+def test_a_line_on_one_of_before_is_looked_at_once_the_connection_is_back(world, is_off):
     two_drafts(world)
     copy_lines(world)
     delete(world)
     settle_later(world)
+    home = place(world)
+    move(world)
+    settle_later(world)
+    come_home(world, home)
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+    if is_off:
+        take_off(world)
+    for _ in range(2):
+        deliver_both(world)
+        settle_later(world)
+    assert list(told(world)) == (["SDP-00001"] if is_off else [])
+
+
+def test_the_memory_of_one_of_before_outlasts_the_look_at_what_counts(world):
+    world.deliver(world.line(3, account=0))
+    world.settle()
+    world.deliver(world.line(0, account=0))
+    settle_later(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    home = place(world)
+    move(world, date(2026, 11, 3))
+    exclude_worklog(world.ledger, row_of(world, "1003"), "not there")
+    come_home(world, home)
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
+    settle_later(world)
+    include_worklog(world.ledger, row_of(world, "1003"))
+    world.deliver(world.line(3, account=0))
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+
+
+# A line that has lost its mark
+
+
+def put_there_after_the_release(world, *, lines):
+    """Put a released line onto the first draft and have a run stop; then change the lines there."""
+    two_drafts(world)
+    delete(world)
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00002")
+    copy_lines(world)
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
     onto = numbered(world, "SDP-00001")
     world.person("invoice", "edit", onto["InvoiceID"], LineItems=lines(onto["LineItems"]))
-    assert release_invoice(world.ledger, "SDP-00002") == Released(0, 1, ("SDP-00001",))
 
 
 def test_a_line_that_has_lost_its_mark_is_not_billed_beside_itself(world):
-    put_there_and_released(world, lines=lambda lines: [lines[0], {**lines[1], "Description": "As agreed"}])
+    put_there_after_the_release(
+        world, lines=lambda lines: [lines[0], {**lines[1], "Description": "As agreed"}]
+    )
     for _ in range(2):
         with pytest.raises(BilledElsewhere, match=r"SDP-00001\) onto which .* that wait here \(1003\)"):
             settle_later(world)
@@ -85,196 +291,12 @@ def test_a_line_that_has_lost_its_mark_is_not_billed_beside_itself(world):
 
 
 def test_a_line_that_was_taken_off_beside_one_without_a_mark_can_be_told_apart(world):
-    put_there_and_released(world, lines=lambda lines: [lines[0], CABLING])
+    put_there_after_the_release(world, lines=lambda lines: [lines[0], CABLING])
     with pytest.raises(BilledElsewhere, match="SDP-00001"):
         settle_later(world)
     tell_apart(world.ledger, row_of(world, "1003"))
     assert settle_later(world).worklogs == 1
     assert on_live_invoices(world) == BOTH
-
-
-def test_it_is_taken_off_by_the_history_too(world):
-    two_drafts(world)
-    copy_lines(world)
-    delete(world)
-    settle_later(world)
-    take_off(world)
-    release_invoice(world.ledger, "SDP-00002")
-    settle_later(world)
-    [found] = find_worklogs(world.ledger, "1003")
-    assert found.invoice_number == "SDP-00003"
-
-
-def test_a_line_that_is_still_there_is_seen_once_and_stays(world):
-    two_drafts(world)
-    copy_lines(world)
-    delete(world)
-    settle_later(world)
-    release_invoice(world.ledger, "SDP-00002")
-    assert [one.key for one in awaited(world.ledger)] == [("request", "1003")]
-    assert settle_later(world).invoices == 0
-    assert awaited(world.ledger) == []
-    # From now on it is as any line that was sent: who takes it off has their reasons.
-    take_off(world)
-    for _ in range(2):
-        assert settle_later(world).invoices == 0
-    assert world.states() == {"invoiced": 2}
-
-
-def test_an_invoice_that_comes_without_any_lines_frees_nothing(world, monkeypatch):
-    two_drafts(world)
-    copy_lines(world)
-    delete(world)
-    settle_later(world)
-    release_invoice(world.ledger, "SDP-00002")
-    client = world.client()
-    invoices = client.invoices
-
-    def without_lines(**options):
-        return [{**row, "LineItems": []} for row in invoices(**options)]
-
-    monkeypatch.setattr(client, "invoices", without_lines)
-    monkeypatch.setattr(world, "client", lambda: client)
-    assert settle_later(world).invoices == 0
-    assert (world.states(), len(awaited(world.ledger))) == ({"invoiced": 2}, 1)
-    monkeypatch.undo()
-    assert settle_later(world).invoices == 0
-    assert awaited(world.ledger) == []
-
-
-def test_one_that_is_deleted_before_it_was_seen_again_is_told_as_gone(world):
-    two_drafts(world)
-    copy_lines(world)
-    delete(world)
-    settle_later(world)
-    release_invoice(world.ledger, "SDP-00002")
-    delete(world, "SDP-00001")
-    settle_later(world)
-    assert (count_on_gone_invoices(world.ledger), awaited(world.ledger)) == (2, [])
-    assert release_invoice(world.ledger, "SDP-00001") == Released(2, 0)
-    assert settle_later(world).worklogs == 2
-    assert on_live_invoices(world) == BOTH
-
-
-def found_on_two(world, lose):
-    """Rebuild a ledger of two drafts, of which the first has a copy of the second one's first line too."""
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    world.deliver(world.line(3, account=0), world.line(6, account=0))
-    settle_later(world)
-    copy_lines(world)
-    take_off(world)
-    lose(world)
-    found = rebuild(world.ledger, world.client(), number_prefix="SDP-")
-    assert found.twice.first == ["request 1003 (SDP-00002)"]  # "is one a copy? ... does not count"
-    link_all(world)
-    deliver_all(world)
-    settle_later(world)
-
-
-def deliver_all(world):
-    world.deliver(*(world.line(number, account=0) for number in (0, 3, 6)))
-
-
-def keep_last_line(world, number):
-    invoice = numbered(world, number)
-    world.person("invoice", "edit", invoice["InvoiceID"], LineItems=invoice["LineItems"][-1:])
-
-
-def test_a_second_line_that_was_taken_off_after_a_rebuild_bills_nothing(world, lose):
-    found_on_two(world, lose)
-    keep_last_line(world, "SDP-00002")
-    settle_later(world)
-    delete(world, "SDP-00001")
-    settle_later(world)
-    assert release_invoice(world.ledger, "SDP-00001") == Released(1, 1)
-    deliver_all(world)
-    settle_later(world)
-    assert on_live_invoices(world) == ["1000", "1003", "1006"]
-
-
-def test_a_second_line_that_stands_after_a_rebuild_goes_on_billing(world, lose):
-    two_drafts(world)
-    copy_lines(world)
-    lose(world)
-    rebuild(world.ledger, world.client(), number_prefix="SDP-")
-    link_all(world)
-    deliver_both(world)
-    settle_later(world)
-    delete(world, "SDP-00001")
-    settle_later(world)
-    assert release_invoice(world.ledger, "SDP-00001") == Released(1, 1)
-    deliver_both(world)
-    _, seen_again, *_ = calls_of(world, lambda: settle_later(world))
-    assert "IDs" in seen_again
-    assert on_live_invoices(world) == BOTH
-
-
-def deliver_four(world):
-    world.deliver(*(world.line(number, account=0) for number in (0, 3, 6, 9)))
-
-
-@pytest.mark.parametrize("is_on_third", [True, False])
-def test_what_is_on_a_third_invoice_counts_as_billed_by_that_one(world, lose, is_on_third):
-    world.deliver(world.line(0, account=0))
-    world.settle()
-    world.deliver(world.line(3, account=0), world.line(6, account=0))
-    settle_later(world)
-    world.deliver(world.line(9, account=0))
-    settle_later(world)
-    for onto in ("SDP-00001", "SDP-00003"):
-        copy_lines(world, "SDP-00002", onto)
-        take_off(world, onto)
-    lose(world)
-    rebuild(world.ledger, world.client(), number_prefix="SDP-")
-    link_all(world)
-    deliver_four(world)
-    settle_later(world)
-    keep_last_line(world, "SDP-00002")
-    if not is_on_third:
-        take_off(world, "SDP-00003")
-    delete(world, "SDP-00001")
-    settle_later(world)
-    assert release_invoice(world.ledger, "SDP-00001") == Released(1, 1)
-    for _ in range(3):
-        deliver_four(world)
-        settle_later(world)
-    assert on_live_invoices(world) == ["1000", "1003", "1006", "1009"]
-    [found] = find_worklogs(world.ledger, "1003")
-    expected = "SDP-00003" if is_on_third else "SDP-00005"
-    assert (found.invoice_number, awaited(world.ledger)) == (expected, [])
-
-
-def test_what_was_remembered_before_a_rebuild_is_not_taken_off(world, lose):
-    two_drafts(world)
-    copy_lines(world)
-    lose(world)
-    deliver_both(world)
-    with pytest.raises(BilledElsewhere, match="SDP-0000"):
-        settle_later(world)
-    rebuild(world.ledger, world.client(), number_prefix="SDP-")
-    link_all(world)
-    assert awaited(world.ledger) == []
-    take_off(world)  # it counts as billed by that one, and stands on the other
-    for _ in range(2):
-        deliver_both(world)
-        settle_later(world)
-    assert on_live_invoices(world) == BOTH
-
-
-def test_only_what_counts_here_and_now_is_awaited(world):
-    two_drafts(world)
-    copy_lines(world)
-    delete(world)
-    settle_later(world)
-    release_invoice(world.ledger, "SDP-00002")
-    assert len(awaited(world.ledger)) == 1
-    world.ledger.generation += 1  # as after a move to another organisation, where nobody could look
-    assert awaited(world.ledger) == []
-    world.ledger.generation -= 1
-    with world.ledger.write() as session:
-        session.execute(update(InvoiceLine).where(InvoiceLine.position == 2).values(live=False))
-    assert awaited(world.ledger) == []
 
 
 # What an older copy was stopped for, and a person put on an invoice that it knows
