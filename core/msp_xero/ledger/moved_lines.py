@@ -11,7 +11,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
-from sqlalchemy.orm import aliased
 
 from msp_xero.ledger.foreign import told_apart_from
 from msp_xero.ledger.models import (
@@ -198,8 +197,6 @@ def await_look(session: Session, ledger: Ledger, found: Collection[Standing]) ->
             session.execute(insert(ForeignLine), lines)
 
 
-_ITS_OWN = aliased(InvoiceLine)
-_GONE = aliased(Invoice)
 _AWAITED = (
     select(
         InvoiceLine.worklog_row,
@@ -225,12 +222,6 @@ _AWAITED = (
         ForeignLine.generation == bindparam("generation"),
         ForeignLine.contact_id.is_(None),
         InvoiceLine.live.is_(True),
-        exists().where(
-            _ITS_OWN.worklog_row == InvoiceLine.worklog_row,
-            _ITS_OWN.live.is_(False),
-            _GONE.id == _ITS_OWN.invoice_id,
-            _GONE.state.in_(("voided", "deleted")),
-        ),
     )
     .order_by(InvoiceLine.id)
     .distinct()

@@ -9,9 +9,10 @@ from msp_xero.billing.memory import tell_apart
 from msp_xero.billing.rebuild import rebuild
 from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger.decisions import Released, exclude_worklog, include_worklog, release_invoice
+from msp_xero.ledger.foreign import told_of
 from msp_xero.ledger.models import Invoice, InvoiceLine
 from msp_xero.ledger.moved_lines import awaited
-from msp_xero.ledger.views import count_on_gone_invoices, differing_invoices, find_worklogs
+from msp_xero.ledger.views import count_on_gone_invoices, differing_invoices, find_worklogs, invoice_detail
 from sqlalchemy import select, update
 
 from core.tests.billing.test_copies import row_of
@@ -118,6 +119,15 @@ def test_what_was_moved_on_to_a_third_invoice_is_not_billed_beside_it(world):
     assert (on_live_invoices(world), list(told(world))) == (["1000", "1003", "1006"], ["SDP-00001"])
 
 
+def test_what_is_not_there_is_said_once_also_beside_a_line_without_a_mark(world):
+    released_onto_first(world)
+    onto = numbered(world, "SDP-00001")
+    world.person("invoice", "edit", onto["InvoiceID"], LineItems=[onto["LineItems"][0], CABLING])
+    for _ in range(3):
+        settle_later(world)
+    assert told(world)["SDP-00001"].count("named by no line of it") == 1
+
+
 def test_two_lines_that_a_person_made_one_are_both_there(world):
     released_onto_first(world)
     onto = numbered(world, "SDP-00001")
@@ -151,6 +161,7 @@ def test_one_that_is_deleted_before_it_was_seen_again_is_told_as_gone(world):
     delete(world, "SDP-00001")
     settle_later(world)
     assert (count_on_gone_invoices(world.ledger), awaited(world.ledger)) == (2, [])
+    assert invoice_detail(world.ledger, "SDP-00001").invoice.reason is None
     assert release_invoice(world.ledger, "SDP-00001") == Released(2, 0)
     assert settle_later(world).worklogs == 2
     assert on_live_invoices(world) == BOTH
@@ -288,6 +299,17 @@ def test_a_line_that_has_lost_its_mark_is_not_billed_beside_itself(world):
     exclude_worklog(world.ledger, row_of(world, "1003"), "it is on SDP-00001")
     assert settle_later(world).invoices == 0
     assert on_live_invoices(world) == ["1000"]
+
+
+def test_of_a_line_whose_text_is_changed_beside_one_without_a_mark_the_newest_is_remembered(world):
+    text = "As agreed\n(SDP request worklog 1003)"
+    put_there_after_the_release(
+        world, lines=lambda lines: [lines[0], {**lines[1], "Description": text}, CABLING]
+    )
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+    onto = numbered(world, "SDP-00001")["InvoiceID"]
+    assert len(told_of(world.ledger, [onto])[onto]) == 1
 
 
 def test_a_line_that_was_taken_off_beside_one_without_a_mark_can_be_told_apart(world):
