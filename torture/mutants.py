@@ -93,8 +93,8 @@ MUTANTS: Final = (
     Mutant(
         "lines that a person put on another invoice of ours are not looked at",
         f"{_BILLING}/refresh.py",
-        "            self.told += [line for line in lines if (line.module, line.worklog_id) not in keys]\n",
-        "            self.told += [line for line in lines if not keys]\n",
+        "            told = [line for line in lines if (line.module, line.worklog_id) not in keys]\n",
+        "            told = [line for line in lines if not keys]\n",
     ),
     Mutant(
         "an older copy sends again what was sent since",
