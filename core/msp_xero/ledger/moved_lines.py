@@ -148,10 +148,10 @@ def first_planned(
 class Counted(NamedTuple):
     """A worklog that counts as billed by a line of ours in Xero, which no look has seen since it does.
 
-    ``xero_id`` is of the invoice, ``key`` the worklog's ``(module, worklog id)`` as billed.
+    ``invoice_id`` and ``xero_id`` are of the invoice, ``key`` is ``(module, worklog id)`` as billed.
     """
 
-    standing: Standing
+    invoice_id: int
     xero_id: str
     key: tuple[str, str]
 
@@ -198,16 +198,9 @@ def await_look(session: Session, ledger: Ledger, found: Collection[Standing]) ->
 
 
 _AWAITED = (
-    select(
-        InvoiceLine.worklog_row,
-        InvoiceLine.id,
-        Invoice.id,
-        Invoice.xero_id,
-        Worklog.module,
-        Worklog.worklog_id,
-    )
+    select(Invoice.id, Invoice.xero_id, Worklog.module, Worklog.worklog_id)
+    .join(InvoiceLine, InvoiceLine.invoice_id == Invoice.id)
     .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
-    .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
     .join(
         ForeignLine,
         and_(
@@ -223,7 +216,7 @@ _AWAITED = (
         ForeignLine.contact_id.is_(None),
         InvoiceLine.live.is_(True),
     )
-    .order_by(InvoiceLine.id)
+    .order_by(Invoice.id, Worklog.worklog_id)
     .distinct()
 )
 
@@ -236,13 +229,15 @@ def awaited(ledger: Ledger) -> list[Counted]:
     named = {"connection": ledger.connection_id, "generation": ledger.generation}
     with ledger.read() as session:
         return [
-            Counted(Standing(row, line_id, invoice_id), str(xero_id), (module, worklog_id))
-            for row, line_id, invoice_id, xero_id, module, worklog_id in session.execute(_AWAITED, named)
+            Counted(invoice_id, str(xero_id), (module, worklog_id))
+            for invoice_id, xero_id, module, worklog_id in session.execute(_AWAITED, named)
         ]
 
 
-def note_missing(ledger: Ledger, fence: Fence, seen: Mapping[str, Collection[tuple[str, str]] | None]) -> int:
-    """Say on invoices what counts as billed by them since a release and is not there; return of how many.
+def note_missing(
+    ledger: Ledger, fence: Fence, seen: Mapping[str, Collection[tuple[str, str]] | None]
+) -> None:
+    """Say on invoices what counts as billed by them since a release and is not there.
 
     Nothing is freed: the line may have been moved on, or have lost its mark. A person decides.
 
@@ -254,12 +249,12 @@ def note_missing(ledger: Ledger, fence: Fence, seen: Mapping[str, Collection[tup
     """
     found = [one for one in awaited(ledger) if one.xero_id in seen]
     if not found:
-        return 0
+        return
     missing = defaultdict[int, list[str]](list)
     for one in found:
         there = seen[one.xero_id]
         if there is not None and one.key not in there:
-            missing[one.standing.invoice_id].append(" ".join(one.key))
+            missing[one.invoice_id].append(" ".join(one.key))
     with ledger.write(fence) as session:
         for invoice_id, named in missing.items():
             invoice = session.get_one(Invoice, invoice_id)
@@ -272,7 +267,6 @@ def note_missing(ledger: Ledger, fence: Fence, seen: Mapping[str, Collection[tup
                     ForeignLine.invoice_id.in_(some),
                 )
             )
-    return len(missing)
 
 
 def follow(session: Session, ledger: Ledger, released: Invoice, rows: Collection[int]) -> list[Moved]:
