@@ -69,6 +69,9 @@ def _answer(month: Month, error: str) -> bool:
     if is_wrong and month.world.is_disturbed:
         month.rebuild({})
         return True
+    if "Xero already has" in error:
+        month.people.free_numbers()  # a person took that of one that was planned and not sent yet
+        month.books.look()
     if "run again" in error:
         return False
     raise Surprise("never stuck", f"a quiet run fails: {error}")

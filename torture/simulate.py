@@ -169,7 +169,7 @@ class Month:
 
     def _run(self, step: Step) -> None:
         at = self.world.environment(step.get("at", "prod"))
-        if self._is_under_way() and self._has_another_history(at):
+        if self._is_under_way() and self._has_another_history(at) or self._does_not_know_of_a_move(at):
             return
         if self.world.borders.is_busy:
             self.world.is_crowded = True
@@ -201,6 +201,17 @@ class Month:
         if at is self._running or at.next_number() == self._next_number:
             return False
         self.story.append("another environment has another history: not at the same moment")
+        return True
+
+    def _does_not_know_of_a_move(self, at: Environment) -> bool:
+        """Tell whether another organisation than the present one was billed, of which only another ledger knows.
+
+        That is a limit in docs/guarantees.md: nothing in the present organisation tells it.
+        """
+        history = self.world.billed_one_after_the_other
+        if at is self.world.here or history[-1] not in history[:-1]:
+            return False
+        self.story.append("another environment does not know what another organisation was billed")
         return True
 
     def has_ended(self, what: str, ended: Ended) -> None:

@@ -52,6 +52,8 @@ ONCE_BROKEN = (
     200754,
     201696,
     204786,
+    216408,
+    216637,
     501837,
 )
 """Seeds that broke a promise, and led to a mend."""
@@ -121,6 +123,17 @@ def test_two_ledgers_with_different_histories_do_not_bill_at_the_same_moment(mon
     together = month({**RUN, "meanwhile": [{"put": 1, "step": push}]})
     together.play()
     assert [told for told in together.story if told.startswith("other push")]
+
+
+def test_a_second_environment_does_not_bill_after_the_connection_came_back(month):
+    """A limit in docs/guarantees.md; while another organisation is billed, the program itself refuses."""
+    elsewhere = {**RUN, "at": "dev"}
+    away = month(RUN, {"do": "start_over"}, elsewhere)
+    away.play()
+    assert any("failed" in told and "organisation" in told for told in away.story)
+    back = month(RUN, {"do": "start_over"}, {"do": "start_over"}, elsewhere)
+    back.play()
+    assert "another environment does not know what another organisation was billed" in back.story
 
 
 def test_faults_and_crashes_are_counted_where_they_really_happen(month):
