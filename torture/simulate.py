@@ -169,7 +169,7 @@ class Month:
 
     def _run(self, step: Step) -> None:
         at = self.world.environment(step.get("at", "prod"))
-        if self._is_under_way() and self._has_another_history(at) or self._does_not_know_of_a_move(at):
+        if (self._is_under_way() and self._has_another_history(at)) or self._does_not_know_of_a_move(at):
             return
         if self.world.borders.is_busy:
             self.world.is_crowded = True
@@ -204,7 +204,7 @@ class Month:
         return True
 
     def _does_not_know_of_a_move(self, at: Environment) -> bool:
-        """Tell whether another organisation than the present one was billed, of which only another ledger knows.
+        """Tell whether another organisation was billed between, of which only another ledger knows.
 
         That is a limit in docs/guarantees.md: nothing in the present organisation tells it.
         """
