@@ -93,8 +93,8 @@ MUTANTS: Final = (
     Mutant(
         "lines that a person put on another invoice of ours are not looked at",
         f"{_BILLING}/refresh.py",
-        "            told = [line for line in lines if (line.module, line.worklog_id) not in keys]\n",
-        "            told = [line for line in lines if not keys]\n",
+        "if (line.invoice_id, (line.module, line.worklog_id)) not in own]\n",
+        "if not own]\n",
     ),
     Mutant(
         "an older copy sends again what was sent since",

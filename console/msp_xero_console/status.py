@@ -9,6 +9,7 @@ from msp_xero.ledger import views
 from msp_xero.ledger.link_views import AccountTotals, account_totals
 from msp_xero.ledger.rows import Total
 from msp_xero.ledger.runs import last_runs
+from msp_xero.ledger.second_look import missing_on
 from msp_xero.ledger.type_status import count_by_status, type_status
 from msp_xero.reasons import explain
 
@@ -104,7 +105,12 @@ class _Picture:
         self.on_gone_invoices = views.count_on_gone_invoices(ledger)
         self.invoices: list[InvoiceTotal] = views.invoice_totals(ledger)
         self.unsettled: list[InvoiceRow] = views.unsettled_invoices(ledger)
-        self.differing: list[InvoiceRow] = views.differing_invoices(ledger)
+        self.incomplete = set(missing_on(ledger))
+        # The newest come first, but for those that a person has to do something about.
+        differing = views.differing_invoices(ledger)
+        self.differing: list[InvoiceRow] = sorted(
+            differing, key=lambda one: one.number not in self.incomplete
+        )
         self.unsent: InvoiceRow | None = next(
             iter(views.list_invoices(ledger, states=("planned",), limit=1)), None
         )
@@ -122,6 +128,7 @@ class _Picture:
             or stuck
             or self.changed > 0
             or self.on_gone_invoices > 0
+            or bool(self.incomplete)
             or self.place("held").count > 0
             or any(row.needs_person for row in self.types if row.item_id)
             or (self.login is not None and self.login.needs_person)

@@ -254,7 +254,8 @@ def tell_apart(ledger: Ledger, row: int) -> str:
 def _shown_for(ledger: Ledger, worklog: Worklog) -> set[Line]:
     """Return the lines that a run has stopped for because of this worklog, and nobody has told apart from it.
 
-    Only where there are none here, those of organisations that were left: nobody was shown these before.
+    A run names strangers' invoices first, then those from before the connection started over, then its own
+    ones, and where there are none here those of organisations that were left: nobody was shown the others.
     """
     here, left = (
         [line for line in told if line.worklog_id == worklog.worklog_id]
@@ -263,13 +264,20 @@ def _shown_for(ledger: Ledger, worklog: Worklog) -> set[Line]:
     # One for each contact that its account is linked to, in this organisation and those that were left.
     ones = [one for one in pushing.waiting_worklogs(ledger, [worklog.worklog_id]) if one.row == worklog.id]
     on_record = pushing.on_record(ledger, {line.invoice_id for line in here})
-    shown = {
-        line.line
+    shown = [
+        line
         for line in here
         for one in ones
         if line.line not in one.apart and _may_bill(line, one, is_on_record=line.invoice_id in on_record)
-    }
-    return shown or {line.line for line in left for one in ones if _may_have_billed(line, one)}
+    ]
+    strangers = {line.line for line in shown if line.invoice_id not in on_record and not line.is_ours}
+    before = {line.line for line in shown if line.invoice_id not in on_record and line.is_ours}
+    return (
+        strangers
+        or before
+        or {line.line for line in shown}
+        or {line.line for line in left for one in ones if _may_have_billed(line, one)}
+    )
 
 
 def _ids(worklogs: Collection[tuple[str, str]]) -> str:

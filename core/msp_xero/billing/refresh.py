@@ -9,25 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
-from msp_xero.billing.document import markers_in, worklog_of, worklogs_in
+from msp_xero.billing.document import markers_in, worklog_marker, worklog_of, worklogs_in
 from msp_xero.billing.memory import put_on_ours, remembered
 from msp_xero.billing.plan import is_own_number
 from msp_xero.billing.reconcile import is_of_an_earlier_life
 from msp_xero.billing.strangers import (
+    UNREADABLE,
     Verdict,
     billed_again,
     billed_before,
     billed_elsewhere,
+    has_its_lines,
     is_gone,
+    may_name_more,
     told_by,
     told_by_lines,
+    told_on_ours,
     unexplained,
     unknown_to_us,
     verdict_on,
     worklogs_on,
 )
-from msp_xero.errors import LedgerError
-from msp_xero.ledger import foreign, moved_lines, pushing
+from msp_xero.errors import LedgerError, Missing, Rejected, Unavailable
+from msp_xero.ledger import foreign, moved_lines, pushing, second_look
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Invoice
 from msp_xero.ledger.outcomes import live_state
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
     from msp_xero.ledger import Fence, Ledger
     from msp_xero.ledger.foreign import Told
+    from msp_xero.ledger.second_look import Counted
     from msp_xero.xero.client import XeroClient
 
     Row = Mapping[str, Any]
@@ -100,10 +105,27 @@ def _those_that_bill(
     if not in_doubt:
         return []
     rows = list(client.invoices(ids=in_doubt))
-    foreign.retell(ledger, fence, in_doubt, [line for row in rows for line in told_by(row)])
+    told = [line for row in rows for line in told_by(row)]
+    recalled = _recalled(ledger, rows, told)
+    foreign.retell(ledger, fence, in_doubt, [*told, *recalled])
     verdicts = [(row, verdict_on(ledger, row, number_prefix)) for row in rows]
     foreign.note_tried(ledger, fence, [_id(row) for row, one in verdicts if one is Verdict.MARKER_TRIED])
-    return [str(row.get("InvoiceNumber")) for row, one in verdicts if one is Verdict.BILLS_WHAT_WAITS]
+    bill = {_id(row) for row, one in verdicts if one is Verdict.BILLS_WHAT_WAITS}
+    if maybe := {line.invoice_id for line in recalled}:
+        bill |= maybe.intersection(remembered(ledger).in_doubt)
+    return [str(row.get("InvoiceNumber")) for row in rows if _id(row) in bill]
+
+
+def _recalled(ledger: Ledger, rows: Iterable[Row], told: Iterable[Told]) -> list[Told]:
+    """Return what an earlier look saw on these invoices and may be there still, beside what they tell now."""
+    before = foreign.told_of(ledger, [_id(row) for row in rows if may_name_more(row)])
+    now = {(line.invoice_id, line.module, line.worklog_id) for line in told}
+    seen = (line for lines in before.values() for line in lines if line.contact_id is not None)
+    return [
+        line._replace(digest=UNREADABLE)
+        for line in seen
+        if (line.invoice_id, line.module, line.worklog_id) not in now
+    ]
 
 
 @dataclass(slots=True)
@@ -122,6 +144,7 @@ class _Look:
     again: list[str] = field(default_factory=list)
     looked_into: set[str] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
+    recalled: list[Told] = field(default_factory=list)
     elsewhere: list[Row] = field(default_factory=list)
     before: list[Row] = field(default_factory=list)
     added: list[Row] = field(default_factory=list)
@@ -129,8 +152,10 @@ class _Look:
     nameless: defaultdict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))
     unmarked: list[Row] = field(default_factory=list)
     awaited: list[Row] = field(default_factory=list)
-    seen: dict[str, set[tuple[str, str]] | None] = field(default_factory=dict)
     has_lines: bool = field(init=False)
+    counted: list[Counted] = field(default_factory=list)
+    counted_on: set[str] = field(default_factory=set)
+    seen: dict[str, set[tuple[str, str]] | None] = field(default_factory=dict)
 
     def over_all(self) -> None:
         """Go through all invoices that changed since the last look.
@@ -145,9 +170,14 @@ class _Look:
         else:
             rows = self.client.invoices(if_modified_since=self.since, summary_only=True)
         nameless = _nameless_at_home(self.ledger)
+        self.counted = second_look.awaited(self.ledger)
+        counted_on = {one.xero_id for one in self.counted}
+        # What a look has not found once is looked for again when that invoice changes.
+        self.counted_on = {one.xero_id for one in self.counted if not one.is_missing}
         for chunk in lots(row for row in rows if row.get("Type") == "ACCREC"):
             self.changed += _refresh(self.ledger, self.fence, chunk, self.run_id)
             self._collect(nameless, chunk)
+            self.counted_on |= counted_on.intersection(map(_id, chunk))
             found = unexplained(self.ledger, chunk, self.number_prefix)
             pushing.mark_doubtful(self.ledger, self.fence, found.planned)
             gone = [row for row in chunk if is_gone(row)]
@@ -177,18 +207,19 @@ class _Look:
         )
         for chunk in lots(unmarked):
             self.strangers += told_by_lines(self.ledger, chunk, self.number_prefix)
-            self.told += [line for row in chunk for line in told_by(row)]
+            self._tell(chunk)
         for chunk in lots(elsewhere):
             self.strangers += billed_elsewhere(self.ledger, chunk, self.number_prefix)
-            self.told += [line for row in chunk for line in told_by(row)]
+            self._tell(chunk)
         for chunk in lots(before):
             self.again += billed_again(self.ledger, chunk)
-            self.told += [line for row in chunk for line in told_by(row, is_ours=True)]
+            self._tell(chunk, is_ours=True)
         # Nothing is said against these: the look-up comes first. What it leaves is compared before planning.
-        self.told += [line for row in awaited for line in told_by(row)]
-        self._look_around_what_is_gone()
+        for chunk in lots(awaited):
+            self._tell(chunk)
         added = [row for row in self.added if _id(row) not in self.looked_into]
         self._tell_added(list(self._with_lines(added)))
+        self._look_around_what_is_gone()
         self._look_at_what_counts()
 
     def judge(self) -> None:
@@ -197,10 +228,11 @@ class _Look:
         Raises:
             LedgerError: there is an invoice that this ledger should know.
         """
-        moved_lines.note_missing(self.ledger, self.fence, self.seen)
-        memory = remembered(self.ledger, without=self.looked_into)
+        recalled = {line.invoice_id for line in self.recalled}.difference(map(_id, self.awaited))
+        memory = remembered(self.ledger, without=self.looked_into - recalled)
         # Also where this ends with an error: a person may change the invoice until the next look.
-        foreign.retell(self.ledger, self.fence, self.looked_into, self.told)
+        foreign.retell(self.ledger, self.fence, self.looked_into, [*self.told, *self.recalled])
+        second_look.note_seen(self.ledger, self.fence, self.counted, self.seen, worklog_marker)
         doubtful = _those_that_bill(self.ledger, self.client, self.fence, self.number_prefix, memory.in_doubt)
         if strangers := list(dict.fromkeys([*self.strangers, *memory.strangers, *doubtful])):
             raise unknown_to_us(strangers)
@@ -216,9 +248,13 @@ class _Look:
             )
 
     def _worth_reading(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return those that may name worklogs: where the lines are there already, those that do."""
+        """Return those that may name worklogs: where the lines are there already, those that do or did."""
         self.looked_into.update(map(_id, rows))
-        return [row for row in rows if worklogs_on(row)] if self.has_lines else rows
+        if not self.has_lines:
+            return rows
+        silent = [_id(row) for row in rows if not worklogs_on(row)]
+        did = moved_lines.remembered_among(self.ledger, silent) if silent else set()
+        return [row for row in rows if worklogs_on(row) or _id(row) in did]
 
     def _look_at_ours(self, rows: Sequence[Row]) -> None:
         """Have lines read that people may have put on our invoices, where one can matter.
@@ -256,11 +292,26 @@ class _Look:
         self._look_around(since=since)
 
     def _tells_less(self) -> bool:
-        """Tell whether an invoice that is not on record had more of our lines when an earlier look saw it."""
-        before = foreign.keys_of(self.ledger, self.looked_into)
-        strangers = before.keys() - pushing.on_record(self.ledger, before)
+        """Tell whether an earlier look saw more of our lines on an invoice than it has now.
+
+        Where lines of ours are read anyway, what was moved on from one of them to another was read too.
+        """
+        before = foreign.told_of(self.ledger, self.looked_into)
+        ours = pushing.on_record(self.ledger, before)
         now = {(line.invoice_id, line.module, line.worklog_id) for line in self.told}
-        return any((one, *key) not in now for one in strangers for key in before[one])
+        if self.has_lines:
+            before = {one: lines for one, lines in before.items() if one not in ours}
+        else:  # what counts as billed by one by now is not told of it
+            sent = moved_lines.texts_sent(self.ledger, ours)
+            keys = ((one, worklog_of(text)) for one, texts in sent.items() for text in texts)
+            now |= {(one, *key) for one, key in keys if key is not None}
+        return any(
+            (line.invoice_id, line.module, line.worklog_id) not in now
+            for lines in before.values()
+            for line in lines
+            # Where a line cannot be read, all was looked at when that began.
+            if line.contact_id is not None and line.digest != UNREADABLE
+        )
 
     def _look_around(self, *, since: datetime | None) -> None:
         """Have all invoices of ours that changed since then tell what people put on them."""
@@ -270,28 +321,38 @@ class _Look:
             self._tell_added([row for row in chunk if _id(row) in ours])
 
     def _look_at_what_counts(self) -> None:
-        """Read the invoices of which lines count since a release, and which no look has read since."""
-        awaited = {one.xero_id for one in moved_lines.awaited(self.ledger)}
-        for row in self.client.invoices(ids=sorted(awaited)) if awaited else ():
+        """Read the invoices of which lines count since a release that no look has seen there since."""
+        for row in self._as_far_as_shown(sorted(self.counted_on)):
             if is_gone(row):
                 self.seen[_id(row)] = None
-            elif lines := row.get("LineItems"):  # else they may have been left out: nothing is believed of it
+            elif has_its_lines(row):
+                lines = row.get("LineItems") or ()
                 self.seen[_id(row)] = {key for line in lines for key in worklogs_in(line.get("Description"))}
+
+    def _as_far_as_shown(self, ids: Sequence[str]) -> list[Row]:
+        """Return these invoices, but for those that Xero cannot show: the next look asks for them again."""
+        try:
+            return list(self.client.invoices(ids=ids))
+        except (Unavailable, Missing, Rejected):
+            if len(ids) == 1:
+                return []
+            middle = len(ids) // 2
+            return [*self._as_far_as_shown(ids[:middle]), *self._as_far_as_shown(ids[middle:])]
+
+    def _tell(self, rows: Sequence[Row], *, is_ours: bool = False) -> None:
+        """Tell of lines on invoices that are not on record."""
+        told = [line for row in rows for line in told_by(row, is_ours=is_ours)]
+        self.told += told
+        self.recalled += _recalled(self.ledger, rows, told)
 
     def _tell_added(self, rows: Sequence[Row]) -> None:
         """Tell of lines on invoices of ours that this ledger has not sent with them."""
         sent = moved_lines.texts_sent(self.ledger, [_id(row) for row in rows])
-        remembered_lines = foreign.told_of(self.ledger, [_id(row) for row in rows])
-        for row in rows:
-            keys = set(map(worklog_of, sent.get(_id(row), ())))
-            lines = list(told_by(row, is_ours=True))
-            told = [line for line in lines if (line.module, line.worklog_id) not in keys]
-            if len(lines) < len(row.get("LineItems") or ()):
-                # One without a mark may be what an earlier look saw with it: a person decides.
-                remembered_ones = (line for line in remembered_lines[_id(row)] if line.contact_id is not None)
-                told += [line for line in remembered_ones if not _is_among(line, lines)]
-            self.told += told
-            self.looked_into.add(_id(row))
+        told = [line for row in rows for line in told_on_ours(row, sent.get(_id(row), ()))]
+        own = {(one, worklog_of(text)) for one, texts in sent.items() for text in texts}
+        self.told += [line for line in told if (line.invoice_id, (line.module, line.worklog_id)) not in own]
+        self.recalled += _recalled(self.ledger, rows, told)
+        self.looked_into.update(map(_id, rows))
 
     def _collect(self, nameless: Iterable[Invoice], rows: Sequence[Row]) -> None:
         """Collect what may be one of these invoices, by its marker.
@@ -332,10 +393,6 @@ def _all_of(ids: Iterable[str], rows: Iterable[Row]) -> Iterator[Row]:
             f"Xero lists {len(missing)} invoice(s) but does not show them when asked for. Nothing was "
             "billed, because worklogs may be on them; run again"
         )
-
-
-def _is_among(line: Told, others: Iterable[Told]) -> bool:
-    return any((line.module, line.worklog_id) == (one.module, one.worklog_id) for one in others)
 
 
 def _id(row: Row) -> str:

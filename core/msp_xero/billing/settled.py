@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, select
 
 from msp_xero.billing.arithmetic import ZERO
 from msp_xero.billing.plan import HeldSum
-from msp_xero.ledger import pushing
+from msp_xero.ledger import pushing, second_look
 from msp_xero.ledger.models import Invoice, Worklog
 from msp_xero.ledger.outcomes import Outcome
 from msp_xero.lots import lots
@@ -33,7 +33,8 @@ class Settled:
     ``held`` is what this settle was asked for: all accounts, or some, where ``is_of_some`` says so;
     ``held_in_all`` counts all of them, by reason. ``totals`` are of the invoices that were made, by their
     currency: what was planned earlier may be in another one than ``currency``, in which is planned now.
-    ``differing`` are the numbers of those that are not in Xero as they were sent.
+    ``differing`` are the numbers of those that are not in Xero as they were sent, and of all that count as
+    billing what is not there.
     """
 
     currency: str = ""
@@ -220,4 +221,5 @@ def sum_up(ledger: Ledger, settled: Settled, accounts: Collection[str] | None = 
                 sums[invoice.currency] = sums.get(invoice.currency, ZERO) + invoice.total
                 if is_differing(invoice):
                     settled.differing.append(invoice.number)
+    settled.differing += [one for one in second_look.missing_on(ledger) if one not in settled.differing]
     settled.rejected = len({refused.invoice_id for refused in settled.made.refused})

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 
-from msp_xero.billing.document import described, marker_of, markers_from, markers_in, worklog_of
+from msp_xero.billing.document import (
+    described,
+    marker_of,
+    markers_from,
+    markers_in,
+    worklog_of,
+    worklogs_in,
+)
 from msp_xero.billing.plan import invoice_number, is_own_number
 from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import foreign, pushing
@@ -187,16 +194,49 @@ def is_billed_by(line: Told, one: Waiting) -> bool:
 
 def told_by(row: Row, *, is_ours: bool = False) -> Iterator[Told]:
     """Yield what the lines of an invoice that stands tell of worklogs."""
-    contact_id = (row.get("Contact") or {}).get("ContactID")
     for line in () if is_gone(row) else row.get("LineItems") or ():
         if key := worklog_of(line.get("Description")):
-            number = str(row.get("InvoiceNumber"))
-            digest = _digest(str(line.get("Description")))
-            yield Told(str(row.get("InvoiceID")), number, contact_id, *key, digest, is_ours)
+            yield _told(row, line, key, is_ours=is_ours)
+
+
+def told_on_ours(row: Row, sent: Collection[str]) -> Iterator[Told]:
+    """Yield the same of one of ours; of a line that is not as it was sent, each worklog that it names.
+
+    A person can make two lines one. In a text of ours a technician may have quoted another worklog's mark.
+    """
+    for line in () if is_gone(row) else row.get("LineItems") or ():
+        named = worklogs_in(text := line.get("Description"))
+        for key in named[-1:] if text in sent else dict.fromkeys(named):
+            yield _told(row, line, key, is_ours=True)
+
+
+def _told(row: Row, line: Row, key: tuple[str, str], *, is_ours: bool) -> Told:
+    contact_id = str((row.get("Contact") or {}).get("ContactID") or "")
+    digest = _digest(str(line.get("Description")))
+    return Told(str(row.get("InvoiceID")), str(row.get("InvoiceNumber")), contact_id, *key, digest, is_ours)
+
+
+def has_its_lines(row: Row) -> bool:
+    """Tell whether an invoice came with its lines: one without any proves nothing, unless its total is 0."""
+    return bool(row.get("LineItems")) or row.get("Total") == 0
+
+
+def may_name_more(row: Row) -> bool:
+    """Tell whether an invoice that stands may still bill what an earlier look saw and no line names now.
+
+    Beside a line without a mark nobody knows whether that is the one: a person decides.
+    """
+    lines = row.get("LineItems") or ()
+    is_plain = has_its_lines(row) and all(worklog_of(line.get("Description")) for line in lines)
+    return not (is_gone(row) or is_plain)
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+UNREADABLE: Final = _digest("")
+"""Of a line that an earlier look saw and that names nothing any more: no worklog has this very text."""
 
 
 def told_by_lines(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> list[str]:

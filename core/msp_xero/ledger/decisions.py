@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import and_, case, func, or_, select, update
 
 from msp_xero.errors import MspXeroError
-from msp_xero.ledger import moved_lines
+from msp_xero.ledger import moved_lines, second_look
 from msp_xero.ledger.audit import Change, record
 from msp_xero.ledger.models import Event, Invoice, InvoiceLine, PastGeneration, Worklog
 from msp_xero.ledger.outcomes import Standing, billed_by, free_worklogs, put_back
@@ -162,7 +162,8 @@ def release_invoice(ledger: Ledger, number: str, *, voided_there: bool = False) 
         moved = moved_lines.follow(session, ledger, invoice, others)
         stay += [one.standing for one in moved]
         put_back(session, ledger, stay)
-        moved_lines.await_look(session, ledger, stay)
+        second_look.forget(session, invoice)
+        second_look.await_look(session, ledger, stay)
         _count_minutes(session, stay)
         free = sorted(set(rows).difference(one.row for one in stay))
         free_worklogs(session, free)

@@ -68,7 +68,7 @@ def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Ite
     """Replace what is remembered of these invoices by what was just told of them, all of it or nothing.
 
     Of one that is gone nothing is told any more. One that was known to be of this connection, from before it
-    started over, stays so.
+    started over, stays so. Left alone is what :mod:`msp_xero.ledger.second_look` awaits.
     """
     mine = _mine(ledger)
     with ledger.read() as session:
@@ -85,7 +85,8 @@ def retell(ledger: Ledger, fence: Fence, invoice_ids: Collection[str], told: Ite
         return
     with ledger.write(fence) as session:
         for some in lots(stale):
-            session.execute(delete(ForeignLine).where(*mine, ForeignLine.invoice_id.in_(some)))
+            of_these = ForeignLine.invoice_id.in_(some)
+            session.execute(delete(ForeignLine).where(*mine, ForeignLine.contact_id.is_not(None), of_these))
         if anew:
             session.execute(insert(ForeignLine), anew)
 

@@ -124,13 +124,20 @@ class PastGeneration(Base):
 class ForeignLine(Base):
     """A worklog on a line in Xero that is not this ledger's, as the last look told.
 
-    The invoice is a stranger's, or one of ours that a person put the line on.
+    The invoice is a stranger's, or one of ours that a person put the line on. Those without a contact are of
+    another kind: see :mod:`msp_xero.ledger.second_look`, where ``is_tried`` says that a look found none.
     """
 
     __tablename__ = "foreign_line"
     __table_args__ = (
         Index("ix_foreign_line_invoice", "connection_id", "invoice_id"),
         Index("ix_foreign_line_worklog", "connection_id", "worklog_id"),
+        Index(
+            "ix_foreign_line_awaited",
+            "connection_id",
+            sqlite_where=text("contact_id IS NULL"),
+            postgresql_where=text("contact_id IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -411,6 +418,7 @@ class Invoice(Base):
     __table_args__ = (
         UniqueConstraint("connection_id", "number"),
         Index("ix_invoice_state", "connection_id", "state"),
+        Index("ix_invoice_xero_id", "connection_id", "xero_id"),
         _one_of("state", INVOICE_STATES),
     )
 

@@ -6,32 +6,29 @@ first one is deleted. What its worklogs are on then is one of our own invoices, 
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, exists, func, insert, select, update
 
 from msp_xero.ledger.foreign import told_apart_from
 from msp_xero.ledger.models import (
     WORKLOG_STATES,
-    BillingConnection,
     ForeignLine,
     Invoice,
     InvoiceLine,
-    PastGeneration,
     Worklog,
 )
 from msp_xero.ledger.outcomes import Standing
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
-    from msp_xero.ledger.store import Fence, Ledger
+    from msp_xero.ledger.store import Ledger
 
 _TERMS = (
     "revision", "description", "quantity", "unit_price", "amount", "tax",
@@ -45,11 +42,6 @@ class Moved(NamedTuple):
     standing: Standing
     number: str
 
-
-_NOT_THERE = (
-    "Counted as billed by this invoice since their own one was released, and named by no line of it: {}. "
-    "Where they are billed nowhere, bill them by hand, or void this invoice and release it."
-)
 
 # Built once: every look asks them.
 _WAITS_AGAIN = (
@@ -143,130 +135,6 @@ def first_planned(
                 if (planned_at := session.scalar(query)) is not None:
                     found.append(planned_at)
     return min(found, default=None)
-
-
-class Counted(NamedTuple):
-    """A worklog that counts as billed by a line of ours in Xero, which no look has seen since it does.
-
-    ``invoice_id`` and ``xero_id`` are of the invoice, ``key`` is ``(module, worklog id)`` as billed.
-    """
-
-    invoice_id: int
-    xero_id: str
-    key: tuple[str, str]
-
-
-def await_look(session: Session, ledger: Ledger, found: Collection[Standing]) -> None:
-    """Remember these lines, so that the next look reads their invoices in the present organisation.
-
-    That a worklog is on another invoice that stands is what an earlier look told, or a rebuild. A person may
-    have taken the line off since. What a look tells has a contact; these have none.
-    """
-    here = select(BillingConnection.organisation_id).where(BillingConnection.id == ledger.connection_id)
-    at_home = select(PastGeneration.generation).where(
-        PastGeneration.connection_id == ledger.connection_id,
-        PastGeneration.organisation_id == here.scalar_subquery(),
-    )
-    query = (
-        select(Invoice.xero_id, Invoice.number, Worklog.module, Worklog.worklog_id, InvoiceLine.description)
-        .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
-        .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
-        .where(
-            Invoice.xero_id.is_not(None),
-            or_(Invoice.generation == ledger.generation, Invoice.generation.in_(at_home)),
-        )
-    )
-    common = {"connection_id": ledger.connection_id, "generation": ledger.generation}
-    for some in lots(one.line_id for one in found):
-        lines = [
-            {
-                **common,
-                "invoice_id": xero_id,
-                "number": number,
-                "contact_id": None,
-                "module": module,
-                "worklog_id": worklog_id,
-                "digest": hashlib.sha256(text.encode()).hexdigest(),
-                "is_ours": True,
-            }
-            for xero_id, number, module, worklog_id, text in session.execute(
-                query.where(InvoiceLine.id.in_(some))
-            ).tuples()
-        ]
-        if lines:
-            session.execute(insert(ForeignLine), lines)
-
-
-_AWAITED = (
-    select(Invoice.id, Invoice.xero_id, Worklog.module, Worklog.worklog_id)
-    .join(InvoiceLine, InvoiceLine.invoice_id == Invoice.id)
-    .join(Worklog, Worklog.id == InvoiceLine.worklog_row)
-    .join(
-        ForeignLine,
-        and_(
-            ForeignLine.connection_id == Invoice.connection_id,
-            ForeignLine.invoice_id == Invoice.xero_id,
-            ForeignLine.module == Worklog.module,
-            ForeignLine.worklog_id == Worklog.worklog_id,
-        ),
-    )
-    .where(
-        ForeignLine.connection_id == bindparam("connection"),
-        ForeignLine.generation == bindparam("generation"),
-        ForeignLine.contact_id.is_(None),
-        InvoiceLine.live.is_(True),
-    )
-    .order_by(Invoice.id, Worklog.worklog_id)
-    .distinct()
-)
-
-
-def awaited(ledger: Ledger) -> list[Counted]:
-    """Return what counts as billed since its own invoice was released, and was not looked at since.
-
-    Other lines of ours can be remembered too, each with its contact: those are left out.
-    """
-    named = {"connection": ledger.connection_id, "generation": ledger.generation}
-    with ledger.read() as session:
-        return [
-            Counted(invoice_id, str(xero_id), (module, worklog_id))
-            for invoice_id, xero_id, module, worklog_id in session.execute(_AWAITED, named)
-        ]
-
-
-def note_missing(
-    ledger: Ledger, fence: Fence, seen: Mapping[str, Collection[tuple[str, str]] | None]
-) -> None:
-    """Say on invoices what counts as billed by them since a release and is not there.
-
-    Nothing is freed: the line may have been moved on, or have lost its mark. A person decides.
-
-    Args:
-        ledger: the open ledger.
-        fence: proof of the settle lock.
-        seen: ``(module, worklog id)`` of all that an invoice names by now, by Xero's id; None of one that is
-            gone, which is told of anyway.
-    """
-    found = [one for one in awaited(ledger) if one.xero_id in seen]
-    if not found:
-        return
-    missing = defaultdict[int, list[str]](list)
-    for one in found:
-        there = seen[one.xero_id]
-        if there is not None and one.key not in there:
-            missing[one.invoice_id].append(" ".join(one.key))
-    with ledger.write(fence) as session:
-        for invoice_id, named in missing.items():
-            invoice = session.get_one(Invoice, invoice_id)
-            invoice.reason = " ".join(filter(None, (invoice.reason, _NOT_THERE.format(", ".join(named)))))
-        for some in lots(sorted({one.xero_id for one in found})):
-            session.execute(
-                delete(ForeignLine).where(
-                    ForeignLine.connection_id == ledger.connection_id,
-                    ForeignLine.contact_id.is_(None),
-                    ForeignLine.invoice_id.in_(some),
-                )
-            )
 
 
 def follow(session: Session, ledger: Ledger, released: Invoice, rows: Collection[int]) -> list[Moved]:

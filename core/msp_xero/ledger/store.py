@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
     from sqlalchemy.pool import ConnectionPoolEntry
 
-HEAD_REVISION = "0011"
+HEAD_REVISION = "0012"
 _REVISION = re.compile(r"\d{4}")
 CONNECT_SECONDS = 10
 _VANISHED_SECONDS = 60

@@ -1,0 +1,357 @@
+"""People change, merge and move lines that a look has seen, or take them off before one has."""
+
+from __future__ import annotations
+
+import contextlib
+from decimal import Decimal
+
+import pytest
+from msp_xero.billing.memory import tell_apart
+from msp_xero.errors import BilledElsewhere
+from msp_xero.ledger import foreign
+from msp_xero.ledger.decisions import release_invoice
+from msp_xero.ledger.models import ForeignLine, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.second_look import awaited
+from sqlalchemy import insert
+
+from core.tests.billing.test_copies import row_of
+from core.tests.billing.test_put_together import (
+    MEMBERS,
+    copy_lines,
+    delete,
+    deleted_and_released,
+    numbered,
+    on_live_invoices,
+    take_off,
+    two_drafts,
+)
+from core.tests.billing.test_strangers import copy_of, settle_later
+from core.tests.billing.test_taken_off_again import (
+    older,  # noqa: F401 - a fixture
+    put_there_after_the_release,
+    released_onto_first,
+    renumbered,
+    told,
+)
+from core.tests.billing.test_there_and_back import come_home, move, place
+
+ZERO = Decimal(0)
+
+
+def settle_whatever(world, nights=2):
+    for _ in range(nights):
+        with contextlib.suppress(BilledElsewhere):
+            settle_later(world)
+
+
+# The text of a line is changed on an invoice that is not on record and that stopped a run
+
+
+def test_a_copy_that_stopped_a_run_is_not_billed_beside_once_its_text_is_changed(world):
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [sent] = world.invoices()
+    copy = copy_of(world, sent, "INV-0100")
+    delete(world, "SDP-00001")
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00001")
+    with pytest.raises(BilledElsewhere, match="INV-0100"):
+        settle_later(world)
+    [line] = copy["LineItems"]
+    world.person("invoice", "edit", copy["InvoiceID"], LineItems=[{**line, "Description": "As agreed"}])
+    settle_whatever(world)
+    assert world.states() == {"open": 1}
+
+
+def test_nor_is_what_an_older_copy_of_the_ledger_stopped_for(older):  # noqa: F811
+    world = older()
+    world.deliver(world.line(3, account=0))
+    with pytest.raises(BilledElsewhere, match="INV-0001"):
+        settle_later(world)
+    [line] = renumbered(world)["LineItems"]
+    its_id = renumbered(world)["InvoiceID"]
+    world.person("invoice", "edit", its_id, LineItems=[{**line, "Description": "As agreed"}])
+    settle_whatever(world)
+    assert world.states() == {"invoiced": 1, "open": 1}
+
+
+def test_one_that_was_only_in_doubt_is_asked_about_once_its_text_is_changed(older):  # noqa: F811
+    """The worklog was moved to another account since, so that no more than its id tells."""
+    world = older()
+    settle_later(world)
+    [line] = renumbered(world)["LineItems"]
+    its_id = renumbered(world)["InvoiceID"]
+    world.person("invoice", "edit", its_id, LineItems=[{**line, "Description": "As agreed"}])
+    settle_later(world)
+    world.deliver(world.line(3, account=1, description="Another text"))
+    for _ in range(2):
+        with pytest.raises(BilledElsewhere, match="INV-0001"):
+            settle_later(world)
+    tell_apart(world.ledger, row_of(world, "1003"))
+    assert settle_later(world).worklogs == 1
+
+
+def test_a_line_with_its_mark_back_is_known_again_and_one_without_company_is_forgotten(older):  # noqa: F811
+    world = older()
+    world.deliver(world.line(3, account=0))
+    with pytest.raises(BilledElsewhere, match="INV-0001"):
+        settle_later(world)
+    [line] = renumbered(world)["LineItems"]
+    other = {**line, "Description": "(SDP request worklog 4711)"}
+    its_id = renumbered(world)["InvoiceID"]
+    for lines in ([{**line, "Description": "As agreed"}], [line]):
+        world.person("invoice", "edit", its_id, LineItems=lines)
+        with pytest.raises(BilledElsewhere, match="INV-0001"):
+            settle_later(world)
+    world.person("invoice", "edit", its_id, LineItems=[other])
+    assert settle_later(world).worklogs == 1
+
+
+# Two lines become one
+
+
+def test_two_drafts_put_together_as_one_line_are_not_billed_beside_it(world):
+    two_drafts(world)
+    onto = numbered(world, "SDP-00001")
+    [first], [second] = onto["LineItems"], numbered(world, "SDP-00002")["LineItems"]
+    one = {name: first[name] for name in MEMBERS}
+    one |= {"Description": f"{second['Description']}\n{first['Description']}", "Quantity": 1.5}
+    world.person("invoice", "edit", onto["InvoiceID"], LineItems=[one])
+    delete(world)
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00002")
+    settle_whatever(world)
+    assert world.writes() == 2
+
+
+def test_nor_are_two_lines_that_became_one_after_the_run_had_stopped_for_them(world):
+    def one(lines):
+        first, second = lines
+        return [{**first, "Description": f"{second['Description']}\n{first['Description']}", "Quantity": 1.5}]
+
+    put_there_after_the_release(world, lines=one)
+    settle_whatever(world)
+    assert world.states() == {"invoiced": 1, "open": 1}
+
+
+# A line is moved on between two invoices that an older copy of the ledger knows
+
+
+def test_what_is_moved_on_between_two_of_ours_is_not_billed_beside_it(world, databases, tmp_path):
+    for number in (0, 6):
+        world.deliver(world.line(number, account=0))
+        settle_later(world)
+    settle_later(world)
+    world.ledger.close()
+    backup = databases.copy(world.url, tmp_path)
+    world.deliver(world.line(3, account=0))
+    settle_later(world)
+    copy_lines(world, "SDP-00003", "SDP-00001")
+    delete(world, "SDP-00003")
+    world.ledger.close()
+    world.url = backup
+    world.ledger = world.open_ledger()
+    settle_later(world)  # the copy learns that the line is on SDP-00001
+    moved = numbered(world, "SDP-00001")["LineItems"][-1]
+    onto = numbered(world, "SDP-00002")
+    lines = [*onto["LineItems"], {name: moved[name] for name in MEMBERS}]
+    world.person("invoice", "edit", onto["InvoiceID"], LineItems=lines)
+    take_off(world, "SDP-00001")
+    world.deliver(world.line(3, account=0))
+    settle_whatever(world)
+    assert on_live_invoices(world) == ["1000", "1003", "1006"]
+
+
+# A word about another installation's line
+
+
+def test_a_word_about_a_strangers_line_says_nothing_of_a_line_on_ours(world):
+    deleted_and_released(world)
+    first = numbered(world, "SDP-00001")
+    other = {name: first["LineItems"][0][name] for name in ("AccountCode", "TaxType")}
+    other |= {"Description": "Firewall\n(SDP request worklog 1003)", "Quantity": 1, "UnitAmount": 90}
+    world.person(
+        "invoice",
+        "add",
+        InvoiceNumber="ACME-00007",
+        Reference="Work [0badcafe]",
+        Contact=first["Contact"],
+        LineItems=[other],
+    )
+    copy_lines(world)  # and our own line is put onto SDP-00001
+    with pytest.raises(BilledElsewhere, match="ACME-00007") as stopped:
+        settle_later(world)
+    assert "SDP-00001" not in str(stopped.value)
+    tell_apart(world.ledger, row_of(world, "1003"))  # as that error says
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+    assert [one["InvoiceNumber"] for one in world.ours()] == ["SDP-00001", "ACME-00007"]
+
+
+# What is remembered outlasts answers without lines, and a move
+
+
+def without_lines(world, monkeypatch):
+    client = world.client()
+    invoices = client.invoices
+    monkeypatch.setattr(
+        client, "invoices", lambda **options: [{**row, "LineItems": []} for row in invoices(**options)]
+    )
+    monkeypatch.setattr(world, "client", lambda: client)
+
+
+def test_what_was_seen_on_ours_outlasts_an_answer_without_lines(world, monkeypatch):
+    deleted_and_released(world)
+    copy_lines(world)
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+    world.person("invoice", "edit", numbered(world, "SDP-00001")["InvoiceID"], Status="AUTHORISED")
+    without_lines(world, monkeypatch)
+    settle_whatever(world, 1)
+    assert on_live_invoices(world) == ["1000", "1003"]
+
+
+def test_an_edited_invoice_that_comes_without_any_lines_is_looked_at_again(world, monkeypatch):
+    released_onto_first(world)
+    take_off(world)
+    without_lines(world, monkeypatch)
+    settle_later(world)
+    monkeypatch.undo()
+    settle_later(world)
+    assert list(told(world)) == ["SDP-00001"]
+
+
+def test_a_draft_that_a_person_emptied_is_told(world):
+    released_onto_first(world)
+    world.person("invoice", "edit", numbered(world, "SDP-00001")["InvoiceID"], LineItems=[])
+    settle_whatever(world, 3)
+    assert list(told(world)) == ["SDP-00001"]
+
+
+def test_what_was_awaited_before_a_move_is_looked_at_once_the_connection_is_back(world):
+    released_onto_first(world)
+    take_off(world)
+    home = place(world)
+    move(world)
+    settle_later(world)
+    come_home(world, home)
+    settle_whatever(world, 3)
+    assert list(told(world)) == ["SDP-00001"]
+
+
+# What each run costs
+
+
+def fill(world, many, remembered=0):
+    """Put many invoices of one worklog each into the ledger, and lines of a stranger's."""
+    here, now = world.ledger.connection_id, world.time.now()
+    every = range(1, many + 1)
+    worklog = {
+        "connection_id": here,
+        "module": "request",
+        "decision": "bill",
+        "source": {},
+        "line_digest": "",
+    }
+    worklog |= {"state": "invoiced", "first_seen_at": now, "last_seen_at": now}
+    invoice = {
+        "connection_id": here,
+        "generation": 1,
+        "account_id": "0",
+        "contact_id": "c",
+        "currency": "NZD",
+    }
+    invoice |= {"invoice_date": now.date(), "due_date": now.date(), "reference": "", "marker": ""}
+    invoice |= {"wanted_status": "DRAFT", "line_amount_types": "Exclusive", "subtotal": ZERO, "total": ZERO}
+    invoice |= {"total_tax": ZERO, "line_count": 1, "minutes": 1, "state": "created", "planned_at": now}
+    line = {"revision": 1, "position": 1, "live": True, "description": "", "quantity": ZERO, "tax": ZERO}
+    line |= {"unit_price": ZERO, "amount": ZERO, "item_code": "", "account_code": "", "tax_type": ""}
+    other = {"connection_id": here, "generation": 1, "contact_id": "c", "module": "request"}
+    other |= {"digest": "", "is_ours": False}
+    with world.ledger.write() as session:
+        session.execute(insert(Worklog), [{**worklog, "id": n, "worklog_id": str(n)} for n in every])
+        numbers = [{**invoice, "id": n, "number": f"SDP-{n:05d}", "xero_id": f"id-{n}"} for n in every]
+        session.execute(insert(Invoice), numbers)
+        session.execute(insert(InvoiceLine), [{**line, "invoice_id": n, "worklog_row": n} for n in every])
+        for n in range(remembered):
+            told_of = {"invoice_id": f"other-{n}", "number": f"ACME-{n}", "worklog_id": f"x{n}"}
+            session.execute(insert(ForeignLine), [{**other, **told_of}])
+
+
+def steps_of(world, act):
+    """Return how many thousand steps SQLite takes for something."""
+    steps = []
+    with world.ledger.engine.connect() as one:
+        raw = one.connection.driver_connection
+        raw.set_progress_handler(lambda: steps.append(1) and 0, 1000)
+    try:
+        act()
+    finally:
+        raw.set_progress_handler(None, 0)
+    return len(steps)
+
+
+def test_where_nothing_is_awaited_the_ledger_is_not_walked_through(sqlite_world):
+    fill(sqlite_world, 1000)
+    assert steps_of(sqlite_world, lambda: awaited(sqlite_world.ledger)) < 2
+
+
+def test_what_is_remembered_is_not_compared_with_each_invoice(sqlite_world):
+    fill(sqlite_world, 1000, remembered=1000)
+    assert steps_of(sqlite_world, lambda: foreign.told_of_what_waits(sqlite_world.ledger)) < 200
+
+
+# One invoice that Xero cannot show
+
+
+def test_an_invoice_that_cannot_be_read_once_more_delays_no_other(world):
+    released_onto_first(world)
+    world.deliver(world.line(1, account=1))
+    match = {"method": "GET", "query": {"IDs": numbered(world, "SDP-00001")["InvoiceID"]}}
+    world.fail({"kind": "status", "status": 500, "match": match, "times": 10_000})
+    settle_later(world)
+    assert world.states() == {"invoiced": 3}
+
+
+# What is said, and for how long
+
+
+def test_what_is_there_again_is_not_said_to_be_missing(world):
+    released_onto_first(world)
+    second = numbered(world, "SDP-00001")["LineItems"][-1]
+    take_off(world)
+    settle_later(world)
+    onto = numbered(world, "SDP-00001")
+    lines = [*onto["LineItems"], {name: second[name] for name in MEMBERS}]
+    world.person("invoice", "edit", onto["InvoiceID"], LineItems=lines)
+    settle_whatever(world, 3)
+    assert on_live_invoices(world) == ["1000", "1003"]
+    assert told(world) == {}
+
+
+def test_what_a_person_billed_by_hand_as_it_was_said_is_not_billed_again(world):
+    released_onto_first(world)
+    onto = numbered(world, "SDP-00001")
+    mark = "(SDP request worklog 1003)"
+    line = {**{name: onto["LineItems"][-1][name] for name in MEMBERS}, "Description": f"By hand {mark}"}
+    take_off(world)
+    settle_later(world)
+    assert mark in told(world)["SDP-00001"]
+    by_hand = {"InvoiceNumber": "INV-0500", "Contact": onto["Contact"], "LineItems": [line]}
+    world.person("invoice", "add", **by_hand)
+    settle_later(world)
+    assert told(world) == {}
+    delete(world, "SDP-00001")  # some day, for a reason of its own
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00001")
+    with pytest.raises(BilledElsewhere, match="INV-0500"):
+        settle_later(world)
+
+
+def test_the_run_that_finds_out_says_so(world):
+    released_onto_first(world)
+    take_off(world)
+    settled = settle_later(world)
+    assert list(told(world)) == ["SDP-00001"]
+    assert settled.needs_person
+    assert "SDP-00001" in settled.sentence()
