@@ -162,10 +162,10 @@ def awaited(ledger: Ledger) -> list[Counted]:
 
 def missing_on(ledger: Ledger) -> list[str]:
     """Return the numbers of invoices that count as billing what is not there, as the last looks told."""
-    lost = {one.invoice_id for one in awaited(ledger) if one.is_missing}
     found = list[str]()
+    on_these = sorted({one.invoice_id for one in awaited(ledger)})
     with ledger.read() as session:
-        for some in lots(sorted(lost)):
+        for some in lots(on_these):
             query = select(Invoice.number).where(Invoice.id.in_(some), Invoice.reason.contains(_SAID))
             found.extend(session.scalars(query.order_by(Invoice.id)))
     return found
@@ -205,7 +205,7 @@ def note_seen(
         elsewhere = _named_by(session, ledger, missing)
         lost = defaultdict[int, list[Key]](list)
         for one in missing:
-            if not elsewhere[one.key] - {one.xero_id} and one.key not in lost[one.invoice_id]:
+            if not elsewhere[one.key] - {one.xero_id}:
                 lost[one.invoice_id].append(one.key)
         for invoice_id in dict.fromkeys(one.invoice_id for one in counted):
             invoice = session.get_one(Invoice, invoice_id)

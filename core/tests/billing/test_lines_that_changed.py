@@ -12,7 +12,7 @@ from msp_xero.ledger import foreign
 from msp_xero.ledger.decisions import release_invoice
 from msp_xero.ledger.models import ForeignLine, Invoice, InvoiceLine, Worklog
 from msp_xero.ledger.second_look import awaited
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from core.tests.billing.test_copies import row_of
 from core.tests.billing.test_put_together import (
@@ -104,6 +104,22 @@ def test_a_line_with_its_mark_back_is_known_again_and_one_without_company_is_for
         with pytest.raises(BilledElsewhere, match="INV-0001"):
             settle_later(world)
     world.person("invoice", "edit", its_id, LineItems=[other])
+    assert settle_later(world).worklogs == 1
+
+
+def test_another_installations_line_that_waits_for_nobody_stops_nothing_once_its_text_is_changed(world):
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    [line] = numbered(world, "SDP-00001")["LineItems"]
+    terms = {name: line[name] for name in ("Quantity", "UnitAmount", "AccountCode", "TaxType")}
+    lines = [{**terms, "Description": f"Firewall\n(SDP request worklog {one})"} for one in (1004, 1006)]
+    theirs = {"InvoiceNumber": "ACME-00007", "Reference": "Work [0badcafe]", "LineItems": lines}
+    made = world.person("invoice", "add", Contact=numbered(world, "SDP-00001")["Contact"], **theirs)
+    settle_later(world)
+    agreed = [lines[0], {**terms, "Description": "As agreed"}]
+    world.person("invoice", "edit", made["InvoiceID"], LineItems=agreed)
+    settle_later(world)
+    world.deliver(world.line(4, account=1))  # of another customer: its marker was tried, and is none of ours
     assert settle_later(world).worklogs == 1
 
 
@@ -339,7 +355,7 @@ def test_what_a_person_billed_by_hand_as_it_was_said_is_not_billed_again(world):
     assert mark in told(world)["SDP-00001"]
     by_hand = {"InvoiceNumber": "INV-0500", "Contact": onto["Contact"], "LineItems": [line]}
     world.person("invoice", "add", **by_hand)
-    settle_later(world)
+    assert not settle_later(world).needs_person
     assert told(world) == {}
     delete(world, "SDP-00001")  # some day, for a reason of its own
     settle_later(world)
@@ -355,3 +371,29 @@ def test_the_run_that_finds_out_says_so(world):
     assert list(told(world)) == ["SDP-00001"]
     assert settled.needs_person
     assert "SDP-00001" in settled.sentence()
+
+
+def test_what_else_is_awaited_is_no_sign_that_it_is_billed_there(world):
+    released_onto_first(world)
+    take_off(world)
+    of_another = {"invoice_id": "other", "number": "SDP-00009", "contact_id": None, "module": "request"}
+    of_another |= {"worklog_id": "1003", "digest": "", "is_ours": True}
+    here = {"connection_id": world.ledger.connection_id, "generation": world.ledger.generation}
+    with world.ledger.write() as session:
+        session.execute(insert(ForeignLine), [{**here, **of_another}])
+    settle_later(world)
+    assert list(told(world)) == ["SDP-00001"]
+
+
+def test_nothing_is_awaited_on_an_invoice_that_was_released_on_a_persons_word(world):
+    released_onto_first(world)
+    take_off(world)
+    settle_later(world)
+    assert list(told(world)) == ["SDP-00001"]
+    move(world)
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00001", voided_there=True)
+    with world.ledger.read() as session:
+        assert session.scalars(select(ForeignLine).where(ForeignLine.contact_id.is_(None))).all() == []
+        [reason] = session.scalars(select(Invoice.reason).where(Invoice.number == "SDP-00001"))
+    assert reason is None

@@ -129,6 +129,7 @@ def test_what_is_not_there_is_said_once_also_beside_a_line_without_a_mark(world)
     for _ in range(3):
         settle_later(world)
     assert told(world)["SDP-00001"].count("named by no line of it") == 1
+    assert len(awaited(world.ledger)) == 1
 
 
 def test_two_lines_that_a_person_made_one_are_both_there(world):
