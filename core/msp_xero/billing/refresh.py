@@ -309,8 +309,7 @@ class _Look:
             (line.invoice_id, line.module, line.worklog_id) not in now
             for lines in before.values()
             for line in lines
-            # Where a line cannot be read, all was looked at when that began.
-            if line.contact_id is not None and line.digest != UNREADABLE
+            if line.digest != UNREADABLE  # else all was looked at when it began to be that
         )
 
     def _look_around(self, *, since: datetime | None) -> None:

@@ -7,16 +7,18 @@ from decimal import Decimal
 
 import pytest
 from msp_xero.billing.memory import tell_apart
+from msp_xero.billing.strangers import may_name_more
 from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import foreign
-from msp_xero.ledger.decisions import release_invoice
-from msp_xero.ledger.models import ForeignLine, Invoice, InvoiceLine, Worklog
+from msp_xero.ledger.decisions import Released, release_invoice
+from msp_xero.ledger.models import ForeignLine, Invoice, InvoiceLine, LineToldApart, Worklog
 from msp_xero.ledger.second_look import awaited
 from sqlalchemy import insert, select
 
 from core.tests.billing.test_copies import row_of
 from core.tests.billing.test_put_together import (
     MEMBERS,
+    calls_of,
     copy_lines,
     delete,
     deleted_and_released,
@@ -25,7 +27,7 @@ from core.tests.billing.test_put_together import (
     take_off,
     two_drafts,
 )
-from core.tests.billing.test_strangers import copy_of, settle_later
+from core.tests.billing.test_strangers import PUT, copy_of, settle_later
 from core.tests.billing.test_taken_off_again import (
     older,  # noqa: F401 - a fixture
     put_there_after_the_release,
@@ -71,7 +73,10 @@ def test_nor_is_what_an_older_copy_of_the_ledger_stopped_for(older):  # noqa: F8
     [line] = renumbered(world)["LineItems"]
     its_id = renumbered(world)["InvoiceID"]
     world.person("invoice", "edit", its_id, LineItems=[{**line, "Description": "As agreed"}])
-    settle_whatever(world)
+    around = calls_of(world, lambda: settle_whatever(world, 1))
+    assert any(call.keys() == {"where", "order", "pageSize", "page", "unitdp"} for call in around)
+    once_more = calls_of(world, lambda: settle_whatever(world, 1))
+    assert all("summaryOnly" in call or "IDs" in call for call in once_more)
     assert world.states() == {"invoiced": 1, "open": 1}
 
 
@@ -123,6 +128,31 @@ def test_another_installations_line_that_waits_for_nobody_stops_nothing_once_its
     assert settle_later(world).worklogs == 1
 
 
+def test_what_an_invoice_of_unknown_outcome_may_still_name_is_judged_once_it_is_looked_up(world):
+    world.deliver(world.line(3, account=0))
+    world.fail({"kind": "reset_after_commit", "match": PUT})
+    world.settle_without_look_up()
+    world.recover()
+    [line] = world.invoices()[0]["LineItems"]
+    added = {**{name: line[name] for name in MEMBERS}, "Description": "(SDP request worklog 1006)"}
+    look_up = {"method": "GET", "query": {"InvoiceNumbers": "SDP-00001"}}
+    world.fail({"kind": "status", "status": 404, "match": look_up, "times": 100})
+    its_id = numbered(world, "SDP-00001")["InvoiceID"]
+    world.person("invoice", "edit", its_id, LineItems=[line, added])
+    settle_whatever(world, 1)
+    world.recover()
+    world.person("invoice", "edit", its_id, LineItems=[line, {**added, "Description": "As agreed"}])
+    world.deliver(world.line(6, account=0))
+    with pytest.raises(BilledElsewhere, match=r"SDP-00001\) onto which a person has put"):
+        settle_later(world)
+
+
+def test_an_invoice_that_is_gone_names_nothing_any_more():
+    row = {"LineItems": [{"Description": "As agreed"}], "Total": Decimal(1)}
+    assert may_name_more({**row, "Status": "DRAFT"})
+    assert not may_name_more({**row, "Status": "VOIDED"})
+
+
 # Two lines become one
 
 
@@ -138,6 +168,17 @@ def test_two_drafts_put_together_as_one_line_are_not_billed_beside_it(world):
     release_invoice(world.ledger, "SDP-00002")
     settle_whatever(world)
     assert world.writes() == 2
+
+
+def test_what_a_technician_quotes_is_no_line_of_what_is_quoted(world):
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    world.deliver(world.line(3, account=0, description="As in (SDP request worklog 1000)"))
+    settle_later(world)
+    delete(world, "SDP-00001")
+    settle_later(world)
+    assert release_invoice(world.ledger, "SDP-00001") == Released(1, 0)
+    assert settle_later(world).worklogs == 1
 
 
 def test_nor_are_two_lines_that_became_one_after_the_run_had_stopped_for_them(world):
@@ -202,6 +243,22 @@ def test_a_word_about_a_strangers_line_says_nothing_of_a_line_on_ours(world):
     with pytest.raises(BilledElsewhere, match="SDP-00001"):
         settle_later(world)
     assert [one["InvoiceNumber"] for one in world.ours()] == ["SDP-00001", "ACME-00007"]
+
+
+def test_nor_of_a_line_from_before_the_connection_started_over(world):
+    world.deliver(world.line(0, account=0))
+    contact_id = world.contacts[0]["ContactID"]
+    line = {"connection_id": world.ledger.connection_id, "generation": world.ledger.generation, "digest": "d"}
+    line |= {"contact_id": contact_id, "module": "request", "worklog_id": "1000"}
+    names = ("theirs", "of-before")
+    rows = [{**line, "invoice_id": one, "number": one, "is_ours": one == "of-before"} for one in names]
+    with world.ledger.write() as session:
+        session.execute(insert(ForeignLine), rows)
+    for told_apart in (["theirs"], ["theirs", "of-before"]):
+        tell_apart(world.ledger, row_of(world, "1000"))
+        with world.ledger.read() as session:
+            said = session.scalars(select(LineToldApart.invoice_id).order_by(LineToldApart.id)).all()
+        assert said == told_apart
 
 
 # What is remembered outlasts answers without lines, and a move
@@ -327,6 +384,27 @@ def test_an_invoice_that_cannot_be_read_once_more_delays_no_other(world):
     world.fail({"kind": "status", "status": 500, "match": match, "times": 10_000})
     settle_later(world)
     assert world.states() == {"invoiced": 3}
+
+
+def test_only_the_one_that_cannot_be_read_is_left_for_the_next_look(world):
+    for number in (0, 3, 6, 9):
+        world.deliver(world.line(number, account=0))
+        settle_later(world)
+    for gone, onto in (("SDP-00002", "SDP-00001"), ("SDP-00004", "SDP-00003")):
+        copy_lines(world, gone, onto)
+        delete(world, gone)
+    settle_later(world)
+    for gone, onto in (("SDP-00002", "SDP-00001"), ("SDP-00004", "SDP-00003")):
+        assert release_invoice(world.ledger, gone) == Released(0, 1, (onto,))
+    ids = sorted(numbered(world, number)["InvoiceID"] for number in ("SDP-00001", "SDP-00003"))
+    for one in (ids[0], ",".join(ids)):
+        match = {"method": "GET", "query": {"IDs": one}}
+        world.fail({"kind": "status", "status": 500, "match": match, "times": 10_000})
+    settle_later(world)
+    assert [one.xero_id for one in awaited(world.ledger)] == [ids[0]]
+    world.recover()
+    settle_later(world)
+    assert awaited(world.ledger) == []
 
 
 # What is said, and for how long

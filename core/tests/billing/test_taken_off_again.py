@@ -77,6 +77,7 @@ def test_a_line_that_was_taken_off_before_the_release_is_told(world, nights_with
     )
     assert said["SDP-00001"].count(there) == 1
     assert [one.is_missing for one in awaited(world.ledger)] == [True]
+    assert not any("IDs" in call for call in calls_of(world, lambda: settle_later(world)))
 
     delete(world, "SDP-00001")
     settle_later(world)
