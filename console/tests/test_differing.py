@@ -75,7 +75,7 @@ def test_the_check_fails_until_a_line_that_counts_as_billed_is_back(empty):
             key = ("request", "101")
             note_seen(ledger, fence, awaited(ledger), {"x-1": set()}, worklog_marker)
             told = empty.data("status", "--check", code=3)
-            assert "ending with (SDP request worklog 101)" in told["differing"][0]["reason"]
+            assert "named by no line of it: (SDP request worklog 101)" in told["differing"][0]["reason"]
             note_seen(ledger, fence, awaited(ledger), {"x-1": {key}}, worklog_marker)
         assert empty.data("status", "--check")["differing"] == []
 

@@ -256,6 +256,9 @@ def _shown_for(ledger: Ledger, worklog: Worklog) -> set[Line]:
 
     A run names strangers' invoices first, then those from before the connection started over, then its own
     ones, and where there are none here those of organisations that were left: nobody was shown the others.
+
+    Raises:
+        Refusal: it stops for a line of the very text, whatever a person says.
     """
     here, left = (
         [line for line in told if line.worklog_id == worklog.worklog_id]
@@ -264,20 +267,22 @@ def _shown_for(ledger: Ledger, worklog: Worklog) -> set[Line]:
     # One for each contact that its account is linked to, in this organisation and those that were left.
     ones = [one for one in pushing.waiting_worklogs(ledger, [worklog.worklog_id]) if one.row == worklog.id]
     on_record = pushing.on_record(ledger, {line.invoice_id for line in here})
-    shown = [
+    stops = [
         line
         for line in here
-        for one in ones
-        if line.line not in one.apart and _may_bill(line, one, is_on_record=line.invoice_id in on_record)
+        if any(_may_bill(line, one, is_on_record=line.invoice_id in on_record) for one in ones)
     ]
-    strangers = {line.line for line in shown if line.invoice_id not in on_record and not line.is_ours}
-    before = {line.line for line in shown if line.invoice_id not in on_record and line.is_ours}
-    return (
-        strangers
-        or before
-        or {line.line for line in shown}
-        or {line.line for line in left for one in ones if _may_have_billed(line, one)}
-    )
+    strangers = [line for line in stops if line.invoice_id not in on_record and not line.is_ours]
+    before = [line for line in stops if line.invoice_id not in on_record and line.is_ours]
+    if shown := strangers or before or stops:
+        if lines := {line.line for line in shown}.difference(*(one.apart for one in ones)):
+            return lines
+        raise Refusal(
+            f"the worklog {worklog.worklog_id} was told apart already, and stands with its very text on "
+            f"{first_of(sorted({line.number for line in shown}))}: void that, or exclude the worklog "
+            "(`msp-xero worklogs exclude`)"
+        )
+    return {line.line for line in left for one in ones if _may_have_billed(line, one)}
 
 
 def _ids(worklogs: Collection[tuple[str, str]]) -> str:

@@ -14,7 +14,6 @@ from msp_xero.billing.memory import put_on_ours, remembered
 from msp_xero.billing.plan import is_own_number
 from msp_xero.billing.reconcile import is_of_an_earlier_life
 from msp_xero.billing.strangers import (
-    UNREADABLE,
     Verdict,
     billed_again,
     billed_before,
@@ -108,12 +107,12 @@ def _those_that_bill(
     told = [line for row in rows for line in told_by(row)]
     recalled = _recalled(ledger, rows, told)
     foreign.retell(ledger, fence, in_doubt, [*told, *recalled])
-    verdicts = [(row, verdict_on(ledger, row, number_prefix)) for row in rows]
+    on_it: dict[str, list[Told]] = {}
+    for line in recalled:
+        on_it.setdefault(line.invoice_id, []).append(line)
+    verdicts = [(row, verdict_on(ledger, row, number_prefix, on_it.get(_id(row), ()))) for row in rows]
     foreign.note_tried(ledger, fence, [_id(row) for row, one in verdicts if one is Verdict.MARKER_TRIED])
-    bill = {_id(row) for row, one in verdicts if one is Verdict.BILLS_WHAT_WAITS}
-    if maybe := {line.invoice_id for line in recalled}:
-        bill |= maybe.intersection(remembered(ledger).in_doubt)
-    return [str(row.get("InvoiceNumber")) for row in rows if _id(row) in bill]
+    return [str(row.get("InvoiceNumber")) for row, one in verdicts if one is Verdict.BILLS_WHAT_WAITS]
 
 
 def _recalled(ledger: Ledger, rows: Iterable[Row], told: Iterable[Told]) -> list[Told]:
@@ -122,7 +121,7 @@ def _recalled(ledger: Ledger, rows: Iterable[Row], told: Iterable[Told]) -> list
     now = {(line.invoice_id, line.module, line.worklog_id) for line in told}
     seen = (line for lines in before.values() for line in lines if line.contact_id is not None)
     return [
-        line._replace(digest=UNREADABLE)
+        line._replace(digest=foreign.UNREADABLE)
         for line in seen
         if (line.invoice_id, line.module, line.worklog_id) not in now
     ]
@@ -154,7 +153,6 @@ class _Look:
     awaited: list[Row] = field(default_factory=list)
     has_lines: bool = field(init=False)
     counted: list[Counted] = field(default_factory=list)
-    counted_on: set[str] = field(default_factory=set)
     seen: dict[str, set[tuple[str, str]] | None] = field(default_factory=dict)
 
     def over_all(self) -> None:
@@ -162,22 +160,19 @@ class _Look:
 
         With their lines once in the life of a ledger: a search for our numbers and marks misses one that a
         person renumbered and whose reference they rewrote. And as long as a person may put a line on one of
-        ours whose worklog would be billed again: they cost no further call.
+        ours whose worklog would be billed again, or lacks the line by which it counts as billed: they cost no
+        further call.
         """
-        self.has_lines = self.since is None or moved_lines.may_be_moved(self.ledger)
+        self.counted = second_look.awaited(self.ledger)
+        self.has_lines = self.since is None or bool(self.counted) or moved_lines.may_be_moved(self.ledger)
         if self.has_lines:
             rows = self.client.invoices(if_modified_since=self.since, where=ALL_SALES)
         else:
             rows = self.client.invoices(if_modified_since=self.since, summary_only=True)
         nameless = _nameless_at_home(self.ledger)
-        self.counted = second_look.awaited(self.ledger)
-        counted_on = {one.xero_id for one in self.counted}
-        # What a look has not found once is looked for again when that invoice changes.
-        self.counted_on = {one.xero_id for one in self.counted if not one.is_missing}
         for chunk in lots(row for row in rows if row.get("Type") == "ACCREC"):
             self.changed += _refresh(self.ledger, self.fence, chunk, self.run_id)
             self._collect(nameless, chunk)
-            self.counted_on |= counted_on.intersection(map(_id, chunk))
             found = unexplained(self.ledger, chunk, self.number_prefix)
             pushing.mark_doubtful(self.ledger, self.fence, found.planned)
             gone = [row for row in chunk if is_gone(row)]
@@ -292,24 +287,18 @@ class _Look:
         self._look_around(since=since)
 
     def _tells_less(self) -> bool:
-        """Tell whether an earlier look saw more of our lines on an invoice than it has now.
-
-        Where lines of ours are read anyway, what was moved on from one of them to another was read too.
-        """
+        """Tell whether an earlier look saw more of our lines on an invoice than it has now."""
         before = foreign.told_of(self.ledger, self.looked_into)
-        ours = pushing.on_record(self.ledger, before)
         now = {(line.invoice_id, line.module, line.worklog_id) for line in self.told}
-        if self.has_lines:
-            before = {one: lines for one, lines in before.items() if one not in ours}
-        else:  # what counts as billed by one by now is not told of it
-            sent = moved_lines.texts_sent(self.ledger, ours)
-            keys = ((one, worklog_of(text)) for one, texts in sent.items() for text in texts)
-            now |= {(one, *key) for one, key in keys if key is not None}
+        # What counts as billed by one by now is not told of it.
+        sent = moved_lines.texts_sent(self.ledger, pushing.on_record(self.ledger, before))
+        keys = ((one, worklog_of(text)) for one, texts in sent.items() for text in texts)
+        now |= {(one, *key) for one, key in keys if key is not None}
         return any(
             (line.invoice_id, line.module, line.worklog_id) not in now
             for lines in before.values()
             for line in lines
-            if line.digest != UNREADABLE  # else all was looked at when it began to be that
+            if line.digest != foreign.UNREADABLE  # else all was looked at when it began to be that
         )
 
     def _look_around(self, *, since: datetime | None) -> None:
@@ -321,7 +310,7 @@ class _Look:
 
     def _look_at_what_counts(self) -> None:
         """Read the invoices of which lines count since a release that no look has seen there since."""
-        for row in self._as_far_as_shown(sorted(self.counted_on)):
+        for row in self._as_far_as_shown(sorted({one.xero_id for one in self.counted})):
             if is_gone(row):
                 self.seen[_id(row)] = None
             elif has_its_lines(row):

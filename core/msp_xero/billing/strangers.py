@@ -119,9 +119,13 @@ class Verdict(Enum):
     SILENT = "it names nothing that waits, or what a person has told apart"
 
 
-def verdict_on(ledger: Ledger, row: Row, number_prefix: str) -> Verdict:
-    """Judge an invoice by its lines; where they leave a doubt, by its marker."""
-    lines, reference = list(told_by(row)), row.get("Reference")
+def verdict_on(ledger: Ledger, row: Row, number_prefix: str, recalled: Sequence[Told] = ()) -> Verdict:
+    """Judge an invoice by its lines; where they leave a doubt, by its marker.
+
+    ``recalled``: what an earlier look saw on it, and may be there still.
+    """
+    told, reference = list(told_by(row)), row.get("Reference")
+    lines = [*told, *recalled]
     waiting = waiting_under(ledger, lines)
     if not waiting:
         return Verdict.SILENT
@@ -132,7 +136,11 @@ def verdict_on(ledger: Ledger, row: Row, number_prefix: str) -> Verdict:
     if marker_of(reference) is None:
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
         return Verdict.BILLS_WHAT_WAITS
-    is_ours = _had_our_number(ledger, lines, waiting, markers_in(reference), number_prefix)
+    # A line that cannot be read may be there no more: its marker was made with it, or without.
+    is_ours = any(
+        _had_our_number(ledger, some, waiting, markers_in(reference), number_prefix)
+        for some in ([told, lines] if recalled else [told])
+    )
     return Verdict.BILLS_WHAT_WAITS if is_ours else Verdict.MARKER_TRIED
 
 
@@ -233,10 +241,6 @@ def may_name_more(row: Row) -> bool:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-UNREADABLE: Final = _digest("")
-"""Of a line that an earlier look saw and that names nothing any more: no worklog has this very text."""
 
 
 def told_by_lines(ledger: Ledger, rows: Iterable[Row], number_prefix: str) -> list[str]:

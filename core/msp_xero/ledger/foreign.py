@@ -7,6 +7,7 @@ starting over: in the organisation that was left nobody looks any more.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -36,6 +37,10 @@ WAITING: Final = ("open", "held", "planned")
 
 Line: TypeAlias = tuple[str, str, str]
 """A line that names a worklog: Xero's id of its invoice, the worklog's module, the digest of its text."""
+
+
+UNREADABLE: Final = hashlib.sha256(b"").hexdigest()
+"""The digest of a line that an earlier look saw and that names nothing any more: no worklog has this text."""
 
 
 class Told(NamedTuple):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
+from msp_xero.ledger.foreign import UNREADABLE, told_apart_from
 from msp_xero.ledger.models import (
     BillingConnection,
     ForeignLine,
@@ -24,7 +25,7 @@ from msp_xero.ledger.models import (
 from msp_xero.lots import lots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -38,8 +39,8 @@ _SAID: Final = (
     "Counted as billed by this invoice since their own one was released, and named by no line of it: "
 )
 _WHAT_TO_DO: Final = (
-    "Put the line back, ending with {}; where it is billed by hand on another invoice, let the line there "
-    "end with that; or void this invoice and release it."
+    "Put each line back, ending as it is written here; where one is billed by hand on another invoice of "
+    "this customer, let the line there end so; or void this invoice and release it."
 )
 
 
@@ -48,15 +49,19 @@ class Counted(NamedTuple):
 
     Attributes:
         row: of the memory.
+        worklog_row: of the worklog.
         invoice_id: of the invoice in the ledger.
         xero_id: of the invoice in Xero.
+        contact_id: whom it bills.
         key: ``(module, worklog id)`` as billed.
         is_missing: a look has read that invoice since, and not found it there.
     """
 
     row: int
+    worklog_row: int
     invoice_id: int
     xero_id: str
+    contact_id: str
     key: Key
     is_missing: bool
 
@@ -72,8 +77,10 @@ _AT_HOME = select(PastGeneration.generation).where(
 _AWAITED = (
     select(
         ForeignLine.id,
+        Worklog.id,
         Invoice.id,
         ForeignLine.invoice_id,
+        Invoice.contact_id,
         ForeignLine.module,
         ForeignLine.worklog_id,
         ForeignLine.is_tried,
@@ -97,6 +104,12 @@ _AWAITED = (
         InvoiceLine.live.is_(True),
     )
     .order_by(Invoice.id, ForeignLine.worklog_id, ForeignLine.id)
+)
+_NAMED = select(ForeignLine).where(
+    ForeignLine.connection_id == bindparam("connection"),
+    or_(ForeignLine.generation == bindparam("generation"), ForeignLine.generation.in_(_AT_HOME)),
+    ForeignLine.contact_id.is_not(None),
+    ForeignLine.digest != UNREADABLE,
 )
 _LINES_THAT_COUNT = (
     select(Invoice.xero_id, Invoice.number, Worklog.module, Worklog.worklog_id, InvoiceLine.description)
@@ -154,9 +167,10 @@ def awaited(ledger: Ledger) -> list[Counted]:
     with ledger.read() as session:
         if session.scalar(_ANY, named) is None:
             return []
+        found = session.execute(_AWAITED, named)
         return [
-            Counted(row, invoice_id, xero_id, (module, worklog_id), is_missing)
-            for row, invoice_id, xero_id, module, worklog_id, is_missing in session.execute(_AWAITED, named)
+            Counted(row, worklog_row, invoice_id, xero_id, contact_id, (module, worklog_id), is_missing)
+            for row, worklog_row, invoice_id, xero_id, contact_id, module, worklog_id, is_missing in found
         ]
 
 
@@ -181,14 +195,14 @@ def note_seen(
     """Say on invoices what counts as billed by them and is not there; no more once it is seen there.
 
     Nothing is freed: the line may have been moved on, or have lost its mark. A person decides. Nothing is
-    said of what another invoice names that is remembered: it is billed there.
+    said of what another invoice here names, of ours or of the same customer: it is billed there.
 
     Args:
         ledger: the open ledger.
         fence: proof of the settle lock.
         counted: what is awaited.
-        seen: ``(module, worklog id)`` of all that an invoice names by now, by Xero's id, of those that this
-            look has read; None of one that is gone, which is told of anyway.
+        seen: ``(module, worklog id)`` of all that an invoice names by now, by Xero's id, of those that Xero
+            has shown; None of one that is gone, which is told of anyway.
         mark: what a line of a worklog ends with.
     """
     if not counted:
@@ -202,10 +216,10 @@ def note_seen(
         else:
             missing.append(one)
     with ledger.write(fence) as session:
-        elsewhere = _named_by(session, ledger, missing)
+        elsewhere = _billed_elsewhere(session, ledger, missing)
         lost = defaultdict[int, list[Key]](list)
         for one in missing:
-            if not elsewhere[one.key] - {one.xero_id}:
+            if one.row not in elsewhere:
                 lost[one.invoice_id].append(one.key)
         for invoice_id in dict.fromkeys(one.invoice_id for one in counted):
             invoice = session.get_one(Invoice, invoice_id)
@@ -216,17 +230,24 @@ def note_seen(
             session.execute(update(ForeignLine).where(ForeignLine.id.in_(some)).values(is_tried=True))
 
 
-def _named_by(session: Session, ledger: Ledger, missing: Iterable[Counted]) -> defaultdict[Key, set[str]]:
-    """Return the invoices, by Xero's id, that name these worklogs, as this look or an earlier one told."""
-    found = defaultdict[Key, set[str]](set)
-    for some in lots(sorted({one.key[1] for one in missing})):
-        query = select(ForeignLine.module, ForeignLine.worklog_id, ForeignLine.invoice_id).where(
-            ForeignLine.connection_id == ledger.connection_id,
-            ForeignLine.contact_id.is_not(None),
-            ForeignLine.worklog_id.in_(some),
-        )
-        for module, worklog_id, xero_id in session.execute(query).tuples():
-            found[module, worklog_id].add(xero_id)
+def _billed_elsewhere(session: Session, ledger: Ledger, missing: Sequence[Counted]) -> set[int]:
+    """Return those of these, by their rows, that another invoice here names, as a look told."""
+    here = {"connection": ledger.connection_id, "generation": ledger.generation}
+    by_key = defaultdict[Key, list[Counted]](list)
+    for one in missing:
+        by_key[one.key].append(one)
+    apart = told_apart_from(session, [one.worklog_row for one in missing])
+    found = set[int]()
+    for some in lots(sorted({worklog_id for _, worklog_id in by_key})):
+        for line in session.scalars(_NAMED.where(ForeignLine.worklog_id.in_(some)), here):
+            text = line.invoice_id, line.module, line.digest
+            found.update(
+                one.row
+                for one in by_key.get((line.module, line.worklog_id), ())
+                if line.invoice_id != one.xero_id
+                and (line.is_ours or line.contact_id == one.contact_id)
+                and text not in apart.get(one.worklog_row, ())
+            )
     return found
 
 
@@ -237,6 +258,6 @@ def _without_what_was_said(reason: str | None) -> str | None:
 def _told(reason: str | None, lost: Sequence[Key], mark: Callable[[str, str], str]) -> str | None:
     if not lost:
         return reason
-    named = ", ".join(" ".join(key) for key in lost)
-    said = f"{_SAID}{named}. {_WHAT_TO_DO.format(mark(*lost[0]))}"
+    named = ", ".join(mark(*key) for key in lost)
+    said = f"{_SAID}{named}. {_WHAT_TO_DO}"
     return f"{reason} {said}" if reason else said

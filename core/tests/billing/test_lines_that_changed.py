@@ -10,7 +10,7 @@ from msp_xero.billing.memory import tell_apart
 from msp_xero.billing.strangers import may_name_more
 from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import foreign
-from msp_xero.ledger.decisions import Released, release_invoice
+from msp_xero.ledger.decisions import Refusal, Released, release_invoice
 from msp_xero.ledger.models import ForeignLine, Invoice, InvoiceLine, LineToldApart, Worklog
 from msp_xero.ledger.second_look import awaited
 from sqlalchemy import insert, select
@@ -27,7 +27,7 @@ from core.tests.billing.test_put_together import (
     take_off,
     two_drafts,
 )
-from core.tests.billing.test_strangers import PUT, copy_of, settle_later
+from core.tests.billing.test_strangers import CABLING, PUT, copy_of, settle_later
 from core.tests.billing.test_taken_off_again import (
     older,  # noqa: F401 - a fixture
     put_there_after_the_release,
@@ -475,3 +475,124 @@ def test_nothing_is_awaited_on_an_invoice_that_was_released_on_a_persons_word(wo
         assert session.scalars(select(ForeignLine).where(ForeignLine.contact_id.is_(None))).all() == []
         [reason] = session.scalars(select(Invoice.reason).where(Invoice.number == "SDP-00001"))
     assert reason is None
+
+
+# What another invoice says of a line that is missing
+
+
+def acme(world, *more):
+    """Another installation bills another customer for its own worklog of the same id."""
+    first = numbered(world, "SDP-00001")
+    line = {name: first["LineItems"][0][name] for name in ("AccountCode", "TaxType")}
+    line |= {"Description": "Firewall\n(SDP request worklog 1003)", "Quantity": 1, "UnitAmount": 90}
+    other = next(one for one in world.contacts if one["ContactID"] != first["Contact"]["ContactID"])
+    theirs = {"InvoiceNumber": "ACME-00007", "Reference": "Work [0badcafe]", "LineItems": [line, *more]}
+    world.person("invoice", "add", Contact={"ContactID": other["ContactID"]}, **theirs)
+    return next(one for one in world.ours() if one["InvoiceNumber"] == "ACME-00007")
+
+
+def test_a_line_of_another_installation_hides_nothing(world):
+    released_onto_first(world)
+    acme(world)
+    take_off(world)
+    for _ in range(2):
+        settle_later(world)
+    assert list(told(world)) == ["SDP-00001"]
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_a_line_taken_off_an_invoice_of_another_installation_stops_nothing(world, is_edited):
+    world.deliver(world.line(0, account=0))
+    world.settle()
+    invoice = acme(world, CABLING)
+    settle_later(world)
+    if is_edited:
+        world.person("invoice", "edit", invoice["InvoiceID"], LineItems=invoice["LineItems"][1:])
+        settle_later(world)
+    world.deliver(world.line(3, account=0))
+    assert settle_later(world).worklogs == 1
+
+
+def three_of_which_the_second_counts_on_the_first(world):
+    two_drafts(world)
+    world.deliver(world.line(6, account=0))
+    settle_later(world)
+    copy_lines(world)
+    delete(world)
+    settle_later(world)
+    release_invoice(world.ledger, "SDP-00002")
+
+
+def test_what_a_person_put_on_a_third_of_ours_as_it_was_said_is_said_no_more(world):
+    three_of_which_the_second_counts_on_the_first(world)
+    take_off(world)
+    settle_later(world)
+    assert "let the line there end so" in told(world)["SDP-00001"]
+    copy_lines(world, "SDP-00002", "SDP-00003")
+    settle_later(world)
+    assert on_live_invoices(world) == ["1000", "1003", "1006"]
+    assert told(world) == {}
+
+
+def test_one_that_was_edited_and_cannot_be_read_delays_no_other(world):
+    released_onto_first(world)
+    take_off(world)
+    settle_later(world)
+    onto = numbered(world, "SDP-00001")["InvoiceID"]
+    world.person("invoice", "edit", onto, Status="AUTHORISED")
+    world.deliver(world.line(1, account=1))
+    match = {"method": "GET", "query": {"IDs": onto}}
+    world.fail({"kind": "status", "status": 500, "match": match, "times": 10_000})
+    settle_later(world)
+    assert (world.states(), list(told(world))) == ({"invoiced": 3}, ["SDP-00001"])
+
+
+def test_what_is_put_back_in_a_night_when_xero_could_not_show_it_is_seen_by_the_next(world):
+    three_of_which_the_second_counts_on_the_first(world)
+    second = numbered(world, "SDP-00001")["LineItems"][-1]
+    take_off(world)
+    delete(world, "SDP-00003")  # gone, not released: looks read lines
+    settle_later(world)
+    onto = numbered(world, "SDP-00001")
+    lines = [*onto["LineItems"], {name: second[name] for name in MEMBERS}]
+    world.person("invoice", "edit", onto["InvoiceID"], LineItems=lines)
+    match = {"method": "GET", "query": {"IDs": onto["InvoiceID"]}}
+    world.fail({"kind": "status", "status": 500, "match": match, "times": 10_000})
+    settle_later(world)
+    assert list(told(world)) == ["SDP-00001"]
+    world.recover()
+    settle_later(world)
+    assert told(world) == {}
+
+
+def test_a_second_word_says_nothing_of_lines_that_nobody_was_shown(world):
+    deleted_and_released(world)
+    copy = copy_of(world, numbered(world, "SDP-00002"), "INV-0100")
+    copy_lines(world)
+    with pytest.raises(BilledElsewhere, match="INV-0100"):
+        settle_later(world)
+    tell_apart(world.ledger, row_of(world, "1003"))
+    with pytest.raises(BilledElsewhere, match="INV-0100"):
+        settle_later(world)
+    with pytest.raises(Refusal, match="with its very text on INV-0100: void that, or exclude"):
+        tell_apart(world.ledger, row_of(world, "1003"))
+    world.person("invoice", "delete", copy["InvoiceID"])
+    with pytest.raises(BilledElsewhere, match="SDP-00001"):
+        settle_later(world)
+
+
+def test_each_line_that_is_missing_is_named_with_its_mark(world):
+    two_drafts(world)
+    world.deliver(world.line(6, account=0))
+    settle_later(world)
+    copy_lines(world)
+    copy_lines(world, "SDP-00003", "SDP-00001")
+    delete(world)
+    delete(world, "SDP-00003")
+    settle_later(world)
+    for number in ("SDP-00002", "SDP-00003"):
+        release_invoice(world.ledger, number)
+    take_off(world)
+    take_off(world)
+    settle_later(world)
+    assert "(SDP request worklog 1003), (SDP request worklog 1006)." in told(world)["SDP-00001"]

@@ -72,12 +72,9 @@ def test_a_line_that_was_taken_off_before_the_release_is_told(world, nights_with
         assert settle_later(world).invoices == 0
     said = told(world)
     assert list(said) == ["SDP-00001"]
-    there = (
-        "named by no line of it: request 1003. Put the line back, ending with (SDP request worklog 1003); "
-    )
+    there = "named by no line of it: (SDP request worklog 1003). Put each line back, ending as it is written"
     assert said["SDP-00001"].count(there) == 1
     assert [one.is_missing for one in awaited(world.ledger)] == [True]
-    assert not any("IDs" in call for call in calls_of(world, lambda: settle_later(world)))
 
     delete(world, "SDP-00001")
     settle_later(world)
@@ -120,7 +117,10 @@ def test_what_was_moved_on_to_a_third_invoice_is_not_billed_beside_it(world):
     take_off(world)
     for _ in range(2):
         settle_later(world)
-    assert (on_live_invoices(world), list(told(world))) == (["1000", "1003", "1006"], ["SDP-00001"])
+    assert (on_live_invoices(world), told(world)) == (["1000", "1003", "1006"], {})
+    delete(world, "SDP-00003")
+    settle_later(world)
+    assert list(told(world)) == ["SDP-00001"]
 
 
 def test_what_is_not_there_is_said_once_also_beside_a_line_without_a_mark(world):
