@@ -6,13 +6,14 @@ import contextlib
 from decimal import Decimal
 
 import pytest
+from msp_xero.billing.document import worklog_marker
 from msp_xero.billing.memory import tell_apart
 from msp_xero.billing.strangers import may_name_more
 from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import foreign
 from msp_xero.ledger.decisions import Refusal, Released, release_invoice
 from msp_xero.ledger.models import ForeignLine, Invoice, InvoiceLine, LineToldApart, Worklog
-from msp_xero.ledger.second_look import awaited
+from msp_xero.ledger.second_look import awaited, note_seen
 from sqlalchemy import insert, select
 
 from core.tests.billing.test_copies import row_of
@@ -498,6 +499,34 @@ def test_a_line_of_another_installation_hides_nothing(world):
     for _ in range(2):
         settle_later(world)
     assert list(told(world)) == ["SDP-00001"]
+
+
+@pytest.mark.parametrize(
+    ("differs", "is_said"),
+    [
+        ({}, False),
+        ({"is_ours": False}, True),  # of another customer
+        ({"digest": foreign.UNREADABLE}, True),
+        ({"generation": 99}, True),
+        ({"invoice_id": None}, True),  # the very invoice, of which the list may lag behind
+        ({"told_apart": True}, True),
+    ],
+)
+def test_only_what_bills_it_here_by_now_speaks_for_a_line_that_is_missing(world, differs, is_said):
+    released_onto_first(world)
+    [one] = awaited(world.ledger)
+    line = {"connection_id": world.ledger.connection_id, "generation": world.ledger.generation}
+    line |= {"module": "request", "worklog_id": "1003", "invoice_id": "x", "number": "INV-7", "digest": "d"}
+    line |= {"contact_id": "another customer", "is_ours": True, **differs}
+    line["invoice_id"] = line["invoice_id"] or one.xero_id
+    is_apart = line.pop("told_apart", False)
+    with world.ledger.settling() as fence:
+        with world.ledger.write(fence) as session:
+            session.execute(insert(ForeignLine), [line])
+            if is_apart:
+                foreign.tell_apart(session, one.worklog_row, [("x", "request", "d")])
+        note_seen(world.ledger, fence, [one], {one.xero_id: set()}, worklog_marker)
+    assert bool(told(world)) is is_said
 
 
 @pytest.mark.parametrize("is_edited", [False, True])
