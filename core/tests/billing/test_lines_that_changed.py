@@ -34,6 +34,7 @@ from core.tests.billing.test_taken_off_again import (
     put_there_after_the_release,
     released_onto_first,
     renumbered,
+    three_of_which_the_second_counts_on_the_first,
     told,
 )
 from core.tests.billing.test_there_and_back import come_home, move, place
@@ -540,16 +541,6 @@ def test_a_line_taken_off_an_invoice_of_another_installation_stops_nothing(world
         settle_later(world)
     world.deliver(world.line(3, account=0))
     assert settle_later(world).worklogs == 1
-
-
-def three_of_which_the_second_counts_on_the_first(world):
-    two_drafts(world)
-    world.deliver(world.line(6, account=0))
-    settle_later(world)
-    copy_lines(world)
-    delete(world)
-    settle_later(world)
-    release_invoice(world.ledger, "SDP-00002")
 
 
 def test_what_a_person_put_on_a_third_of_ours_as_it_was_said_is_said_no_more(world):
