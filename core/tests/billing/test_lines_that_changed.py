@@ -98,6 +98,29 @@ def test_one_that_was_only_in_doubt_is_asked_about_once_its_text_is_changed(olde
     assert settle_later(world).worklogs == 1
 
 
+def test_its_marker_tells_also_where_a_line_was_never_part_of_it(older):  # noqa: F811
+    """A person had put another worklog's line on it before; that one has lost its mark since."""
+    world = older()
+    [line] = renumbered(world)["LineItems"]
+    its_id = renumbered(world)["InvoiceID"]
+    added = {**{name: line[name] for name in MEMBERS}, "Description": "(SDP request worklog 1006)"}
+    world.person("invoice", "edit", its_id, LineItems=[line, added])
+    settle_later(world)
+    world.person("invoice", "edit", its_id, LineItems=[line, {**added, "Description": "As agreed"}])
+    settle_later(world)
+    world.deliver(world.line(3, account=1, description="Another text"))
+    with pytest.raises(BilledElsewhere, match="INV-0001"):
+        settle_later(world)
+
+
+def test_what_counts_as_billed_by_one_of_ours_is_not_looked_for_on_all_others(world):
+    released_onto_first(world)
+    settle_later(world)
+    world.person("invoice", "edit", numbered(world, "SDP-00001")["InvoiceID"], Status="AUTHORISED")
+    summary, its_lines = calls_of(world, lambda: settle_later(world))
+    assert ("summaryOnly" in summary, "IDs" in its_lines) == (True, True)
+
+
 def test_a_line_with_its_mark_back_is_known_again_and_one_without_company_is_forgotten(older):  # noqa: F811
     world = older()
     world.deliver(world.line(3, account=0))
