@@ -10,7 +10,13 @@ from msp_xero.directory.settings import DIRECTORY
 from msp_xero.errors import InputError
 from msp_xero.ledger import Ledger
 from msp_xero.ledger.defaults import DEFAULT_CONNECTION, DEFAULT_LEDGER_URL
-from msp_xero.ledger.origin import Origin, refuse_foreign, refuse_gap, remember_contacts
+from msp_xero.ledger.origin import (
+    Origin,
+    covers_all_contacts,
+    refuse_foreign,
+    refuse_gap,
+    remember_contacts,
+)
 from msp_xero.ledger.settings import LEDGER
 from msp_xero.sdp import SDP_CONNECTION, SdpClient, SdpSettings
 from msp_xero.singer import plain_errors
@@ -45,6 +51,7 @@ class TargetMspSdp(CheckpointingTarget):
         self.item_records = 0
         self.extent: int | None = None
         self.origin: Origin | None = None
+        self.contacts_ended = False
         super().__init__(**options)
         # A wrong setting ends the run before the first line is read.
         self.sdp_settings = SdpSettings.from_config(self.config)
@@ -85,6 +92,8 @@ class TargetMspSdp(CheckpointingTarget):
     def state_arrived(self, state: dict[str, Any]) -> None:
         if self.origin is None and not self.seen:
             self.origin = Origin.of(state)
+        if AccountsSink.stream in self.seen and covers_all_contacts(state):
+            self.contacts_ended = True
 
     def _check_origin(self, stream: str) -> None:
         """Refuse a run of another organisation, or one that leaves contacts out, before its first record."""
@@ -127,12 +136,15 @@ class TargetMspSdp(CheckpointingTarget):
         if not self.is_on(AccountsSink.stream):
             self.logger.info("accounts: disabled by accounts_enabled; nothing was stored or written")
             return
+        # A tap that told nothing before its first stream may tell no end either.
+        tells_the_end = self.origin is not None and self.origin.is_told
         summary = run_accounts(
             self.ledger,
             self.client,
             self.account_policy,
             base_url=self.sdp_settings.base_url,
             fields=self.account_fields,
+            has_all=self.contacts_ended or not tells_the_end,
             should_stop=lambda: self.stop_requested,
             logger=self.logger,
         )

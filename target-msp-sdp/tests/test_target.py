@@ -452,6 +452,26 @@ def of_organisation(one: str, name: str, since: str | None = None) -> dict[str, 
     return {"bookmarks": {"contacts": contacts}, "organisation": {"OrganisationID": one, "Name": name}}
 
 
+@pytest.mark.parametrize("ended", [True, False], ids=["all came", "Xero failed"])
+@pytest.mark.parametrize("came", [0, 1])
+def test_the_first_sync_is_the_one_to_which_all_contacts_came(bench: Bench, ended: bool, came: int) -> None:
+    """Xero failed before its end: what comes with the next run was there all along."""
+    begun = of_organisation("org-1", "Kōwhai")
+    some = [bench.contact(f"early {n}", f"Early {n}") for n in range(came)]
+    midst = begun | {"bookmarks": {"contacts": {"progress_markers": {"replication_key_value": "2026-11-20"}}}}
+    bench.run(begun, ("accounts", some), midst, *([begun] if ended else []))
+    rest = [
+        bench.contact("lost", "Tahi Plumbing", contact_status="ARCHIVED", merged_to_contact_id="left"),
+        bench.contact("left", "Tahi Plumbing & Gas Limited"),
+        bench.contact("edited", "Kea Tours", updated_time="2099-01-01T00:00:00Z"),
+    ]
+    bench.run(begun, ("accounts", rest), begun)
+    links = bench.links()
+    assert (links["left"].account_id is not None) == (not ended)
+    assert (links["left"].problem is not None) == ended
+    assert (links["edited"].account_id is not None) == ended  # new since, or of the first sync
+
+
 def test_contacts_of_another_organisation_are_refused_before_one_is_stored(bench: Bench) -> None:
     bench.run(of_organisation("org-1", "Kōwhai"), ("accounts", [bench.contact("c1", "One")]))
     for stream, record in (

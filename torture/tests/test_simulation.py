@@ -54,6 +54,7 @@ ONCE_BROKEN = (
     204786,
     216408,
     216637,
+    227671,
     501837,
 )
 """Seeds that broke a promise, and led to a mend."""

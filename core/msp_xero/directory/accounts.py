@@ -129,7 +129,7 @@ def settle_accounts(work: AccountWork) -> None:
     write_in_turn(writer, rows, creates)
     if work.summary.stopped:
         return
-    if not writer.unanswered.has_news:
+    if work.has_all and not writer.unanswered.has_news:
         _finish(work, decided_at)
     writer.unanswered.end_the_run()
 
@@ -313,7 +313,7 @@ def _apply(work: AccountWork, plan: AccountPlan) -> list[Change]:
 
 
 def _finish(work: AccountWork, decided_at: datetime) -> None:
-    """The first sync is done when all its decisions were carried out; its time then stays."""
+    """The first sync is done when all contacts came and all was carried out; its time then stays."""
     if work.policy.dry_run:
         return
     with work.ledger.write(work.fence) as session:

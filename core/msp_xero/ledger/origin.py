@@ -22,6 +22,7 @@ ORGANISATION: Final = "organisation"
 """Member of a STATE that names the organisation: ``{"OrganisationID": …, "Name": …}``."""
 
 _CONTACTS: Final = "contacts"
+_IN_THEIR_MIDST: Final = "progress_markers"
 _TRUSTED: Final = 9999
 """The year that the migration wrote for a ledger with contacts: its next bookmark is believed."""
 
@@ -109,11 +110,23 @@ def remember_contacts(ledger: Ledger, origin: Origin, state: Mapping[str, Any]) 
             ledger.connection(session).contacts_read_to = reached
 
 
+def covers_all_contacts(state: Mapping[str, Any]) -> bool:
+    """Tell whether a STATE that came after contacts began is that of their end.
+
+    In their midst the SDK notes what it has read beside the bookmark, which stays where it was.
+    """
+    return not _bookmark_of_contacts(state).get(_IN_THEIR_MIDST)
+
+
 def _contacts_at(state: Mapping[str, Any]) -> datetime | None:
+    return moment(_bookmark_of_contacts(state).get("replication_key_value"))
+
+
+def _bookmark_of_contacts(state: Mapping[str, Any]) -> Mapping[str, Any]:
     found: Any = state
     for name in ("bookmarks", _CONTACTS):
         found = found.get(name) if isinstance(found, dict) else None
-    return moment(found.get("replication_key_value")) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _readable(at: datetime) -> str:
