@@ -55,6 +55,7 @@ ONCE_BROKEN = (
     216408,
     216637,
     227671,
+    231826,
     501837,
 )
 """Seeds that broke a promise, and led to a mend."""

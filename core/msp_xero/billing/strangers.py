@@ -25,7 +25,7 @@ from msp_xero.billing.plan import invoice_number, is_own_number
 from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger import foreign, pushing
 from msp_xero.ledger.foreign import Told
-from msp_xero.ledger.models import Invoice
+from msp_xero.ledger.models import WORKLOG_STATES, Invoice
 from msp_xero.ledger.pushing import Waiting
 from msp_xero.ledger.survey import generations_in
 
@@ -41,6 +41,8 @@ _NUMBERS_AHEAD: Final = 1000
 """How many numbers a newer copy of a ledger may have given out that this one has not."""
 _NUMBERS_BACK: Final = 5000
 """How many numbers of before are tried. More would make a marker that fits by chance likely."""
+_MOST_LINES_TRIED: Final = 50
+"""Up to how many lines an invoice is taken to have been made with, when a person put more on it."""
 
 
 def is_gone(row: Row) -> bool:
@@ -138,7 +140,7 @@ def verdict_on(ledger: Ledger, row: Row, number_prefix: str, recalled: Sequence[
         return Verdict.BILLS_WHAT_WAITS
     # A line that cannot be read may be there no more: its marker was made with it, or without.
     is_ours = any(
-        _had_our_number(ledger, some, waiting, markers_in(reference), number_prefix)
+        _had_our_number(ledger, some, markers_in(reference), number_prefix)
         for some in ([told, lines] if recalled else [told])
     )
     return Verdict.BILLS_WHAT_WAITS if is_ours else Verdict.MARKER_TRIED
@@ -152,22 +154,24 @@ def any_billed(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> b
 def _had_our_number(
     ledger: Ledger,
     lines: Sequence[Told],
-    waiting: Mapping[str, list[Waiting]],
     markers: Collection[str],
     number_prefix: str,
 ) -> bool:
-    """Tell whether an invoice with worklogs that wait here got a marker of it with a number of this prefix.
+    """Tell whether an invoice with these lines got a marker of it with a number of this prefix.
 
     Two installations never share a prefix, so it is ours. The marker also holds the revisions of the
-    worklogs: tried are the first ones, and those that this ledger knows.
+    worklogs: tried are the first ones, and those that this ledger knows. What a person put on it stands
+    behind the lines that it was made with.
     """
     with ledger.read() as session:
         following = ledger.connection(session).next_number
     numbers = range(max(1, following - _NUMBERS_BACK), following + _NUMBERS_AHEAD)
-    known = {key: max(one.revision for one in some) for key, some in waiting.items()}
+    here = waiting_under(ledger, lines, WORKLOG_STATES)
+    known = {key: max(one.revision for one in some) for key, some in here.items()}
     tries = {
-        tuple((line.module, line.worklog_id, revisions.get(line.worklog_id, 1)) for line in lines)
+        tuple((line.module, line.worklog_id, revisions.get(line.worklog_id, 1)) for line in lines[:count])
         for revisions in ({}, known)
+        for count in {len(lines), *range(1, min(len(lines), _MOST_LINES_TRIED))}
     }
     return any(
         made in markers

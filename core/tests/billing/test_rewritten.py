@@ -194,6 +194,36 @@ def test_where_only_a_date_in_brackets_is_left_of_its_reference_a_moved_worklog_
     settle_later(world)
 
 
+@pytest.mark.parametrize("revision", [1, 2])
+def test_a_line_that_was_put_on_a_renumbered_invoice_of_another_customer_is_asked_about(
+    sqlite_world, lose_the_ledger, revision
+):
+    """Its mark in the reference was made without that line, and of a worklog that does not wait here."""
+    world = sqlite_world
+    deliver_what_was_released_before(world, revision)
+    world.deliver(world.line(1, account=1))
+    world.settle()
+    first, second = world.invoices()
+    world.person("invoice", "edit", first["InvoiceID"], InvoiceNumber="INV-7001")
+    merge(world, first, second, first["Reference"])
+    lose_the_ledger(world)
+    deliver_what_was_released_before(world, revision)
+    exclude_worklog(world.ledger, row_of(world, "1000"), "goodwill")
+    world.deliver(world.line(1, account=1, description="Another text"))
+    for _ in range(2):
+        with pytest.raises(BilledElsewhere, match="INV-7001"):
+            settle_later(world)
+    exclude_worklog(world.ledger, row_of(world, "1001"), "it is on INV-7001")
+    settle_later(world)
+    assert world.states() == {"excluded": 2}
+
+
+def deliver_what_was_released_before(world, revision):
+    world.deliver(world.line(0, account=0))
+    with world.ledger.write() as session:
+        session.execute(update(Worklog).values(revision=revision))
+
+
 def test_a_rebuild_reads_a_mark_that_something_is_written_behind(sqlite_world, lose_the_ledger):
     world = sqlite_world
     text = "Worklog 0, see (SDP request worklog 7)\n(SDP request worklog 1000)"
