@@ -144,7 +144,7 @@ class TargetMspSdp(CheckpointingTarget):
             self.account_policy,
             base_url=self.sdp_settings.base_url,
             fields=self.account_fields,
-            has_all=self.contacts_ended or not tells_the_end,
+            has_all_contacts=self.contacts_ended or not tells_the_end,
             should_stop=lambda: self.stop_requested,
             logger=self.logger,
         )

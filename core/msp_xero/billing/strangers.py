@@ -42,7 +42,7 @@ _NUMBERS_AHEAD: Final = 1000
 _NUMBERS_BACK: Final = 5000
 """How many numbers of before are tried. More would make a marker that fits by chance likely."""
 _MOST_LINES_TRIED: Final = 50
-"""Up to how many lines an invoice is taken to have been made with, when a person put more on it."""
+"""Beginnings of up to how many lines are tried, because people put lines behind ours; as for numbers."""
 
 
 def is_gone(row: Row) -> bool:
@@ -138,11 +138,10 @@ def verdict_on(ledger: Ledger, row: Row, number_prefix: str, recalled: Sequence[
     if marker_of(reference) is None:
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
         return Verdict.BILLS_WHAT_WAITS
-    # A line that cannot be read may be there no more: its marker was made with it, or without.
-    is_ours = any(
-        _had_our_number(ledger, some, markers_in(reference), number_prefix)
-        for some in ([told, lines] if recalled else [told])
-    )
+    # What a person put on it stands behind the lines that its marker was made with; one that cannot be read
+    # may be there no more, and belong to it or not.
+    made_with = {len(told), len(lines), *range(1, min(len(lines), _MOST_LINES_TRIED))}
+    is_ours = _had_our_number(ledger, lines, made_with, markers_in(reference), number_prefix)
     return Verdict.BILLS_WHAT_WAITS if is_ours else Verdict.MARKER_TRIED
 
 
@@ -154,14 +153,14 @@ def any_billed(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> b
 def _had_our_number(
     ledger: Ledger,
     lines: Sequence[Told],
+    made_with: Collection[int],
     markers: Collection[str],
     number_prefix: str,
 ) -> bool:
-    """Tell whether an invoice with these lines got a marker of it with a number of this prefix.
+    """Tell whether an invoice got a marker of it with a number of this prefix and some of its first lines.
 
     Two installations never share a prefix, so it is ours. The marker also holds the revisions of the
-    worklogs: tried are the first ones, and those that this ledger knows. What a person put on it stands
-    behind the lines that it was made with.
+    worklogs: tried are the first ones, and those that this ledger knows.
     """
     with ledger.read() as session:
         following = ledger.connection(session).next_number
@@ -171,7 +170,7 @@ def _had_our_number(
     tries = {
         tuple((line.module, line.worklog_id, revisions.get(line.worklog_id, 1)) for line in lines[:count])
         for revisions in ({}, known)
-        for count in {len(lines), *range(1, min(len(lines), _MOST_LINES_TRIED))}
+        for count in made_with
     }
     return any(
         made in markers

@@ -129,7 +129,7 @@ def settle_accounts(work: AccountWork) -> None:
     write_in_turn(writer, rows, creates)
     if work.summary.stopped:
         return
-    if work.has_all and not writer.unanswered.has_news:
+    if work.has_all_contacts and not writer.unanswered.has_news:
         _finish(work, decided_at)
     writer.unanswered.end_the_run()
 

@@ -33,7 +33,7 @@ def run_accounts(  # noqa: PLR0913 - everything a job works with is handed in
     *,
     base_url: str | None = None,
     fields: AccountFields | None = None,
-    has_all: bool = True,
+    has_all_contacts: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
     logger: logging.Logger | None = None,
 ) -> DirectorySummary:
@@ -45,7 +45,7 @@ def run_accounts(  # noqa: PLR0913 - everything a job works with is handed in
         policy: the settings.
         base_url: SDP's address; the ledger remembers it, to refuse another installation.
         fields: what SDP tells about account fields, if it was read already.
-        has_all: whether all contacts came that were to be read; only then the first sync can be over.
+        has_all_contacts: whether all came that were to be read; only then the first sync can be over.
         should_stop: asked before each write; True ends the run cleanly.
         logger: where notes go; the summary line is the caller's.
 
@@ -69,7 +69,7 @@ def run_accounts(  # noqa: PLR0913 - everything a job works with is handed in
             should_stop=should_stop,
             logger=logger,
             base_url=base_url,
-            has_all=has_all,
+            has_all_contacts=has_all_contacts,
         )
         settle_accounts(work)
     return summary

@@ -31,7 +31,7 @@ class AccountWork:
     Attributes:
         listed: SDP's accounts by id, as listed in this settle.
         unknown: fields of earlier deliveries that cannot be written, with the reason.
-        has_all: whether all contacts came that were to be read.
+        has_all_contacts: whether all came that were to be read.
     """
 
     ledger: Ledger
@@ -44,7 +44,7 @@ class AccountWork:
     should_stop: Callable[[], bool]
     logger: Logger
     base_url: str | None = None
-    has_all: bool = True
+    has_all_contacts: bool = True
     columns: list[str] = field(default_factory=list)
     listed: dict[str, Row] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)

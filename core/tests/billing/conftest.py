@@ -314,6 +314,33 @@ def bill_and_lose(lose_the_ledger):
 
 
 @pytest.fixture
+def older(world, databases, tmp_path):
+    """A function that leaves a world with an older copy of its ledger.
+
+    The second of two drafts was made since, and renumbered.
+    """
+
+    def older(**changes):
+        world.deliver(world.line(0, account=0))
+        world.settle()
+        world.clock.advance(3600)
+        world.settle()
+        world.ledger.close()
+        backup = databases.copy(world.url, tmp_path)
+        world.deliver(world.line(3, account=0))
+        world.clock.advance(3600)
+        world.settle()
+        [second] = [one["InvoiceID"] for one in world.invoices() if one["InvoiceNumber"] == "SDP-00002"]
+        world.person("invoice", "edit", second, InvoiceNumber="INV-0001", **changes)
+        world.ledger.close()
+        world.url = backup
+        world.ledger = world.open_ledger()
+        return world
+
+    return older
+
+
+@pytest.fixture
 def begun_anew(sqlite_world, lose_the_ledger):
     """Somebody tries the program out, takes the trial invoices back in Xero, and begins with a new ledger."""
 

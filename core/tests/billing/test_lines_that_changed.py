@@ -6,6 +6,7 @@ import contextlib
 from decimal import Decimal
 
 import pytest
+from msp_xero.billing import strangers
 from msp_xero.billing.memory import tell_apart
 from msp_xero.billing.strangers import may_name_more
 from msp_xero.errors import BilledElsewhere
@@ -27,7 +28,6 @@ from core.tests.billing.test_put_together import (
 )
 from core.tests.billing.test_strangers import CABLING, PUT, copy_of, settle_later
 from core.tests.billing.test_taken_off_again import (
-    older,  # noqa: F401 - a fixture
     put_there_after_the_release,
     released_onto_first,
     renumbered,
@@ -59,7 +59,7 @@ def test_a_copy_that_stopped_a_run_is_not_billed_beside_once_its_text_is_changed
     assert world.states() == {"open": 1}
 
 
-def test_nor_is_what_an_older_copy_of_the_ledger_stopped_for(older):  # noqa: F811
+def test_nor_is_what_an_older_copy_of_the_ledger_stopped_for(older):
     world = older()
     world.deliver(world.line(3, account=0))
     with pytest.raises(BilledElsewhere, match="INV-0001"):
@@ -74,7 +74,7 @@ def test_nor_is_what_an_older_copy_of_the_ledger_stopped_for(older):  # noqa: F8
     assert world.states() == {"invoiced": 1, "open": 1}
 
 
-def test_one_that_was_only_in_doubt_is_asked_about_once_its_text_is_changed(older):  # noqa: F811
+def test_one_that_was_only_in_doubt_is_asked_about_once_its_text_is_changed(older):
     """The worklog was moved to another account since, so that no more than its id tells."""
     world = older()
     settle_later(world)
@@ -90,8 +90,10 @@ def test_one_that_was_only_in_doubt_is_asked_about_once_its_text_is_changed(olde
     assert settle_later(world).worklogs == 1
 
 
-def test_its_marker_tells_also_where_a_line_was_never_part_of_it(older):  # noqa: F811
+@pytest.mark.parametrize("most_tried", [50, 1])
+def test_its_marker_tells_also_where_a_line_was_never_part_of_it(older, monkeypatch, most_tried):
     """A person had put another worklog's line on it before; that one has lost its mark since."""
+    monkeypatch.setattr(strangers, "_MOST_LINES_TRIED", most_tried)  # as where it has more lines than that
     world = older()
     [line] = renumbered(world)["LineItems"]
     its_id = renumbered(world)["InvoiceID"]
@@ -113,7 +115,7 @@ def test_what_counts_as_billed_by_one_of_ours_is_not_looked_for_on_all_others(wo
     assert ("summaryOnly" in summary, "IDs" in its_lines) == (True, True)
 
 
-def test_a_line_with_its_mark_back_is_known_again_and_one_without_company_is_forgotten(older):  # noqa: F811
+def test_a_line_with_its_mark_back_is_known_again_and_one_without_company_is_forgotten(older):
     world = older()
     world.deliver(world.line(3, account=0))
     with pytest.raises(BilledElsewhere, match="INV-0001"):

@@ -26,7 +26,6 @@ from core.tests.billing.test_put_together import (
 )
 from core.tests.billing.test_strangers import settle_later
 from core.tests.billing.test_taken_off_again import (
-    older,  # noqa: F401 - a fixture
     released_onto_first,
     three_of_which_the_second_counts_on_the_first,
     told,

@@ -343,31 +343,6 @@ def put_on_ours(world):
     world.person("invoice", "edit", onto["InvoiceID"], LineItems=[*onto["LineItems"], *lines])
 
 
-@pytest.fixture
-def older(world, databases, tmp_path):
-    """A function that leaves a world with an older copy of its ledger.
-
-    The second of two drafts was made since, and renumbered.
-    """
-
-    def older(**changes):
-        world.deliver(world.line(0, account=0))
-        world.settle()
-        settle_later(world)
-        world.ledger.close()
-        backup = databases.copy(world.url, tmp_path)
-        world.deliver(world.line(3, account=0))
-        settle_later(world)
-        second = numbered(world, "SDP-00002")["InvoiceID"]
-        world.person("invoice", "edit", second, InvoiceNumber="INV-0001", **changes)
-        world.ledger.close()
-        world.url = backup
-        world.ledger = world.open_ledger()
-        return world
-
-    return older
-
-
 @pytest.mark.parametrize("is_deleted", [True, False])
 def test_what_a_run_stopped_for_is_not_billed_beside_ours_onto_which_it_was_put(older, is_deleted):
     world = older(**({"Reference": "PO 4711"} if is_deleted else {}))
