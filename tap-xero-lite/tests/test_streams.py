@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator, FormatChecker
 from msp_xero.errors import AccessRefused, InputError, SettingError
+from msp_xero.ledger.origin import covers_all_contacts
 from msp_xero.xero import XeroClient
 from tap_xero_lite.records import shape
-from tap_xero_lite.streams import STREAMS
+from tap_xero_lite.streams import STREAMS, Contacts
 from tap_xero_lite.tap import TapXeroLite
 
 ALL = [stream.name for stream in STREAMS]
@@ -280,6 +282,31 @@ def test_the_first_message_names_the_organisation_and_costs_one_call(run, sandbo
     assert done.messages[0]["value"]["organisation"] == expected
     assert done.state["organisation"] == expected
     assert len(sandbox.calls("/Organisation")) == 1
+
+
+def ends_told_in(messages):
+    """Whether each STATE after contacts began says to the target that all of them came."""
+    types = [message["type"] for message in messages]
+    after = messages[types.index("SCHEMA") :]
+    return [covers_all_contacts(message["value"]) for message in after if message["type"] == "STATE"]
+
+
+def test_the_end_of_contacts_is_told_once_all_came(run, sandbox, monkeypatch):
+    monkeypatch.setattr(Contacts, "STATE_MSG_FREQUENCY", 5)
+    *before, last = ends_told_in(run("contacts").messages)
+    assert (set(before), last) == ({False}, True)
+    none = run("contacts", start_date="2099-01-01T00:00:00Z")
+    assert (none.records("contacts"), ends_told_in(none.messages)) == ([], [True])
+
+
+def test_the_end_of_contacts_is_not_told_where_xero_fails(run, sandbox, monkeypatch, capfdbinary):
+    monkeypatch.setattr(Contacts, "STATE_MSG_FREQUENCY", 5)
+    sandbox.faults({"kind": "revoked", "match": {"path": "/api.xro/2.0/Contacts"}, "nth": 3})
+    with pytest.raises(AccessRefused):
+        run("contacts", page_size=5)
+    sys.stdout.flush()
+    messages = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert set(ends_told_in(messages)) == {False}
 
 
 def test_a_login_that_may_not_read_the_organisation_still_reads_contacts(run, sandbox, caplog):
