@@ -31,10 +31,14 @@ UNMAPPED = {
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, int]) -> Iterator[Project]:
-    """A project after its first sync of accounts."""
+    """A project after its first sync of accounts, which was looked at before, as docs/go-live.md says."""
     sandbox = Sandbox(ports, "--scale", "small")
     try:
         project = Project.create(tmp_path_factory.mktemp("accounts") / "project", sandbox)
+        project.set_loader("target-msp-sdp", dry_run=True)
+        project.run("accounts")
+        assert accounts_created(project) == []
+        project.set_loader("target-msp-sdp", dry_run=False)
         project.run("accounts")
         yield project
     finally:

@@ -16,6 +16,8 @@ from torture.people import keys_on
 from torture.world import SDP_KEY, XERO_SECRET, Surprise
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from msp_xero_sandbox.xero.rows import Invoice
 
     from torture.parts import Environment
@@ -107,18 +109,20 @@ def _check_secrets(world: World) -> None:
     heard.clear()
 
 
-def check_at_rest(world: World, people: People, *, rebuilt: bool = False) -> None:
+def check_at_rest(world: World, people: People, *, jobs: Collection[str] = (), rebuilt: bool = False) -> None:
     """What has to be true when everything is repaired and enough quiet runs have passed.
 
     Args:
         world: the world at rest.
         people: who knows what was changed by hand.
+        jobs: what ran, and now ran without trouble.
         rebuilt: whether the ledger was rebuilt, so that it may hold worklogs in doubt.
     """
     with contextlib.closing(sqlite3.connect(world.here.ledger_path)) as connection:
         connection.row_factory = sqlite3.Row
         books = _Ledger(connection)
     _check_directory(world)
+    _check_first_syncs(books, jobs)
     _check_places(world, books)
     _check_causes(world, books, rebuilt=rebuilt)
     if not rebuilt:
@@ -135,10 +139,19 @@ def _check_directory(world: World) -> None:
             raise Surprise("never twice", f"{kind} {twice} are in ServiceDesk Plus twice")
 
 
+def _check_first_syncs(books: _Ledger, jobs: Collection[str]) -> None:
+    """A first sync does not go on for ever: while it does, new contacts and items are taken for old ones."""
+    [connection] = map(dict, books.connections)
+    for job in jobs:
+        if connection.get(f"{job.replace('-', '_')}_synced_at", "not synced") is None:
+            raise Surprise("never stuck", f"the first sync of {job} is not over")
+
+
 class _Ledger:
     """The ledger's rows as they are stored, read without the program."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connections = connection.execute("SELECT * FROM connection").fetchall()
         self.worklogs = connection.execute("SELECT * FROM worklog ORDER BY id").fetchall()
         self.invoices = connection.execute("SELECT * FROM invoice ORDER BY id").fetchall()
         self.lines = connection.execute(

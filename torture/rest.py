@@ -46,7 +46,7 @@ def come_to_rest(month: Month) -> None:
         month.let_pass(25)
     else:
         raise Surprise("never stuck", "it does not come to rest")
-    check_at_rest(month.world, month.people, rebuilt=month.tally.rebuilds > 0)
+    check_at_rest(month.world, month.people, jobs=month.jobs, rebuilt=month.tally.rebuilds > 0)
 
 
 def _moved(month: Month) -> tuple[list[tuple[Any, ...]], int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msp_xero.xero import wire
 from singer_sdk import SchemaDirectory, Stream, StreamSchema
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.singerlib import StateMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
@@ -51,6 +52,12 @@ class XeroStream(Stream, abc.ABC):
         schema = self.schema
         for row in self.rows(self._since(context)):
             yield shape(row, schema, name=self.name)
+
+    @override
+    def finalize_state_progress_markers(self, state: dict[str, Any] | None = None) -> None:
+        """Tell that all rows came, by a STATE: the SDK writes none where the bookmark stayed where it was."""
+        super().finalize_state_progress_markers(state)
+        self._tap.write_message(StateMessage(value=self.tap_state))
 
     def _since(self, context: Context | None) -> datetime | None:  # noqa: ARG002 - for incremental streams
         """Return where to start; a full-table stream starts nowhere."""

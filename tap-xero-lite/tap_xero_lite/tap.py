@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,8 @@ from typing_extensions import override
 from tap_xero_lite.streams import STREAMS
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from tap_xero_lite.client import XeroStream
 
 SELECTION: tuple[th.Property[Any], ...] = (
@@ -95,6 +98,12 @@ class TapXeroLite(Tap):
         # Nothing to tell is told too: the SDK writes no empty STATE, and without one nobody could know
         # from where on this run reads.
         cast("dict[str, Any]", self.state)["organisation"] = told
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End with 128 + signal and without a STATE: it would say that all of a stream came."""
+        self.logger.info("Stopped by signal %d", signum)
+        sys.exit(128 + signum)
 
     @override
     def discover_streams(self) -> list[XeroStream]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from msp_xero.errors import AccessRefused, InputError, SettingError
 from msp_xero.ledger.origin import covers_all_contacts
 from msp_xero.xero import XeroClient
 from tap_xero_lite.records import shape
-from tap_xero_lite.streams import STREAMS, Contacts
+from tap_xero_lite.streams import STREAMS, Contacts, Items
 from tap_xero_lite.tap import TapXeroLite
 
 ALL = [stream.name for stream in STREAMS]
@@ -293,10 +294,46 @@ def ends_told_in(messages):
 
 def test_the_end_of_contacts_is_told_once_all_came(run, sandbox, monkeypatch):
     monkeypatch.setattr(Contacts, "STATE_MSG_FREQUENCY", 5)
-    *before, last = ends_told_in(run("contacts").messages)
-    assert (set(before), last) == ({False}, True)
+    assert ends_told_in(run("contacts").messages) == [False, False, True, True]
     none = run("contacts", start_date="2099-01-01T00:00:00Z")
-    assert (none.records("contacts"), ends_told_in(none.messages)) == ([], [True])
+    assert (none.records("contacts"), set(ends_told_in(none.messages))) == ([], {True})
+
+
+def test_the_end_of_contacts_is_told_where_the_bookmark_stays(run):
+    """The newest contact comes again; the SDK leaves out a STATE that says what the last one said."""
+    first = run("contacts")
+    quiet = run("contacts", state=first.state)
+    assert (len(quiet.records("contacts")), ends_told_in(quiet.messages)) == (1, [True])
+    assert quiet.state == first.state
+
+
+@pytest.mark.parametrize(("stream", "kind"), [("contacts", Contacts), ("items", Items)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_tap_that_is_stopped_tells_no_end(config, capfdbinary, monkeypatch, stream, kind, number):
+    """All rows of a list would be taken for all there are, and the rest for gone from Xero."""
+    whole, before = kind.rows, {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+
+    def rows(self, since):
+        first, *_ = whole(self, since)
+        yield first
+        os.kill(os.getpid(), number)
+        pytest.fail("the signal did not end it")
+
+    monkeypatch.setattr(kind, "rows", rows)
+    tap = TapXeroLite(config=config)
+    for name, one in tap.streams.items():
+        one.selected = name == stream
+    try:
+        tap._setup_signal_handlers()
+        with pytest.raises(SystemExit) as ended:
+            tap.sync_all()
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    sys.stdout.flush()
+    messages = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert ended.value.code == 128 + number
+    assert [message["type"] for message in messages] == ["STATE", "SCHEMA", "RECORD"]
 
 
 def test_the_end_of_contacts_is_not_told_where_xero_fails(run, sandbox, monkeypatch, capfdbinary):

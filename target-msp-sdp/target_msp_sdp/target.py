@@ -136,8 +136,8 @@ class TargetMspSdp(CheckpointingTarget):
         if not self.is_on(AccountsSink.stream):
             self.logger.info("accounts: disabled by accounts_enabled; nothing was stored or written")
             return
-        # A tap that told nothing before its first stream may tell no end either.
-        tells_the_end = self.origin is not None and self.origin.is_told
+        # Another tap may repeat no STATE, and so tell no end where nothing moved: it is believed.
+        tells_the_end = self.origin is not None and self.origin.tells_ends
         summary = run_accounts(
             self.ledger,
             self.client,

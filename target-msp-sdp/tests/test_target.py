@@ -472,6 +472,39 @@ def test_the_first_sync_is_the_one_to_which_all_contacts_came(bench: Bench, ende
     assert (links["edited"].account_id is not None) == ended  # new since, or of the first sync
 
 
+@pytest.mark.parametrize("tells", [True, False], ids=["tap-xero-lite", "another tap"])
+def test_after_a_dry_run_the_next_run_is_the_first_sync(bench: Bench, sandbox: Sandbox, tells: bool) -> None:
+    """A bookmark is there: tap-xero-lite ends with the STATE that it began with, another tap with none."""
+    read = of_organisation("org-1", "Kōwhai", "2026-11-20T00:00:00Z")
+    if not tells:
+        del read["organisation"]
+    newest = bench.contact("left", "Kea & Kiwi Tours Limited")
+    every = [
+        bench.contact("lost", "Kea Tours", contact_status="ARCHIVED", merged_to_contact_id="left"),
+        newest,
+    ]
+    bench.run(of_organisation("org-1", "Kōwhai"), ("accounts", every), read, dry_run=True)
+    bench.run(read, ("accounts", [newest]), *([read] if tells else []))
+    sandbox.client().create_account({"name": "Kea Tours"})  # another customer's
+    new = bench.contact("new", "Weka Cafe", updated_time="2099-01-01T00:00:00Z")
+    bench.run(read, ("accounts", [newest, new]), *([read] if tells else []))
+    links = bench.links()
+    assert links["left"].account_id is None
+    assert links["new"].account_id is not None
+
+
+@pytest.mark.parametrize(
+    "note", ["starting_replication_value", "replication_key_signpost", "progress_markers"]
+)
+def test_a_tap_that_was_stopped_before_the_first_contact_makes_no_first_sync(bench: Bench, note: str) -> None:
+    """The SDK writes a STATE on a signal, with what it noted for the time of the run."""
+    begun = of_organisation("org-1", "Kōwhai")
+    bench.run(begun, ("accounts", []), begun | {"bookmarks": {"contacts": {note: None}}})
+    late = bench.contact("lost", "Tahi Plumbing", contact_status="ARCHIVED", merged_to_contact_id="left")
+    bench.run(begun, ("accounts", [late, bench.contact("left", "Tahi Plumbing & Gas Limited")]), begun)
+    assert bench.links()["left"].account_id is not None
+
+
 def test_contacts_of_another_organisation_are_refused_before_one_is_stored(bench: Bench) -> None:
     bench.run(of_organisation("org-1", "Kōwhai"), ("accounts", [bench.contact("c1", "One")]))
     for stream, record in (

@@ -149,6 +149,16 @@ def test_a_ledger_that_is_not_true(billed, statement, promise):
         check_at_rest(billed.world, billed.people)
 
 
+@pytest.mark.parametrize("job", ["accounts", "worklog-types"])
+def test_a_first_sync_that_is_never_over(month, job):
+    played = month({"do": "run", "job": job})
+    played.play()
+    assert job in played.jobs
+    change_ledger(played, f"UPDATE connection SET {job.replace('-', '_')}_synced_at = NULL")
+    with noticed("never stuck"):
+        check_at_rest(played.world, played.people, jobs=played.jobs)
+
+
 def test_an_invoice_in_xero_that_the_ledger_does_not_know(billed):
     invoice = an_invoice(billed)
     billed.world.xero_app.rows.put_invoice(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msp_xero.billing.arithmetic import totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import date
 
     from msp_xero.billing.arithmetic import Totals
@@ -85,16 +85,27 @@ def worklogs_in(description: str | None) -> list[tuple[str, str]]:
 
 def invoice_marker(number: str, lines: Iterable[DraftLine]) -> str:
     """Return the eight characters behind the reference that only this very invoice has."""
-    worklogs = ((line.module, line.worklog_id, line.revision) for line in lines)
-    return next(markers_from([number], worklogs))
+    worklogs = [(line.module, line.worklog_id, line.revision) for line in lines]
+    return next(markers_from([number], worklogs, {len(worklogs)}))
 
 
-def markers_from(numbers: Iterable[str], worklogs: Iterable[tuple[str, str, int]]) -> Iterator[str]:
-    """Yield the marker of an invoice of ``(module, worklog id, revision)`` under each of the numbers."""
-    parts = (f"\n{module}/{worklog_id}/{revision}" for module, worklog_id, revision in worklogs)
-    tail = "".join(parts).encode()
+def markers_from(
+    numbers: Iterable[str], worklogs: Iterable[tuple[str, str, int]], made_with: Collection[int]
+) -> Iterator[str]:
+    """Yield the markers that an invoice has under each of the numbers with so many of its first lines.
+
+    Args:
+        numbers: invoice numbers.
+        worklogs: ``(module, worklog id, revision)`` of each line.
+        made_with: the counts of first lines.
+    """
+    parts = [f"\n{module}/{worklog_id}/{revision}".encode() for module, worklog_id, revision in worklogs]
     for number in numbers:
-        yield hashlib.sha256(number.encode() + tail).hexdigest()[:8]
+        made = hashlib.sha256()
+        for count, part in enumerate([number.encode(), *parts]):
+            made.update(part)
+            if count in made_with:
+                yield made.hexdigest()[:8]
 
 
 def marker_of(reference: str | None) -> str | None:

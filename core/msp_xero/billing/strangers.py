@@ -42,7 +42,7 @@ _NUMBERS_AHEAD: Final = 1000
 _NUMBERS_BACK: Final = 5000
 """How many numbers of before are tried. More would make a marker that fits by chance likely."""
 _MOST_LINES_TRIED: Final = 50
-"""Beginnings of up to how many lines are tried, because people put lines behind ours; as for numbers."""
+"""Of how many first lines, and without how many last ones, a marker is tried; as few as the numbers are."""
 
 
 def is_gone(row: Row) -> bool:
@@ -138,11 +138,15 @@ def verdict_on(ledger: Ledger, row: Row, number_prefix: str, recalled: Sequence[
     if marker_of(reference) is None:
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
         return Verdict.BILLS_WHAT_WAITS
-    # What a person put on it stands behind the lines that its marker was made with; one that cannot be read
-    # may be there no more, and belong to it or not.
-    made_with = {len(told), len(lines), *range(1, min(len(lines), _MOST_LINES_TRIED))}
+    # One that cannot be read may be there no more, and belong to it or not.
+    made_with = {len(told), *_beginnings(len(lines))}
     is_ours = _had_our_number(ledger, lines, made_with, markers_in(reference), number_prefix)
     return Verdict.BILLS_WHAT_WAITS if is_ours else Verdict.MARKER_TRIED
+
+
+def _beginnings(lines: int) -> Iterator[int]:
+    """Yield with how many first lines a marker may have been made: what a person put on it stands behind."""
+    yield from (count for count in range(1, lines + 1) if min(count, lines - count) <= _MOST_LINES_TRIED)
 
 
 def any_billed(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> bool:
@@ -168,14 +172,13 @@ def _had_our_number(
     here = waiting_under(ledger, lines, WORKLOG_STATES)
     known = {key: max(one.revision for one in some) for key, some in here.items()}
     tries = {
-        tuple((line.module, line.worklog_id, revisions.get(line.worklog_id, 1)) for line in lines[:count])
+        tuple((line.module, line.worklog_id, revisions.get(line.worklog_id, 1)) for line in lines)
         for revisions in ({}, known)
-        for count in made_with
     }
     return any(
         made in markers
         for worklogs in tries
-        for made in markers_from((invoice_number(number_prefix, one) for one in numbers), worklogs)
+        for made in markers_from((invoice_number(number_prefix, one) for one in numbers), worklogs, made_with)
     )
 
 

@@ -22,7 +22,7 @@ ORGANISATION: Final = "organisation"
 """Member of a STATE that names the organisation: ``{"OrganisationID": …, "Name": …}``."""
 
 _CONTACTS: Final = "contacts"
-_IN_THEIR_MIDST: Final = "progress_markers"
+_BEFORE_THEIR_END: Final = {"starting_replication_value", "replication_key_signpost", "progress_markers"}
 _TRUSTED: Final = 9999
 """The year that the migration wrote for a ledger with contacts: its next bookmark is believed."""
 
@@ -31,12 +31,14 @@ class Origin(NamedTuple):
     """What the first STATE of a run told; ``contacts_since`` is None for the very beginning.
 
     ``is_told`` is false for a run that told nothing before its first stream: where it began nobody knows.
+    ``tells_ends`` is true for a tap of ours: each of its streams ends with a STATE.
     """
 
     organisation_id: str | None = None
     organisation_name: str = ""
     contacts_since: datetime | None = None
     is_told: bool = False
+    tells_ends: bool = False
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Origin:
@@ -47,7 +49,8 @@ class Origin(NamedTuple):
         if not isinstance(organisation_id, str) or not 0 < len(organisation_id) <= 64:
             organisation_id = None
         name = name if isinstance(name, str) and name else "without a name"
-        return cls(organisation_id, name, _contacts_at(state), is_told=True)
+        since = _contacts_at(state)
+        return cls(organisation_id, name, since, is_told=True, tells_ends=ORGANISATION in state)
 
 
 def refuse_foreign(ledger: Ledger, origin: Origin) -> None:
@@ -113,9 +116,9 @@ def remember_contacts(ledger: Ledger, origin: Origin, state: Mapping[str, Any]) 
 def covers_all_contacts(state: Mapping[str, Any]) -> bool:
     """Tell whether a STATE that came after contacts began is that of their end.
 
-    In their midst the SDK notes what it has read beside the bookmark, which stays where it was.
+    Until then the SDK notes beside the bookmark, which stays where it was, from where and how far it reads.
     """
-    return not _bookmark_of_contacts(state).get(_IN_THEIR_MIDST)
+    return not _BEFORE_THEIR_END & _bookmark_of_contacts(state).keys()
 
 
 def _contacts_at(state: Mapping[str, Any]) -> datetime | None:

@@ -218,6 +218,24 @@ def test_a_line_that_was_put_on_a_renumbered_invoice_of_another_customer_is_aske
     assert world.states() == {"excluded": 2}
 
 
+@pytest.mark.parametrize(("own", "others"), [(50, 1), (51, 1), (60, 50)])
+def test_a_line_that_was_put_on_a_long_renumbered_invoice_is_asked_about(
+    sqlite_world, lose_the_ledger, own, others
+):
+    """Of so many lines not each beginning is tried, but the first ones and the last ones are."""
+    world = sqlite_world
+    behind = [world.line(100 + number, account=1) for number in range(others)]
+    world.deliver(*(world.line(number, account=0) for number in range(own)), *behind)
+    world.settle()
+    first, second = sorted(world.invoices(), key=lambda one: -len(one["LineItems"]))
+    world.person("invoice", "edit", first["InvoiceID"], InvoiceNumber="INV-7001")
+    merge(world, first, second, first["Reference"])
+    lose_the_ledger(world)
+    world.deliver(world.line(100, account=1, description="Another text"))
+    with pytest.raises(BilledElsewhere, match="INV-7001"):
+        settle_later(world)
+
+
 def deliver_what_was_released_before(world, revision):
     world.deliver(world.line(0, account=0))
     with world.ledger.write() as session:
