@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from msp_xero.errors import AccessRefused, InputError, SettingError
 from msp_xero.ledger.origin import covers_all_contacts
 from msp_xero.xero import XeroClient
+from singer_sdk import Stream
 from tap_xero_lite.records import shape
 from tap_xero_lite.streams import STREAMS, Contacts, Items
 from tap_xero_lite.tap import TapXeroLite
@@ -320,6 +321,7 @@ def test_a_tap_that_is_stopped_tells_no_end(config, capfdbinary, monkeypatch, st
         pytest.fail("the signal did not end it")
 
     monkeypatch.setattr(kind, "rows", rows)
+    monkeypatch.setattr(Stream, "STATE_MSG_FREQUENCY", 1)  # of 10,000 rows in earnest
     tap = TapXeroLite(config=config)
     for name, one in tap.streams.items():
         one.selected = name == stream

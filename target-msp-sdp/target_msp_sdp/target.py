@@ -51,7 +51,7 @@ class TargetMspSdp(CheckpointingTarget):
         self.item_records = 0
         self.extent: int | None = None
         self.origin: Origin | None = None
-        self.contacts_ended = False
+        self.contacts_ended: bool | None = None
         super().__init__(**options)
         # A wrong setting ends the run before the first line is read.
         self.sdp_settings = SdpSettings.from_config(self.config)
@@ -92,8 +92,8 @@ class TargetMspSdp(CheckpointingTarget):
     def state_arrived(self, state: dict[str, Any]) -> None:
         if self.origin is None and not self.seen:
             self.origin = Origin.of(state)
-        if AccountsSink.stream in self.seen and covers_all_contacts(state):
-            self.contacts_ended = True
+        if AccountsSink.stream in self.seen:
+            self.contacts_ended = covers_all_contacts(state)
 
     def _check_origin(self, stream: str) -> None:
         """Refuse a run of another organisation, or one that leaves contacts out, before its first record."""
@@ -136,15 +136,15 @@ class TargetMspSdp(CheckpointingTarget):
         if not self.is_on(AccountsSink.stream):
             self.logger.info("accounts: disabled by accounts_enabled; nothing was stored or written")
             return
-        # Another tap may repeat no STATE, and so tell no end where nothing moved: it is believed.
-        tells_the_end = self.origin is not None and self.origin.tells_ends
+        # Another tap may repeat no STATE, and so tell no end where nothing moved: then it is believed.
+        is_believed = self.origin is None or not self.origin.tells_ends
         summary = run_accounts(
             self.ledger,
             self.client,
             self.account_policy,
             base_url=self.sdp_settings.base_url,
             fields=self.account_fields,
-            has_all_contacts=self.contacts_ended or not tells_the_end,
+            has_all_contacts=is_believed if self.contacts_ended is None else self.contacts_ended,
             should_stop=lambda: self.stop_requested,
             logger=self.logger,
         )

@@ -454,9 +454,14 @@ def of_organisation(one: str, name: str, since: str | None = None) -> dict[str, 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["all came", "Xero failed"])
 @pytest.mark.parametrize("came", [0, 1])
-def test_the_first_sync_is_the_one_to_which_all_contacts_came(bench: Bench, ended: bool, came: int) -> None:
+@pytest.mark.parametrize("named", [True, False], ids=["tap-xero-lite", "another tap"])
+def test_the_first_sync_is_the_one_to_which_all_contacts_came(
+    bench: Bench, ended: bool, came: int, named: bool
+) -> None:
     """Xero failed before its end: what comes with the next run was there all along."""
     begun = of_organisation("org-1", "Kōwhai")
+    if not named:
+        del begun["organisation"]
     some = [bench.contact(f"early {n}", f"Early {n}") for n in range(came)]
     midst = begun | {"bookmarks": {"contacts": {"progress_markers": {"replication_key_value": "2026-11-20"}}}}
     bench.run(begun, ("accounts", some), midst, *([begun] if ended else []))
