@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from msp_xero.billing.rebuild import rebuild
+from msp_xero.billing.strangers import Verdict, told_by, verdict_on
 from msp_xero.errors import BilledElsewhere
 from msp_xero.ledger.decisions import exclude_worklog
 from msp_xero.ledger.models import Invoice, Worklog
@@ -218,22 +219,35 @@ def test_a_line_that_was_put_on_a_renumbered_invoice_of_another_customer_is_aske
     assert world.states() == {"excluded": 2}
 
 
-@pytest.mark.parametrize(("own", "others"), [(50, 1), (51, 1), (60, 50)])
-def test_a_line_that_was_put_on_a_long_renumbered_invoice_is_asked_about(
-    sqlite_world, lose_the_ledger, own, others
-):
+@pytest.mark.parametrize(("own", "others"), [(50, 1), (51, 1), (60, 50), (1, 60)])
+def test_a_line_of_many_on_a_renumbered_invoice_is_asked_about(sqlite_world, lose_the_ledger, own, others):
     """Of so many lines not each beginning is tried, but the first ones and the last ones are."""
     world = sqlite_world
     behind = [world.line(100 + number, account=1) for number in range(others)]
     world.deliver(*(world.line(number, account=0) for number in range(own)), *behind)
     world.settle()
-    first, second = sorted(world.invoices(), key=lambda one: -len(one["LineItems"]))
+    first, second = sorted(world.invoices(), key=lambda one: len(one["LineItems"]) != own)
     world.person("invoice", "edit", first["InvoiceID"], InvoiceNumber="INV-7001")
     merge(world, first, second, first["Reference"])
     lose_the_ledger(world)
     world.deliver(world.line(100, account=1, description="Another text"))
     with pytest.raises(BilledElsewhere, match="INV-7001"):
         settle_later(world)
+
+
+def test_a_mark_is_tried_with_all_lines_that_can_be_read_however_many_are_recalled(
+    sqlite_world, lose_the_ledger
+):
+    world = sqlite_world
+    behind = [world.line(100 + number, account=1) for number in range(60)]
+    world.deliver(*(world.line(number, account=0) for number in range(60)), *behind)
+    world.settle()
+    first, second = world.invoices()
+    world.person("invoice", "edit", first["InvoiceID"], InvoiceNumber="INV-7001")
+    lose_the_ledger(world)
+    world.deliver(world.line(0, account=1, description="Another text"))
+    recalled = list(told_by(second))
+    assert verdict_on(world.ledger, first, "SDP-", recalled) is Verdict.BILLS_WHAT_WAITS
 
 
 def deliver_what_was_released_before(world, revision):
