@@ -102,7 +102,10 @@ class TapXeroLite(Tap):
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         """End with 128 + signal and without a STATE: it would say that all of a stream came."""
-        self.logger.info("Stopped by signal %d", signum)
+        self.logger.info(
+            "Stopped by signal %d before all was read; run it again, it goes on from its last bookmark",
+            signum,
+        )
         sys.exit(128 + signum)
 
     @override

@@ -139,14 +139,14 @@ def verdict_on(ledger: Ledger, row: Row, number_prefix: str, recalled: Sequence[
         # Nothing tells whose it is: a worklog can have been moved to another account since. Rather ask.
         return Verdict.BILLS_WHAT_WAITS
     # One that cannot be read may be there no more, and belong to it or not.
-    made_with = {len(told), *_beginnings(len(lines))}
+    made_with = _beginnings(len(lines)) | {len(told)}
     is_ours = _had_our_number(ledger, lines, made_with, markers_in(reference), number_prefix)
     return Verdict.BILLS_WHAT_WAITS if is_ours else Verdict.MARKER_TRIED
 
 
-def _beginnings(lines: int) -> Iterator[int]:
-    """Yield with how many first lines a marker may have been made: what a person put on it stands behind."""
-    yield from (count for count in range(1, lines + 1) if min(count, lines - count) <= _MOST_LINES_TRIED)
+def _beginnings(lines: int) -> set[int]:
+    """Return with how many first lines a marker may have been made: what a person put on it stands behind."""
+    return {count for count in range(1, lines + 1) if min(count, lines - count) <= _MOST_LINES_TRIED}
 
 
 def any_billed(lines: Iterable[Told], waiting: Mapping[str, list[Waiting]]) -> bool:

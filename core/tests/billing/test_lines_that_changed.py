@@ -6,7 +6,6 @@ import contextlib
 from decimal import Decimal
 
 import pytest
-from msp_xero.billing import strangers
 from msp_xero.billing.memory import tell_apart
 from msp_xero.billing.strangers import may_name_more
 from msp_xero.errors import BilledElsewhere
@@ -90,10 +89,8 @@ def test_one_that_was_only_in_doubt_is_asked_about_once_its_text_is_changed(olde
     assert settle_later(world).worklogs == 1
 
 
-@pytest.mark.parametrize("most_tried", [50, 1])
-def test_its_marker_tells_also_where_a_line_was_never_part_of_it(older, monkeypatch, most_tried):
+def test_its_marker_tells_also_where_a_line_was_never_part_of_it(older):
     """A person had put another worklog's line on it before; that one has lost its mark since."""
-    monkeypatch.setattr(strangers, "_MOST_LINES_TRIED", most_tried)  # as where it has more lines than that
     world = older()
     [line] = renumbered(world)["LineItems"]
     its_id = renumbered(world)["InvoiceID"]
